@@ -1,0 +1,89 @@
+"""Races sympile against the tools that are installed: `python benchmarks/run.py [workload …] [--peers]`."""
+
+from __future__ import annotations
+
+import environment
+
+environment.settle()    # before NumPy and the others read the environment
+
+import argparse  # noqa: E402
+import importlib  # noqa: E402
+import os  # noqa: E402
+import sys  # noqa: E402
+import traceback  # noqa: E402
+
+from harness import OURS, Contender, Run, Workload, best_peer, disagreements, race, ratios, table  # noqa: E402
+from workloads import NAMES  # noqa: E402
+
+
+def main() -> int:
+    arguments = parse()
+    print(f"one thread, float64, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; medians of {arguments.rounds}")
+    return max([report(name, arguments) for name in arguments.names], default=0)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="workload", help=f"of {', '.join(NAMES)}; default: all")
+    parser.add_argument("--peers", action="store_true", help="without sympile")
+    parser.add_argument("--rounds", type=int, default=9, help="interleaved rounds (default 9)")
+    parser.add_argument("--patience", type=float, default=0.5, help="who needs more seconds runs twice (default 0.5)")
+    arguments = parser.parse_args()
+    arguments.names = [name.replace("-", "_") for name in arguments.names] or list(NAMES)
+    unknown = [name for name in arguments.names if name not in NAMES]
+    if unknown:
+        parser.error(f"no workload {', '.join(unknown)}; there are {', '.join(NAMES)}")
+    return arguments
+
+
+def report(name: str, arguments: argparse.Namespace) -> int:
+    """Prints one workload's table; 1 if a contender failed or reached another loss."""
+    workload: Workload = importlib.import_module(f"workloads.{name}")
+    print(f"\n{workload.TITLE}")
+    data = workload.make_data()
+    runs = workload.peers(data)
+    failed = False
+    if not arguments.peers:
+        own = own_run(workload, data)
+        failed = own is None
+        runs = {OURS: own, **runs} if own else runs
+    contenders = race(
+        runs,
+        lambda parameters: workload.final_loss(data, parameters),
+        rounds=arguments.rounds,
+        patience=arguments.patience,
+    )
+    print(table(contenders))
+    wrong = disagreements(contenders, workload.RTOL)
+    for line in [*verdict(contenders, workload), *(f"  WRONG: {line}" for line in wrong)]:
+        print(line, flush=True)
+    return int(failed or bool(wrong))
+
+
+def own_run(workload: Workload, data: object) -> Run | None:
+    """Ours, tried once; its failure is shown, and the peers still race."""
+    try:
+        run = workload.ours(data)
+        run()
+    except Exception:
+        print("  sympile FAILED:\n" + traceback.format_exc(limit=-3))
+        return None
+    return run
+
+
+def verdict(contenders: list[Contender], workload: Workload) -> list[str]:
+    """Ours against the best peer; the goal is only judged against a peer as good as the one it was set against."""
+    own = next((each for each in contenders if each.name == OURS), None)
+    if own is None:
+        return []
+    peer = best_peer(contenders)
+    middle = ratios(own, peer)[0]
+    if any(each.name.startswith(workload.GOAL_PEER) for each in contenders):
+        word = "reached" if middle <= workload.GOAL else "not reached"
+    else:
+        word = f"against {workload.GOAL_PEER}, which is not installed"
+    return [f"  {OURS} / {peer.name} = {middle:.3g}; the goal of {workload.GOAL} is {word}"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

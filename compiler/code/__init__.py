@@ -1,0 +1,1 @@
+"""Writing LLVM IR as text: targets, functions and loops, arithmetic on lanes."""

@@ -1,0 +1,90 @@
+"""The machines we write code for: a table of targets, this machine's row, and LLVM's target machine for a row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import llvmlite.binding as llvm
+
+from sympile.compiler.errors import EnvironmentProblem
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What the code generator knows of a machine; nothing else in the compiler depends on the vector width."""
+
+    name: str
+    triple: str
+    cpu: str
+    features: str
+    lanes64: int           # float64 numbers in one vector register
+    lanes32: int
+    registers: int         # vector registers
+    fma: bool              # a fused multiply-add in hardware
+    masked: bool           # masked loads, stores and gathers in hardware
+    attributes: str = ""   # added to every function
+
+    def lanes(self, element: str) -> int:
+        """How many numbers of type "double" or "float" one vector register holds."""
+        return self.lanes64 if element == "double" else self.lanes32
+
+
+LINUX = "x86_64-unknown-linux-gnu"
+V3 = "+avx2,+fma,+bmi,+bmi2,+f16c,+lzcnt,+movbe,+popcnt"
+V4 = V3 + ",+avx512f,+avx512dq,+avx512bw,+avx512cd,+avx512vl"
+WIDE = '"prefer-vector-width"="512"'   # some Intel processors are tuned for 256 bits
+
+# fmt: off
+TARGETS: dict[str, Target] = {
+    #                name      triple                       cpu          features  64 32 registers fma masked attributes
+    "avx512": Target("avx512", LINUX,                       "x86-64-v4", V4,       8, 16, 32, True, True,  WIDE),
+    "avx2":   Target("avx2",   LINUX,                       "x86-64-v3", V3,       4, 8,  16, True, True),
+    "neon":   Target("neon",   "aarch64-unknown-linux-gnu", "generic",   "+neon",  2, 4,  32, True, False),
+}
+# fmt: on
+
+NEEDS_AVX512 = ("avx512f", "avx512dq", "avx512bw", "avx512vl")
+NEEDS_AVX2 = ("avx2", "fma")
+
+
+def host() -> Target:
+    """The row of this machine, with its own triple, processor and features.
+
+    Raises:
+        EnvironmentProblem: the processor has neither AVX2 with FMA (x86-64, since 2013) nor NEON (64-bit ARM).
+    """
+    features = llvm.get_host_cpu_features()
+    triple = llvm.get_process_triple()
+    row = TARGETS[_host_row(triple.split("-")[0], {name for name, there in features.items() if there})]
+    return replace(row, triple=triple, cpu=llvm.get_host_cpu_name(), features=features.flatten())
+
+
+def _host_row(architecture: str, features: set[str]) -> str:
+    if architecture in ("aarch64", "arm64"):
+        return "neon"
+    if features.issuperset(NEEDS_AVX512):
+        return "avx512"
+    if features.issuperset(NEEDS_AVX2):
+        return "avx2"
+    raise EnvironmentProblem(
+        f"this processor ({llvm.get_host_cpu_name()}) has no AVX2 with FMA and is no 64-bit ARM; "
+        "run sympile on a machine that is one of the two"
+    )
+
+
+def target_machine(target: Target, level: int = 1) -> llvm.TargetMachine:
+    """LLVM's code generator for a target.
+
+    Args:
+        target: a row of TARGETS or `host()`.
+        level: 0 (compiles fastest; register spills) to 3; the default 1 runs as fast as 3 on what we emit.
+
+    Example:
+        >>> target_machine(TARGETS["avx2"]).triple
+        'x86_64-unknown-linux-gnu'
+    """
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    return llvm.Target.from_triple(target.triple).create_target_machine(
+        cpu=target.cpu, features=target.features, opt=level, reloc="pic", codemodel="small", jit=True
+    )

@@ -1,0 +1,369 @@
+"""LLVM IR as text: modules, functions, integers, memory; quick, and the one place that numbers values and labels."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from sympile.compiler.code.blocks import Either, Loop
+from sympile.compiler.code.target import Target
+from sympile.compiler.code.value import Integer, Value, i64, truth, typed
+from sympile.compiler.errors import InternalError
+
+__all__ = ["Either", "Function", "Integer", "Loop", "Module", "Value", "i64", "truth"]
+
+UNLIKELY = '!{!"branch_weights", i32 1, i32 4000}'
+OURS = re.compile(r"(v|b)\d+\Z|entry\Z")            # names that the writer itself gives to values and labels
+PLAIN = re.compile(r"[A-Za-z$._][A-Za-z0-9$._]*\Z")
+
+
+def symbol(name: str) -> str:
+    """`@name`, quoted where LLVM asks for it."""
+    return f"@{name}" if PLAIN.match(name) else f'@"{name}"'
+
+
+@dataclass(slots=True, eq=False)
+class Module:
+    """Functions, declarations and constant tables that compile together.
+
+    Args:
+        target: the machine; its attributes go to every function.
+    """
+
+    target: Target
+    functions: dict[str, Function] = field(default_factory=dict)
+    declarations: dict[str, str] = field(default_factory=dict)
+    tables: dict[str, str] = field(default_factory=dict)
+    metadata: dict[str, int] = field(default_factory=dict)
+
+    def declare(self, result: str, name: str, parameters: Iterable[str]) -> None:
+        """Makes `name` (with its @) callable; the same declaration again is nothing new, another one is our mistake."""
+        line = f"declare {result} {name}({', '.join(parameters)})"
+        if self.declarations.setdefault(name, line) != line:
+            raise InternalError(f"{name} is declared twice: {self.declarations[name]} and {line}")
+
+    def table(self, name: str, element: str, items: Sequence[str], align: int = 64) -> Value:
+        """A pointer to constant numbers, given as literals of type `element`."""
+        listed = ", ".join(f"{element} {item}" for item in items)
+        kind = f"[{len(items)} x {element}]"
+        self.tables[symbol(name)] = f"{symbol(name)} = private unnamed_addr constant {kind} [{listed}], align {align}"
+        return Value(symbol(name), "ptr")
+
+    def variable(self, name: str, kind: str, initial: str = "zeroinitializer", align: int = 64) -> Value:
+        """A pointer to a private global that may change."""
+        self.tables[symbol(name)] = f"{symbol(name)} = private global {kind} {initial}, align {align}"
+        return Value(symbol(name), "ptr")
+
+    def tag(self, content: str) -> str:
+        """The `!7` of a metadata node."""
+        return f"!{self.metadata.setdefault(content, len(self.metadata))}"
+
+    def text(self) -> str:
+        """The whole module as LLVM IR."""
+        ours = {symbol(name) for name in self.functions}
+        parts = [f'target triple = "{self.target.triple}"']
+        parts += self.tables.values()
+        parts += [line for name, line in self.declarations.items() if name not in ours]
+        parts += [function.text() for function in self.functions.values()]
+        parts += [f"!{number} = {content}" for content, number in self.metadata.items()]
+        return "\n".join(parts) + "\n"
+
+
+class Function:
+    """One function, written from top to bottom.
+
+    Args:
+        module: where it belongs.
+        name: any text.
+        parameters: pairs of a type with its attributes and a name: [("ptr noalias", "x"), ("i64", "n")].
+        result: type of what it returns.
+        linkage: "" (others see it) or "internal".
+        attributes: function attributes; those of the target are added.
+
+    Example:
+        >>> f = Function(Module(TARGETS["avx2"]), "twice", [("i64", "n")], result="i64")
+        >>> f.ret(f.mul(f.arguments[0], 2))
+    """
+
+    __slots__ = ("_allocas", "_count", "_lines", "arguments", "block", "head", "module", "name", "result")
+
+    def __init__(
+        self,
+        module: Module,
+        name: str,
+        parameters: Sequence[tuple[str, str]] = (),
+        result: str = "void",
+        linkage: str = "",
+        attributes: str = "nounwind",
+    ) -> None:
+        if name in module.functions:
+            raise InternalError(f"two functions are called {name}")
+        self.module, self.name, self.result = module, name, result
+        self.arguments = [Value(_argument_name(word), _type_alone(kind)) for kind, word in parameters]
+        listed = ", ".join(f"{kind} {value.text}" for (kind, _), value in zip(parameters, self.arguments, strict=True))
+        words = ["define", linkage, result, f"{symbol(name)}({listed})", attributes, module.target.attributes, "{"]
+        self.head = " ".join(word for word in words if word)
+        self.block = "entry"
+        self._count, self._lines, self._allocas = 0, list[str](), list[str]()
+        module.functions[name] = self
+
+    def text(self) -> str:
+        """The function as LLVM IR."""
+        return "\n".join([self.head, "entry:", *self._allocas, *self._lines, "}"])
+
+    # ------------------------------------------------------------------------------------------ instructions
+
+    def emit(self, text: str, kind: str) -> Value:
+        """One instruction with a result of type `kind`."""
+        self._count += 1
+        name = f"%v{self._count}"
+        self._lines.append(f"  {name} = {text}")
+        return Value(name, kind)
+
+    def do(self, text: str) -> None:
+        """One instruction without a result."""
+        self._lines.append("  " + text)
+
+    def comment(self, text: str) -> None:
+        """A line for the reader of `explain("llvm")`."""
+        self._lines.append("  ; " + text.replace("\n", " "))
+
+    def call(self, result: str, name: str, *values: Value, attributes: str = "") -> Value:
+        """Calls `@name`, and declares it unless the module defines it; the value of a void call has no text."""
+        self.module.declare(result, name, [value.type for value in values])
+        text = f"call {result} {name}({', '.join(map(typed, values))}) {attributes}".rstrip()
+        if result != "void":
+            return self.emit(text, result)
+        self.do(text)
+        return Value("", "void")
+
+    def ret(self, value: Value | None = None) -> None:
+        """Returns from the function; nothing may follow."""
+        self.do("ret void" if value is None else f"ret {typed(value)}")
+
+    # ---------------------------------------------------------------------- integers (i64); Python ints are folded
+
+    def add(self, a: Integer, b: Integer) -> Integer:
+        """a + b."""
+        if isinstance(a, int) and isinstance(b, int):
+            return a + b
+        return b if a == 0 else a if b == 0 else self._integer("add nsw", a, b)
+
+    def sub(self, a: Integer, b: Integer) -> Integer:
+        """a - b."""
+        if isinstance(a, int) and isinstance(b, int):
+            return a - b
+        return a if b == 0 else self._integer("sub nsw", a, b)
+
+    def mul(self, a: Integer, b: Integer) -> Integer:
+        """a * b."""
+        if isinstance(a, int) and isinstance(b, int):
+            return a * b
+        if a == 0 or b == 0:
+            return 0
+        return b if a == 1 else a if b == 1 else self._integer("mul nsw", a, b)
+
+    def div(self, a: Integer, b: Integer) -> Integer:
+        """a / b, cut towards zero."""
+        if isinstance(a, int) and isinstance(b, int):
+            return abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
+        return a if b == 1 else self._integer("sdiv", a, b)
+
+    def rem(self, a: Integer, b: Integer) -> Integer:
+        """What `div` leaves, with the sign of a."""
+        if isinstance(a, int) and isinstance(b, int):
+            return abs(a) % abs(b) * (-1 if a < 0 else 1)
+        return 0 if b == 1 else self._integer("srem", a, b)
+
+    def min(self, a: Integer, b: Integer) -> Integer:
+        """The smaller of two integers."""
+        if isinstance(a, int) and isinstance(b, int):
+            return a if a < b else b
+        return self.call("i64", "@llvm.smin.i64", i64(a), i64(b))
+
+    def max(self, a: Integer, b: Integer) -> Integer:
+        """The larger of two integers."""
+        if isinstance(a, int) and isinstance(b, int):
+            return a if a > b else b
+        return self.call("i64", "@llvm.smax.i64", i64(a), i64(b))
+
+    def compare(self, predicate: str, a: Integer, b: Integer) -> Value:
+        """The truth (i1) of a comparison: eq, ne, slt, sle, sgt, sge, ult, ..."""
+        if isinstance(a, int) and isinstance(b, int) and predicate in FOLDED:
+            return truth(FOLDED[predicate](a, b))
+        return self.emit(f"icmp {predicate} i64 {i64(a).text}, {i64(b).text}", "i1")
+
+    def both(self, a: Value, b: Value) -> Value:
+        """The conjunction of two truths (i1)."""
+        return self.emit(f"and i1 {a.text}, {b.text}", "i1")
+
+    def any(self, a: Value, b: Value) -> Value:
+        """The disjunction of two truths (i1)."""
+        return self.emit(f"or i1 {a.text}, {b.text}", "i1")
+
+    def negated(self, a: Value) -> Value:
+        """The opposite truth (i1)."""
+        return self.emit(f"xor i1 {a.text}, true", "i1")
+
+    def pick(self, condition: Value, a: Value, b: Value) -> Value:
+        """a where the condition (i1, or a mask) holds, else b."""
+        return self.emit(f"select {typed(condition)}, {typed(a)}, {typed(b)}", a.type)
+
+    def _integer(self, operation: str, a: Integer, b: Integer) -> Value:
+        return self.emit(f"{operation} i64 {i64(a).text}, {i64(b).text}", "i64")
+
+    # ------------------------------------------------------------------------------------------------ memory
+
+    def gep(self, element: str, pointer: Value, index: Integer) -> Value:
+        """The address of `pointer[index]`, counted in elements."""
+        if index == 0:
+            return pointer
+        return self.emit(f"getelementptr inbounds {element}, ptr {pointer.text}, i64 {i64(index).text}", "ptr")
+
+    def load(self, kind: str, pointer: Value, align: int = 0) -> Value:
+        """The value at an address; align 0 means natural for the type."""
+        return self.emit(f"load {kind}, ptr {pointer.text}{_aligned(align)}", kind)
+
+    def store(self, value: Value, pointer: Value, align: int = 0) -> None:
+        """Writes a value to an address."""
+        self.do(f"store {typed(value)}, ptr {pointer.text}{_aligned(align)}")
+
+    def alloca(self, kind: str, count: int = 1, align: int = 64) -> Value:
+        """Room on the stack for `count` of a type, reserved once on entry."""
+        self._count += 1
+        name = f"%v{self._count}"
+        self._allocas.append(f"  {name} = alloca {kind}, i64 {count}, align {align}")
+        return Value(name, "ptr")
+
+    def atomic_load(self, kind: str, pointer: Value, order: str = "monotonic") -> Value:
+        """Reads a flag that another thread may set."""
+        return self.emit(f"load atomic {kind}, ptr {pointer.text} {order}, align {int(kind[1:]) // 8}", kind)
+
+    def atomic_store(self, value: Value, pointer: Value, order: str = "monotonic") -> None:
+        """Writes a counter that another thread may read."""
+        self.do(f"store atomic {typed(value)}, ptr {pointer.text} {order}, align {int(value.type[1:]) // 8}")
+
+    def prefetch(self, pointer: Value, write: bool = False, locality: int = 3) -> None:
+        """Asks for a cache line ahead of time."""
+        hints = [Value(str(hint), "i32") for hint in (int(write), locality, 1)]
+        self.call("void", "@llvm.prefetch.p0", pointer, *hints)
+
+    # ---------------------------------------------------------------------------------------------- branches
+
+    @contextmanager
+    def loop(
+        self, start: Integer, stop: Integer, step: Integer = 1, carry: Sequence[Value] = ()
+    ) -> Iterator[Loop]:
+        """`for index in range(start, stop, step)`, with values carried from turn to turn.
+
+        Inside, read `loop.index` and `loop.carried` and set `loop.next`; afterwards `loop.results` are the last ones
+        (`carry` itself where there was no turn). The step is positive.
+        """
+        before, body, done = self.block, self._label(), self._label()
+        loop = Loop(index=self._fresh("i64"), carried=[self._fresh(value.type) for value in carry])
+        entered = self.compare("slt", start, stop)
+        self.do(f"br label %{body}" if entered.text == "true" else f"br {typed(entered)}, label %{body}, label %{done}")
+        hole = self._open(body)
+        yield loop
+        if len(loop.next) != len(carry):
+            raise InternalError(f"a loop carries {len(carry)} values, and next has {len(loop.next)}")
+        after = self._integer("add nsw", loop.index, step)
+        last = self.block
+        self.do(f"br {typed(self.compare('slt', after, stop))}, label %{body}, label %{done}")
+        entries = [(loop.index, i64(start), after), *zip(loop.carried, carry, loop.next, strict=True)]
+        self._lines[hole] = "\n".join(
+            f"  {now.text} = phi {now.type} [{first.text}, %{before}], [{later.text}, %{last}]"
+            for now, first, later in entries
+        )
+        self._lines.append(f"{done}:")
+        self.block = done
+        ways = [(before, carry), (last, loop.next)] if entered.text != "true" else [(last, loop.next)]
+        loop.results = self.merge(ways)
+
+    @contextmanager
+    def when(self, condition: Value, unlikely: bool = False) -> Iterator[None]:
+        """What stands inside happens only if the condition (i1) holds."""
+        yes, done = self._label(), self._label()
+        self.branch(condition, yes, done, unlikely)
+        self.begin(yes)
+        yield
+        self.do(f"br label %{done}")
+        self.begin(done)
+
+    @contextmanager
+    def either(self, condition: Value, unlikely: bool = False) -> Iterator[Either]:
+        """If and else, with values.
+
+        Example:
+            >>> with f.either(condition) as choice:
+            ...     with choice.then():
+            ...         choice.give(a)
+            ...     with choice.otherwise():
+            ...         choice.give(b)
+            >>> choice.results[0]
+        """
+        yes, no, done = self._label(), self._label(), self._label()
+        self.branch(condition, yes, no, unlikely)
+        choice = Either(self, yes, no, done)
+        yield choice
+        self.begin(done)
+        choice.results = self.merge(choice.ways)
+
+    def branch(self, condition: Value, yes: str, no: str, unlikely: bool = False) -> None:
+        """Ends the block: to `yes` if the condition holds, else to `no`."""
+        hint = f", !prof {self.module.tag(UNLIKELY)}" if unlikely else ""
+        self.do(f"br {typed(condition)}, label %{yes}, label %{no}{hint}")
+
+    def begin(self, label: str) -> None:
+        """Starts a block."""
+        self._lines.append(f"{label}:")
+        self.block = label
+
+    def merge(self, ways: Sequence[tuple[str, Sequence[Value]]]) -> list[Value]:
+        """At the start of a block: for each place, the value that came with the way taken (block, values)."""
+        columns = zip(*(values for _, values in ways), strict=True)
+        blocks = [block for block, _ in ways]
+        return [
+            self.emit(
+                f"phi {column[0].type} "
+                + ", ".join(f"[{value.text}, %{block}]" for value, block in zip(column, blocks, strict=True)),
+                column[0].type,
+            )
+            for column in columns
+        ]
+
+    def _open(self, label: str) -> int:
+        """Starts a block whose first line is filled in later; returns where."""
+        self.begin(label)
+        self._lines.append("")
+        return len(self._lines) - 1
+
+    def _fresh(self, kind: str) -> Value:
+        self._count += 1
+        return Value(f"%v{self._count}", kind)
+
+    def _label(self) -> str:
+        self._count += 1
+        return f"b{self._count}"
+
+
+FOLDED = {
+    "eq": int.__eq__, "ne": int.__ne__, "slt": int.__lt__, "sle": int.__le__, "sgt": int.__gt__, "sge": int.__ge__,
+}  # fmt: skip
+
+
+def _aligned(align: int) -> str:
+    return f", align {align}" if align else ""
+
+
+def _type_alone(kind: str) -> str:
+    """`ptr` of `ptr noalias`; `<8 x double>` stays."""
+    return kind[: kind.index(">") + 1] if kind.startswith("<") else kind.split()[0]
+
+
+def _argument_name(word: str) -> str:
+    """`%word`, moved out of the way of the writer's own names."""
+    name = word + "." if OURS.match(word) else word
+    return f"%{name}" if PLAIN.match(name) else f'%"{name}"'

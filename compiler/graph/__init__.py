@@ -1,0 +1,1 @@
+"""Nouns: nodes, definitions, their normal form, and how they are shown."""

@@ -1,0 +1,450 @@
+"""The normal form of scalar formulas: constructors that flatten, sort and collect, so that equal means identical."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+
+from sympile.compiler.graph.affine import always_at_least_zero, never_at_least_zero
+from sympile.compiler.graph.node import (
+    HALF,
+    MINUS_ONE,
+    ONE,
+    ZERO,
+    Node,
+    Number,
+    const,
+    make,
+    number,
+    postorder,
+)
+
+_EXACT = 2**53  # larger integers are floats in disguise: no common factor of theirs is pulled out
+
+
+def _key(node: Node) -> int:
+    return node.key
+
+
+# ------------------------------------------------------------------------------------------------ sums
+
+
+def add(*terms: Node) -> Node:
+    """The sum: flattened, like terms collected, a common integer factor and the sign of the lead term in front."""
+    if len(terms) == 2:
+        if terms[0] is ZERO:
+            return terms[1]
+        if terms[1] is ZERO:
+            return terms[0]
+    constant, coefficients = _collect(terms)
+    items = [(rest, c) for rest, c in coefficients.items() if c != 0]
+    if not items:
+        return const(constant)
+    if len(items) == 1 and constant == 0:
+        return scaled(items[0][1], items[0][0])
+    items.sort(key=lambda item: item[0].key)
+    content = _content([c for _, c in items], constant)
+    if (constant or items[0][1]) < 0:
+        content = -content
+    body = [_term(_ratio(c, content), rest) for rest, c in items]
+    if constant:
+        body.append(const(_ratio(constant, content)))
+    total = make("add", *body)
+    return total if content == 1 else make("mul", const(content), total)
+
+
+def _collect(terms: tuple[Node, ...]) -> tuple[Number, dict[Node, Number]]:
+    """The constant part, and the coefficient of every other term."""
+    constant: Number = 0
+    coefficients: dict[Node, Number] = {}
+    pending: list[tuple[Node, Number]] = [(term, 1) for term in reversed(terms)]
+    while pending:
+        term, factor = pending.pop()
+        coefficient, rest = split(term)
+        factor = factor * coefficient
+        if rest is ONE:
+            constant += factor
+        elif rest.op == "add":
+            pending.extend((t, factor) for t in reversed(rest.args))
+        else:
+            coefficients[rest] = coefficients.get(rest, 0) + factor
+    return constant, coefficients
+
+
+def split(term: Node) -> tuple[Number, Node]:
+    """A term as (constant coefficient, the rest)."""
+    if term.op == "const":
+        return number(term), ONE
+    if term.op == "mul" and term.args[0].op == "const":
+        others = term.args[1:]
+        return number(term.args[0]), others[0] if len(others) == 1 else make("mul", *others)
+    if term.op == "when" and term.args[0].op in ("mul", "const"):
+        coefficient, rest = split(term.args[0])
+        return coefficient, term if coefficient == 1 else make("when", rest, *term.args[1:])
+    return 1, term
+
+
+def _term(coefficient: Number, rest: Node) -> Node:
+    return rest if coefficient == 1 else scaled(coefficient, rest)
+
+
+def scaled(coefficient: Number, rest: Node) -> Node:
+    """coefficient * rest, for a rest without a coefficient of its own."""
+    if coefficient == 0:
+        return ZERO
+    if coefficient == 1:
+        return rest
+    if rest.op == "mul":
+        return make("mul", const(coefficient), *rest.args)
+    if rest.op == "when":
+        inner = rest.args[0]
+        return make("when", const(coefficient) if inner is ONE else scaled(coefficient, inner), *rest.args[1:])
+    return make("mul", const(coefficient), rest)
+
+
+def _content(coefficients: list[Number], constant: Number) -> int:
+    every = [*coefficients, constant] if constant else coefficients
+    common = 0
+    for c in every:
+        if not isinstance(c, int) or abs(c) >= _EXACT:
+            return 1
+        common = math.gcd(common, c)
+        if common == 1:
+            return 1
+    return common or 1
+
+
+def _ratio(a: Number, b: int) -> Number:
+    if b in (1, -1):
+        return a * b
+    return a // b if isinstance(a, int) else a / b
+
+
+# ------------------------------------------------------------------------------------------------ products
+
+
+def mul(*factors: Node) -> Node:
+    """The product: flattened, sorted, powers of one base collected, constants in front; guards move outside."""
+    if len(factors) == 2:
+        if factors[0] is ONE:
+            return factors[1]
+        if factors[1] is ONE:
+            return factors[0]
+    coefficient: Number = 1
+    exponents: dict[Node, Number] = {}
+    conditions: list[Node] = []
+    pending = list(reversed(factors))
+    while pending:
+        factor = pending.pop()
+        if factor.op == "mul":
+            pending.extend(reversed(factor.args))
+        elif factor.op == "const":
+            coefficient *= number(factor)
+        elif factor.op == "when":
+            conditions.extend(factor.args[1:])
+            pending.append(factor.args[0])
+        else:
+            base, exponent = (factor.args[0], factor.data) if factor.op == "pow" else (factor, 1)
+            assert isinstance(exponent, (int, Fraction))
+            exponents[base] = exponents.get(base, 0) + exponent
+    if coefficient == 0:
+        return ZERO
+    product = _product(coefficient, exponents)
+    return when(product, *conditions) if conditions else product
+
+
+def _product(coefficient: Number, exponents: dict[Node, Number]) -> Node:
+    out: list[Node] = []
+    for base, exponent in exponents.items():
+        if exponent == 1:
+            out.append(base)
+        elif exponent != 0:
+            powered = power(base, exponent)
+            c, rest = split(powered)
+            coefficient *= c
+            out.extend(rest.args if rest.op == "mul" else () if rest is ONE else (rest,))
+    out.sort(key=_key)
+    if coefficient != 1 or not out:
+        out.insert(0, const(coefficient))
+    return out[0] if len(out) == 1 else make("mul", *out)
+
+
+def factors_of(node: Node) -> tuple[Node, ...]:
+    return node.args if node.op == "mul" else (node,)
+
+
+def terms_of(node: Node) -> tuple[Node, ...]:
+    """The terms of a sum; those of c*(a + b) are c*a and c*b."""
+    if node.op == "add":
+        return node.args
+    coefficient, rest = split(node)
+    if rest.op == "add" and node.op == "mul":
+        return tuple(mul(const(coefficient), term) for term in rest.args)
+    return (node,)
+
+
+def power(base: Node, exponent: Number) -> Node:
+    """base to a constant power; an integer power of a product is a product."""
+    if isinstance(exponent, Fraction) and exponent.denominator == 1:
+        exponent = exponent.numerator
+    if exponent == 0:
+        return ONE
+    if exponent == 1:
+        return base
+    whole = isinstance(exponent, int)
+    if base.op == "const":
+        value = number(base)
+        if whole and value != 0 and abs(exponent) <= 64:
+            return const(Fraction(value) ** int(exponent))
+        if base is ONE or (base is ZERO and exponent > 0):
+            return base
+    if whole:
+        if base.op == "pow":
+            assert isinstance(base.data, (int, Fraction))
+            return power(base.args[0], base.data * exponent)
+        if base.op == "mul":
+            return mul(*[power(factor, exponent) for factor in base.args])
+        if base.op == "when" and exponent >= 1:
+            return make("when", power(base.args[0], exponent), *base.args[1:])
+    if not whole and base.op == "mul" and base.args[0].op == "const" and number(base.args[0]) > 0:
+        coefficient, rest = split(base)
+        root = _exact_root(coefficient, exponent)
+        if root is not None:
+            return mul(root, power(rest, exponent))
+    return make("pow", base, data=exponent)
+
+
+def _exact_root(value: Number, exponent: Number) -> Node | None:
+    """value ** exponent where that is rational, as 4 ** (1/2)."""
+    fraction, exponent = Fraction(value), Fraction(exponent)
+    parts = []
+    for part in (fraction.numerator, fraction.denominator):
+        root = round(part ** (1 / exponent.denominator)) if part < _EXACT else 0
+        if root**exponent.denominator != part:
+            return None
+        parts.append(root)
+    return const(Fraction(parts[0], parts[1]) ** exponent.numerator)
+
+
+def neg(a: Node) -> Node:
+    return mul(MINUS_ONE, a)
+
+
+def sub(a: Node, b: Node) -> Node:
+    return add(a, neg(b))
+
+
+def div(a: Node, b: Node) -> Node:
+    return mul(a, power(b, -1))
+
+
+def square(a: Node) -> Node:
+    return power(a, 2)
+
+
+def sqrt(a: Node) -> Node:
+    return power(a, Fraction(1, 2))
+
+
+# ------------------------------------------------------------------------------------------------ conditions
+
+
+def equal(a: Node, b: Node) -> Node:
+    """[a == b] on index expressions; ONE or ZERO where that is known."""
+    difference = sub(a, b)
+    if difference is ZERO:
+        return ONE
+    if difference.op == "const" or never_at_least_zero(difference) or never_at_least_zero(neg(difference)):
+        return ZERO
+    return make("eq", *sorted((a, b), key=_key))
+
+
+def at_least_zero(a: Node) -> Node:
+    """[a >= 0] on an index expression; ONE or ZERO where that is known."""
+    if always_at_least_zero(a):
+        return ONE
+    if never_at_least_zero(a):
+        return ZERO
+    return make("ge", a)
+
+
+def divides(divisor: int, a: Node) -> Node:
+    """[divisor divides a] on an index expression."""
+    if divisor == 1:
+        return ONE
+    if a.op == "const":
+        return ONE if number(a) % divisor == 0 else ZERO
+    return make("divides", a, data=divisor)
+
+
+def inside(a: Node, bound: Node) -> Node:
+    """[0 <= a < bound]; data indices are in range by the entry check's promise."""
+    if any(node.op == "read" for node in postorder([a])):
+        return ONE
+    return when(ONE, at_least_zero(a), at_least_zero(sub(sub(bound, ONE), a)))
+
+
+def when(value: Node, *conditions: Node) -> Node:
+    """value where every condition holds, else 0. A guard is a select, not a factor: what is guarded may be nan."""
+    kept: set[Node] = set()
+    for condition in conditions:
+        if condition is ZERO:
+            return ZERO
+        if condition.op == "when":
+            kept.update(condition.args[1:])
+        elif condition.op == "and":
+            kept.update(conditions_of(when(ONE, *condition.args)))
+        elif condition is not ONE:
+            kept.add(condition)
+    if value.op == "when":
+        kept.update(value.args[1:])
+        value = value.args[0]
+    if value is ZERO or not kept:
+        return value
+    return make("when", value, *sorted(kept, key=_key))
+
+
+def conditions_of(node: Node) -> tuple[Node, ...]:
+    return node.args[1:] if node.op == "when" else ()
+
+
+def unguarded(node: Node) -> Node:
+    return node.args[0] if node.op == "when" else node
+
+
+# ------------------------------------------------------------------------------------------------ other operations
+
+
+def select(condition: Node, yes: Node, no: Node) -> Node:
+    """yes where the condition holds, else no; with a 0 on one side it is a guard."""
+    condition = _bare_condition(condition)
+    if yes is no or condition is ONE:
+        return yes
+    if condition is ZERO:
+        return no
+    if no is ZERO:
+        return when(yes, condition)
+    return when(no, negation(condition)) if yes is ZERO else make("select", condition, yes, no)
+
+
+def _bare_condition(condition: Node) -> Node:
+    """A condition that was made a number, [c], is c again."""
+    plain = condition.op == "when" and condition.args[0] is ONE and len(condition.args) == 2
+    return condition.args[1] if plain else condition
+
+
+def negation(condition: Node) -> Node:
+    """The condition does not hold (a comparison with nan does not)."""
+    condition = _bare_condition(condition)
+    if condition in (ZERO, ONE):
+        return ONE if condition is ZERO else ZERO
+    return condition.args[0] if condition.op == "not" else make("not", condition)
+
+
+def maximum(*operands: Node) -> Node:
+    return _extreme("max", operands)
+
+
+def minimum(*operands: Node) -> Node:
+    return _extreme("min", operands)
+
+
+def _extreme(op: str, operands: tuple[Node, ...]) -> Node:
+    flat = {part for operand in operands for part in (operand.args if operand.op == op else (operand,))}
+    ordered = sorted(flat, key=_key)
+    return ordered[0] if len(ordered) == 1 else make(op, *ordered)
+
+
+_SYMMETRIC = frozenset({"equals", "differs", "and", "or"})
+_AT_POINT: dict[tuple[str, Node], Node] = {
+    ("exp", ZERO): ONE,
+    ("log", ONE): ZERO,
+    ("sin", ZERO): ZERO,
+    ("cos", ZERO): ONE,
+    ("tanh", ZERO): ZERO,
+    ("sigmoid", ZERO): HALF,
+    ("abs", ZERO): ZERO,
+    ("sign", ZERO): ZERO,
+    ("relu", ZERO): ZERO,
+}
+
+
+def function(op: str, *args: Node) -> Node:
+    """Any other operation; exact values at exact points are folded, nothing else."""
+    if len(args) == 1:
+        known = _AT_POINT.get((op, args[0]))
+        if known is not None:
+            return known
+    if op in _SYMMETRIC:
+        args = tuple(sorted(args, key=_key))
+    return make(op, *args)
+
+
+# ------------------------------------------------------------------------------------------------ rebuilding
+
+BUILD: Mapping[str, Callable[..., Node]] = {
+    "add": add,
+    "mul": mul,
+    "eq": equal,
+    "ge": at_least_zero,
+    "when": when,
+    "select": select,
+    "not": negation,
+    "max": maximum,
+    "min": minimum,
+}
+_WITH_DATA: Mapping[str, Callable[[Node, tuple[Node, ...]], Node]] = {
+    "pow": lambda node, args: power(args[0], node.data),  # type: ignore[arg-type]
+    "divides": lambda node, args: divides(node.data, args[0]),  # type: ignore[arg-type]
+    "read": lambda node, args: make("read", *args, data=node.data),
+}
+
+
+def rebuild(node: Node, args: tuple[Node, ...]) -> Node:
+    """The same operation on other operands, in normal form."""
+    build = BUILD.get(node.op)
+    if build is not None:
+        return build(*args)
+    with_data = _WITH_DATA.get(node.op)
+    if with_data is not None:
+        return with_data(node, args)
+    return function(node.op, *args) if node.data is None else make(node.op, *args, data=node.data)
+
+
+def substitute(root: Node, replacements: Mapping[Node, Node]) -> Node:
+    """Replaces nodes by others, all at once; subgraphs without any of the replaced indices are not entered."""
+    replacements = {old: new for old, new in replacements.items() if old is not new}
+    if not replacements:
+        return root
+    indices = frozenset(n for n in replacements if n.op == "index")
+    only_indices = len(indices) == len(replacements)
+    if only_indices and indices.isdisjoint(root.free):
+        return root
+    done: dict[Node, Node] = dict(replacements)
+    stack = [root]
+    while stack:
+        node = stack[-1]
+        if node in done:
+            stack.pop()
+        elif not node.args or (only_indices and indices.isdisjoint(node.free)):
+            done[node] = node
+            stack.pop()
+        else:
+            missing = [a for a in node.args if a not in done]
+            if missing:
+                stack.extend(missing)
+                continue
+            args = tuple([done[a] for a in node.args])
+            done[node] = node if args == node.args else rebuild(node, args)
+            stack.pop()
+    return done[root]
+
+
+def transform(roots: list[Node], change: Callable[[Node], Node]) -> list[Node]:
+    """Rebuilds bottom-up: every node whose operands are rebuilt goes through `change`."""
+    done: dict[Node, Node] = {}
+    for node in postorder(roots):
+        args = tuple([done[a] for a in node.args])
+        done[node] = change(node if args == node.args else rebuild(node, args))
+    return [done[root] for root in roots]

@@ -1,0 +1,209 @@
+"""A tensor defined by a scalar formula over indices: T[i, …] = reduce over k, … of body(i, …, k, …)."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from weakref import WeakValueDictionary
+
+from sympile.compiler.graph.arithmetic import substitute
+from sympile.compiler.graph.node import Node, const, extent, index, index_name, make, postorder, size, target, word_key
+from sympile.compiler.program import BATCH
+
+EXAMPLES = size(BATCH)  # how many examples there are
+EXAMPLE = index(EXAMPLES, "e")  # the example index: in front of the axes of all that depends on data
+
+MONOIDS = ("sum", "prod", "max", "min", "lse")
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False, weakref_slot=True)
+class Definition:
+    """One tensor: an input, a formula, or a call of a linear-algebra routine. Interned: equal means identical."""
+
+    kind: str  # "input" | "formula" | "call"
+    name: str  # of an input; of others only a label for debugging, never part of the key
+    axes: tuple[Node, ...]  # one index per axis, canonical
+    monoid: str | None  # a formula's reduction
+    reduced: tuple[Node, ...]  # the indices it runs over
+    body: Node | None
+    operands: tuple[Definition, ...]  # of a call
+    routine: str  # of a call: a row of rules/linalg.py; of an input: its role
+    integer: bool  # an input of class numbers or indices
+    key: int
+
+    @property
+    def shape(self) -> tuple[Node, ...]:
+        return tuple(extent(axis) for axis in self.axes)
+
+    @property
+    def formula(self) -> Node:
+        assert self.body is not None
+        return self.body
+
+    @property
+    def batched(self) -> bool:
+        return bool(self.axes) and extent(self.axes[0]) is EXAMPLES
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+_made: WeakValueDictionary[object, Definition] = WeakValueDictionary()
+_labels = itertools.count()
+
+
+def _intern(kind: str, name: str, axes: tuple[Node, ...], monoid: str | None = None, reduced: tuple[Node, ...] = (), body: Node | None = None,
+            operands: tuple[Definition, ...] = (), routine: str = "", integer: bool = False) -> Definition:  # fmt: skip
+    named = name if kind == "input" else None
+    identity = (kind, named, axes, monoid, reduced, body, operands, routine, integer)
+    made = _made.get(identity)
+    if made is None:
+        parts = [
+            word_key(f"{kind}/{named}/{monoid}/{routine}"),
+            *[a.key for a in axes],
+            -1,
+            *[r.key for r in reduced],
+            -1,
+        ]
+        key = hash((*parts, body.key if body else 0, *[o.key for o in operands]))
+        label = name if kind == "input" else f"{name}{next(_labels)}"
+        made = _made[identity] = Definition(kind, label, axes, monoid, reduced, body, operands, routine, integer, key)
+    return made
+
+
+def axis(position: int, length: Node) -> Node:
+    """The canonical index of an axis."""
+    return index(length, f"i{position}")
+
+
+def _axes(shape: Iterable[Node]) -> tuple[Node, ...]:
+    lengths = tuple(shape)
+    batched = bool(lengths) and lengths[0] is EXAMPLES
+    return tuple(EXAMPLE if batched and k == 0 else axis(k, n) for k, n in enumerate(lengths))
+
+
+def input_tensor(name: str, shape: Iterable[Node], role: str = "data", integer: bool = False) -> Definition:
+    """A symbol's array; literal axes of size 1 are dropped by the reader, not here."""
+    return _intern("input", name, _axes(shape), routine=role, integer=integer)
+
+
+def call(routine: str, operands: Sequence[Definition], shape: Iterable[Node]) -> Definition:
+    """The result of a linear-algebra routine."""
+    return _intern("call", f"{routine}_", _axes(shape), operands=tuple(operands), routine=routine)
+
+
+def elementwise(axes: Sequence[Node], body: Node) -> Definition:
+    """T[axes] = body; a body that only reads another tensor at these axes is that tensor."""
+    if body.op == "read" and body.args == tuple(axes) and len(set(axes)) == len(axes):
+        return target(body)
+    return define(axes, (), None, body)
+
+
+def define(axes: Sequence[Node], reduced: Sequence[Node], monoid: str | None, body: Node) -> Definition:
+    """The one definition of this formula; its indices get their canonical names, the axes keep their order."""
+    renamed: dict[Node, Node] = {}
+    for k, old in enumerate(axes):
+        renamed[old] = EXAMPLE if k == 0 and extent(old) is EXAMPLES else axis(k, extent(old))
+    free_example = EXAMPLE not in renamed.values()
+    for k, old in enumerate(reduced):
+        if free_example and extent(old) is EXAMPLES:
+            renamed[old], free_example = EXAMPLE, False
+        else:
+            renamed[old] = index(extent(old), f"r{k}")
+    new_axes = tuple(renamed[old] for old in axes)
+    new_reduced = tuple(renamed[old] for old in reduced)
+    return _intern("formula", "t", new_axes, monoid, new_reduced, substitute(body, renamed))
+
+
+def define_free(
+    free: Iterable[Node], reduced: Iterable[Node], monoid: str | None, body: Node
+) -> tuple[Definition, tuple[Node, ...]]:
+    """As define, the order of the axes canonical too. Returns the definition, and the given indices in its order."""
+    axes = _canonical_order(list(free), body)
+    inner = _canonical_order(list(reduced), body)
+    return define(axes, inner, monoid, body), tuple(axes)
+
+
+def _canonical_order(indices: list[Node], body: Node) -> list[Node]:
+    """Example index first, the others by how the body uses them, whatever they are called."""
+    first = [i for i in indices if extent(i) is EXAMPLES][:1]
+    others = [i for i in indices if i not in first]
+    if len(others) > 1:
+        marks = {i: _key_with_mark(body, i) for i in others}
+        others.sort(key=lambda i: (marks[i], index_name(i)))
+    return first + others
+
+
+def _key_with_mark(body: Node, marked: Node) -> int:
+    """The body's structural hash, blind to the names of indices except that one of them is marked."""
+    keys: dict[Node, int] = {}
+    for node in postorder([body]):
+        if not node.free:
+            keys[node] = node.key
+        elif node.op == "index":
+            keys[node] = hash((extent(node).key, node is marked))
+        else:
+            operands = [keys[a] for a in node.args]
+            if node.op in ("add", "mul", "eq", "max", "min"):
+                operands.sort()
+            data = target(node).key if node.op == "read" else word_key(repr(node.data))
+            keys[node] = hash((word_key(node.op), data, *operands))
+    return keys[body]
+
+
+def read(tensor: Definition, *at: Node) -> Node:
+    """The element of a tensor at index expressions."""
+    assert len(at) == len(tensor.axes), (tensor, at)
+    return make("read", *at, data=tensor)
+
+
+def instance(tensor: Definition, at: Sequence[Node] | None = None) -> tuple[tuple[Node, ...], tuple[Node, ...], Node]:
+    """The formula at other indices (fresh ones by default): (axes, reduced, body), nothing shared with canonical names."""
+    axes = tuple(at) if at is not None else tuple(index(extent(a)) for a in tensor.axes)
+    reduced = tuple(index(extent(r)) for r in tensor.reduced)
+    names = dict(zip(tensor.axes + tensor.reduced, axes + reduced, strict=True))
+    return axes, reduced, substitute(tensor.formula, names)
+
+
+# ------------------------------------------------------------------------------------------------ walks
+
+
+def depends_on(tensor: Definition) -> tuple[Definition, ...]:
+    """The tensors that a definition reads, each once, in a fixed order."""
+    if tensor.kind == "call":
+        return tuple(dict.fromkeys(tensor.operands))
+    if tensor.kind == "input":
+        return ()
+    found = {target(n): None for n in postorder([tensor.formula]) if n.op == "read"}
+    return tuple(found)
+
+
+def definitions(outputs: Iterable[Definition]) -> list[Definition]:
+    """All tensors below the outputs, inputs included, operands before users."""
+    return list(_walk(outputs))
+
+
+def _walk(outputs: Iterable[Definition]) -> Iterator[Definition]:
+    seen: set[Definition] = set()
+    for output in outputs:
+        stack = [(output, False)]
+        while stack:
+            tensor, done = stack.pop()
+            if done:
+                yield tensor
+            elif tensor not in seen:
+                seen.add(tensor)
+                stack.append((tensor, True))
+                stack.extend((d, False) for d in reversed(depends_on(tensor)) if d not in seen)
+
+
+def extent_value(length: Node, assumed: int = 64) -> int:
+    """An extent as a number for cost decisions; a symbolic size counts as `assumed`."""
+    if length.op == "const":
+        return int(length.data)  # type: ignore[call-overload, no-any-return]
+    return assumed
+
+
+def extent_of(value: int) -> Node:
+    return const(value)

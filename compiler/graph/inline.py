@@ -1,0 +1,90 @@
+"""Inlining of elementwise definitions: the way to a program's core, and the first step of fusion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from sympile.compiler.graph.arithmetic import rebuild, substitute
+from sympile.compiler.graph.definition import Definition, call, define, definitions, elementwise, read
+from sympile.compiler.graph.flat import flat_sum
+from sympile.compiler.graph.node import Node, postorder, target
+from sympile.compiler.graph.reduce import reduce
+
+
+def inlined(
+    outputs: Sequence[Definition], keep: Callable[[Definition], bool] = lambda tensor: False
+) -> dict[Definition, Definition]:
+    """Every tensor below the outputs with the elementwise definitions it reads put in their place, except those to keep."""
+    new: dict[Definition, Definition] = {}
+    for tensor in definitions(outputs):
+        if tensor.kind == "input":
+            new[tensor] = tensor
+        elif tensor.kind == "call":
+            new[tensor] = call(tensor.routine, [new[o] for o in tensor.operands], tensor.shape)
+        else:
+            new[tensor] = _redefined(tensor, rewritten(tensor.formula, new, keep))
+    return new
+
+
+def _redefined(tensor: Definition, body: Node) -> Definition:
+    if body is tensor.formula:
+        return tensor
+    if tensor.monoid is None:
+        return elementwise(tensor.axes, body)
+    again = reduce(tensor.monoid, tensor.reduced, body)
+    if again.op == "read" and again.args == tensor.axes:
+        return target(again)
+    return define(tensor.axes, (), None, again)
+
+
+def rewritten(body: Node, new: dict[Definition, Definition], keep: Callable[[Definition], bool]) -> Node:
+    """The body with its reads redirected to new tensors, and inlined where those are elementwise and not kept."""
+    done: dict[Node, Node] = {}
+    for node in postorder([body]):
+        args = tuple([done[a] for a in node.args])
+        if node.op == "read":
+            tensor = target(node)
+            now = new.get(tensor, tensor)
+            if now.kind == "formula" and now.monoid is None and not keep(tensor):
+                done[node] = substitute(now.formula, dict(zip(now.axes, args, strict=True)))
+            else:
+                done[node] = read(now, *args)
+        else:
+            done[node] = node if args == node.args else rebuild(node, args)
+    return done[body]
+
+
+def core(outputs: Iterable[Definition]) -> tuple[Definition, ...]:
+    """The inlined normal form, nested sums flattened: two programs mean the same if their cores are the same objects."""
+    wanted = list(outputs)
+    for _ in range(_MOST_ROUNDS):
+        new = inlined(wanted)
+        now = _flattened([new[o] for o in wanted])
+        if now == wanted:
+            break
+        wanted = now
+    return tuple(wanted)
+
+
+_MOST_ROUNDS = 100  # a normal form that is none would turn in circles
+
+
+def _flattened(outputs: Sequence[Definition]) -> list[Definition]:
+    """Every sum in its flat form, elementwise where that is a product of sums."""
+    new: dict[Definition, Definition] = {}
+    for tensor in definitions(outputs):
+        if tensor.kind == "input":
+            new[tensor] = tensor
+        elif tensor.kind == "call":
+            new[tensor] = call(tensor.routine, [new[o] for o in tensor.operands], tensor.shape)
+        else:
+            body = rewritten(tensor.formula, new, lambda t: False)
+            if tensor.monoid == "sum":
+                new[tensor] = elementwise(tensor.axes, flat_sum(tensor.reduced, body))
+            else:
+                new[tensor] = (
+                    elementwise(tensor.axes, body)
+                    if tensor.monoid is None
+                    else define(tensor.axes, tensor.reduced, tensor.monoid, body)
+                )
+    return [new[o] for o in outputs]

@@ -1,0 +1,187 @@
+"""One scalar operation on other nodes: hash-consed, so that equal formulas are one object."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from hashlib import blake2b
+from typing import TYPE_CHECKING, TypeAlias
+from weakref import WeakValueDictionary
+
+if TYPE_CHECKING:
+    from sympile.compiler.graph.definition import Definition
+
+Number: TypeAlias = int | Fraction  # exact: a float on entry is the fraction that it is
+
+# What a body is made of. `data` is named where a node has any.
+#   const     a number (int, or a Fraction that is no integer)      constant  pi, E, … by name; inf and nan too
+#   index     (name, extent): runs from 0 to extent - 1             size      a symbolic size, by name
+#   read      a Definition, at the index expressions `args`         hole      stands for an operand in a table's row
+#   add, mul  sorted operands, a const first in mul, last in add    pow       args[0] to a constant power (a Number)
+#   when      args[0] where the conditions args[1:] hold, else 0    eq, ge, divides  conditions on indices (a == b, a >= 0, data | a)
+#   select    args[1] if args[0] else args[2]                       every other op is a row of rules/functions.py
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False, weakref_slot=True)
+class Node:
+    """One operation on other nodes."""
+
+    op: str
+    args: tuple[Node, ...]
+    data: object
+    free: frozenset[Node]  # the indices below this node
+    key: int  # structural hash: the same in every process
+
+    def __repr__(self) -> str:
+        return brief(self)
+
+
+_made: WeakValueDictionary[object, Node] = WeakValueDictionary()
+_EMPTY: frozenset[Node] = frozenset()
+_fresh = itertools.count()
+_words: dict[str, int] = {}
+
+
+def word_key(word: str) -> int:
+    """A hash of a name that no PYTHONHASHSEED changes."""
+    key = _words.get(word)
+    if key is None:
+        key = _words[word] = int.from_bytes(blake2b(word.encode(), digest_size=7).digest(), "little")
+    return key
+
+
+def make(op: str, *args: Node, data: object = None) -> Node:
+    """The one node with this op, these operands and this data, as it stands: no rule is applied."""
+    identity = (op, args, data)
+    node = _made.get(identity)
+    if node is None:
+        key = hash((word_key(op), _data_key(data), *[a.key for a in args]))
+        node = Node(op, args, data, _free(args), key)
+        if op == "index":
+            object.__setattr__(node, "free", frozenset((node,)))
+        _made[identity] = node
+    return node
+
+
+def _free(args: tuple[Node, ...]) -> frozenset[Node]:
+    """The union of the operands' free indices; an existing set is used again where one holds all."""
+    union = _EMPTY
+    for arg in args:
+        if arg.free is not union and not arg.free <= union:
+            union = arg.free if union <= arg.free else union | arg.free
+    return union
+
+
+def _data_key(data: object) -> int:
+    if data is None:
+        return 0
+    if isinstance(data, (int, Fraction)):
+        return hash(data)
+    if isinstance(data, str):
+        return word_key(data)
+    if isinstance(data, tuple):
+        return hash(tuple(_data_key(part) for part in data))
+    key: int = data.key  # type: ignore[attr-defined]   # a Node (an extent) or a Definition
+    return key
+
+
+# ------------------------------------------------------------------------------------------------ leaves
+
+
+def const(value: Number) -> Node:
+    """The node of an exact number."""
+    if isinstance(value, Fraction) and value.denominator == 1:
+        value = value.numerator
+    return make("const", data=value)
+
+
+ZERO, ONE, TWO, MINUS_ONE, HALF = const(0), const(1), const(2), const(-1), const(Fraction(1, 2))
+INFINITY, NEGATIVE_INFINITY, NAN = (make("constant", data=name) for name in ("inf", "-inf", "nan"))
+
+
+def size(name: str) -> Node:
+    """A symbolic size: an integer of at least 1 that arrays tell at run time."""
+    return make("size", data=name)
+
+
+def index(extent: Node, name: str | None = None) -> Node:
+    """An index that runs from 0 to extent - 1; without a name, one that nobody has used."""
+    return make("index", data=(name or f"#{next(_fresh):09d}", extent))
+
+
+def extent(node: Node) -> Node:
+    """How far an index runs."""
+    assert isinstance(node.data, tuple)
+    found: Node = node.data[1]
+    return found
+
+
+def index_name(node: Node) -> str:
+    assert isinstance(node.data, tuple)
+    return str(node.data[0])
+
+
+def hole(name: str) -> Node:
+    """A placeholder for an operand, in the rows of tables."""
+    return make("hole", data=name)
+
+
+def number(node: Node) -> Number:
+    """The value of a const."""
+    assert isinstance(node.data, (int, Fraction)), node
+    return node.data
+
+
+def target(node: Node) -> Definition:
+    """What a read reads."""
+    found: Definition = node.data  # type: ignore[assignment]
+    return found
+
+
+# ------------------------------------------------------------------------------------------------ walks
+
+
+def postorder(roots: Iterable[Node]) -> Iterator[Node]:
+    """Every node below the roots once, operands before users; iterative."""
+    seen: set[Node] = set()
+    for root in roots:
+        stack = [(root, False)]
+        while stack:
+            node, done = stack.pop()
+            if done:
+                yield node
+            elif node not in seen:
+                seen.add(node)
+                stack.append((node, True))
+                stack.extend((a, False) for a in reversed(node.args) if a not in seen)
+
+
+def reads(*roots: Node) -> list[Node]:
+    """The read nodes below the roots, indices included, each once."""
+    return [node for node in postorder(roots) if node.op == "read"]
+
+
+def brief(node: Node, limit: int = 400) -> str:
+    """A one-line text for debugging and error messages; long ones are cut."""
+    text: dict[Node, str] = {}
+    for item in postorder([node]):
+        text[item] = _brief_text(item, [text[a] for a in item.args])[:limit]
+    return text[node]
+
+
+def _brief_text(node: Node, args: list[str]) -> str:
+    leaves = {"const": str(node.data), "constant": str(node.data), "size": str(node.data), "hole": f"?{node.data}"}
+    if node.op in leaves:
+        return leaves[node.op]
+    if node.op == "index":
+        return index_name(node)
+    infix = {"add": " + ", "mul": "*", "eq": " == "}
+    if node.op in infix:
+        return f"({infix[node.op].join(args)})"
+    if node.op == "pow":
+        return f"{args[0]}^{node.data}"
+    if node.op == "read":
+        return f"{target(node).name}[{', '.join(args)}]"
+    return f"{node.op}({', '.join(args)})"

@@ -1,0 +1,42 @@
+"""What must hold of a program between passes; a mistake is named after the pass that made it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sympile.compiler.errors import InternalError
+from sympile.compiler.graph.definition import MONOIDS, Definition, definitions
+from sympile.compiler.graph.node import Node, brief, postorder, target
+
+CONDITIONS = frozenset({"eq", "ge", "divides", "less", "less_equal", "equals", "differs", "and", "or", "not"})
+
+
+def verify(outputs: Iterable[Definition], after: str) -> None:
+    """Raises InternalError where a definition uses an index that is not its own, or a node has the wrong operands."""
+    for tensor in definitions(outputs):
+        if tensor.kind == "formula":
+            _verify_formula(tensor, after)
+
+
+def _verify_formula(tensor: Definition, after: str) -> None:
+    own = set(tensor.axes) | set(tensor.reduced)
+    if len(own) != len(tensor.axes) + len(tensor.reduced):
+        raise InternalError(f"after {after}: {tensor.name} uses one index twice")
+    if tensor.monoid not in (None, *MONOIDS) or bool(tensor.reduced) != (tensor.monoid is not None):
+        raise InternalError(f"after {after}: {tensor.name} reduces {len(tensor.reduced)} indices with {tensor.monoid}")
+    strange = tensor.formula.free - own
+    if strange:
+        raise InternalError(
+            f"after {after}: {tensor.name} = {brief(tensor.formula)} uses {', '.join(map(brief, strange))}, which it does not bind"
+        )
+    for node in postorder([tensor.formula]):
+        _verify_node(node, tensor, after)
+
+
+def _verify_node(node: Node, tensor: Definition, after: str) -> None:
+    if node.op == "read" and len(node.args) != len(target(node).axes):
+        raise InternalError(f"after {after}: {tensor.name} reads {target(node).name} with {len(node.args)} indices")
+    if node.op == "hole":
+        raise InternalError(f"after {after}: {tensor.name} still has the hole {node.data} of a table row")
+    if node.op == "when" and any(c.op not in CONDITIONS for c in node.args[1:]):
+        raise InternalError(f"after {after}: {tensor.name} is guarded by {brief(node)}, which is no condition")

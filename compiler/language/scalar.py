@@ -1,0 +1,49 @@
+"""Scalars made of matrices and tensors: reductions, elements, dot products, named scalars, and indexed binders."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sympy as sp
+from sympy.tensor.array.expressions.array_expressions import ZeroArray
+from sympy.tensor.array.expressions.arrayexpr_derivatives import array_derive
+
+from sympile.compiler.errors import ShapeError
+from sympile.compiler.language.nodes import Interned
+from sympile.compiler.language.shapes import infer
+from sympile.compiler.language.sizes import Shape, shown
+
+
+class ScalarFunction(Interned, sp.Expr):  # type: ignore[misc]
+    """A real number made by one of our operations; commutative, so that `sum(t)*A` works.
+
+    Example:
+        >>> import sympile as sm, sympy as sp
+        >>> sm.sum(sp.MatrixSymbol("t", 3, 1)) * sp.MatrixSymbol("A", 2, 2)
+        sum(t)*A
+    """
+
+    is_commutative = True
+    is_real = True
+    is_number = False
+
+    def _infer_shape(self) -> Shape:
+        shape = infer(self.operation, self.operands, self.options)
+        if shape:
+            raise ShapeError(f"{self.operation}: the result has shape {shown(shape)} and is no scalar")
+        return shape
+
+    @property
+    def shape(self) -> Any:
+        """Scalars have none."""
+        raise AttributeError("a scalar has no shape")
+
+    def _stand_in(self, number: int) -> Any:
+        return sp.Dummy(f"_aside_{number}", real=True)
+
+
+@array_derive.register(ScalarFunction)  # type: ignore[untyped-decorator]
+def _refuse_derivative(expr: Any, x: Any) -> Any:
+    """What SymPy's matrix derivatives ask for; without this row they answer 0."""
+    expr.diff(x)
+    return ZeroArray(*x.shape)

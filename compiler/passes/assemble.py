@@ -1,0 +1,89 @@
+"""Puts a program together: slots, shapes as plain numbers and size names, code. What comes out knows no graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from sympile.compiler.code.target import Target
+from sympile.compiler.errors import InternalError
+from sympile.compiler.graph.definition import Definition
+from sympile.compiler.graph.node import Node, number
+from sympile.compiler.passes.emit import ENTRY, emit, make_layout
+from sympile.compiler.passes.fuse import Fused
+from sympile.compiler.passes.read import Constraint
+from sympile.compiler.passes.schedule import Loops
+from sympile.compiler.program import Array, Code, Demand, Polynomial, Program
+
+
+def polynomial(node: Node) -> Polynomial:
+    """An extent as plain data."""
+    return Polynomial(tuple(sorted((c, names) for names, c in _expanded(node).items() if c)))
+
+
+def _expanded(node: Node) -> dict[tuple[str, ...], int]:
+    if node.op == "const":
+        return {(): int(number(node))}
+    if node.op == "size":
+        return {(str(node.data),): 1}
+    if node.op == "add":
+        total: dict[tuple[str, ...], int] = {}
+        for term in node.args:
+            for names, c in _expanded(term).items():
+                total[names] = total.get(names, 0) + c
+        return total
+    if node.op == "mul":
+        return _product([_expanded(a) for a in node.args])
+    if node.op == "pow" and isinstance(node.data, int) and node.data > 0:
+        return _product([_expanded(node.args[0])] * node.data)
+    raise InternalError(f"an extent that is no polynomial in sizes: {node}")
+
+
+def _product(factors: Sequence[Mapping[tuple[str, ...], int]]) -> dict[tuple[str, ...], int]:
+    total: dict[tuple[str, ...], int] = {(): 1}
+    for factor in factors:
+        grown: dict[tuple[str, ...], int] = {}
+        for names, c in total.items():
+            for more, d in factor.items():
+                key = tuple(sorted((*names, *more)))
+                grown[key] = grown.get(key, 0) + c * d
+        total = grown
+    return total
+
+
+def assemble(outputs: Mapping[str, Definition], inputs: Iterable[Definition], fused: Fused, loops: Mapping[Definition, Loops], dtype: str,
+             target: Target, constraints: Sequence[Constraint] = ()) -> Program:  # fmt: skip
+    """The program that computes named outputs."""
+    given = list(dict.fromkeys(inputs))
+    finals = {name: fused.outputs[tensor] for name, tensor in outputs.items()}
+    layout = make_layout(given, fused, list(finals.values()))
+    slots: dict[str, int] = {}
+    copies: list[tuple[Definition, int]] = []
+    taken: set[Definition] = set(given)
+    for name, tensor in finals.items():
+        if tensor in taken:
+            layout.add_extra(f"copy of {name}")
+            slots[name] = layout.extra[f"copy of {name}"]
+            copies.append((tensor, slots[name]))
+        else:
+            taken.add(tensor)
+            slots[name] = layout.tensors[tensor]
+    emitted = emit(fused, loops, layout, copies, dtype, target)
+    own = {slots[name] for name in finals}
+    return Program(
+        code=Code(emitted.text, ENTRY, emitted.imports, emitted.level),
+        dtype=dtype,
+        length=layout.length,
+        inputs=tuple(_array(t.name, layout.tensors[t], t) for t in given),
+        outputs=tuple(_array(name, slots[name], tensor) for name, tensor in finals.items()),
+        work=tuple(_array(t.name, slot, t) for t, slot in layout.tensors.items() if t not in given and slot not in own),
+        sizes=dict(layout.sizes),
+        status=layout.extra["status"],
+        scratch=layout.extra["scratch"],
+        scratch_words=(),
+        demands=tuple(Demand(polynomial(c.expression), c.message) for c in constraints),
+        calls=tuple(t.operands[0].name for t in fused.stored if t.kind == "call"),
+    )
+
+
+def _array(name: str, slot: int, tensor: Definition) -> Array:
+    return Array(name, slot, tuple(polynomial(n) for n in tensor.shape), tensor.integer)

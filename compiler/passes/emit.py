@@ -1,0 +1,146 @@
+"""Groups → LLVM IR text: one internal function a group, one entry that calls them in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sympile.compiler.code.lanes import Lanes
+from sympile.compiler.code.target import Target
+from sympile.compiler.code.value import Integer
+from sympile.compiler.code.writer import Function, Module
+from sympile.compiler.graph.definition import Definition, depends_on
+from sympile.compiler.graph.node import Node, brief, postorder
+from sympile.compiler.passes.emitting.calls import IMPORTS, write_call
+from sympile.compiler.passes.emitting.elements import Elements
+from sympile.compiler.passes.emitting.layout import Frame, Layout
+from sympile.compiler.passes.emitting.nest import Nest, Scatter
+from sympile.compiler.passes.fuse import Fused, Group, scatter_axis
+from sympile.compiler.passes.schedule import Loops
+
+ELEMENT = {"float64": "double", "float32": "float"}
+ENTRY = "sympile_run"
+LARGE = 5000  # operations in one function above which code is generated without optimisation
+
+
+@dataclass(frozen=True, slots=True)
+class Emitted:
+    """IR text with its entry, the symbols it needs, and how carefully to generate code."""
+
+    text: str
+    imports: tuple[str, ...]
+    level: int
+
+
+def emit(fused: Fused, loops: Mapping[Definition, Loops], layout: Layout, copies: Sequence[tuple[Definition, int]], dtype: str,
+         target: Target, entry: str = ENTRY) -> Emitted:  # fmt: skip
+    """The code of all groups, then of the copies: outputs that are another tensor once more."""
+    module = Module(target)
+    element = ELEMENT[dtype]
+    names = []
+    for number, group in enumerate(fused.groups):
+        name = f"{entry}.{number}"
+        _write_group(module, name, group, loops.get(group.members[0]), layout, element, target)
+        names.append(name)
+    for tensor, slot in copies:
+        names.append(f"{entry}.copy.{slot}")
+        _write_copy(module, names[-1], tensor, slot, layout, element)
+    main = Function(module, entry, [("ptr", "table")])
+    for name in names:
+        main.call("void", f"@{name}", main.arguments[0])
+    main.ret()
+    largest = max((_operations(group) for group in fused.groups), default=0)
+    used = tuple(sorted(name for name in IMPORTS if f"@{name}" in module.declarations))
+    return Emitted(module.text(), used, 0 if largest > LARGE else 1)
+
+
+def _operations(group: Group) -> int:
+    return sum(1 for _ in postorder([t.formula for t in group.results if t.kind == "formula"]))
+
+
+def _write_group(
+    module: Module, name: str, group: Group, loops: Loops | None, layout: Layout, element: str, target: Target
+) -> None:
+    function = Function(module, name, [("ptr noalias", "table")], linkage="internal", attributes="nounwind noinline")
+    for tensor in group.results:
+        function.comment(_described(tensor))
+    frame = Frame(function, layout, function.arguments[0])
+    frame.enter(_tensors(group), sorted(_sizes(group)))
+    scalar = Lanes(function, element, 1, target)
+    first = group.members[0]
+    if first.kind == "call":
+        write_call(frame, first, scalar)
+    else:
+        assert loops is not None
+        wide = Lanes(function, element, loops.lanes, target)
+        elements = Elements(frame, scalar, wide, loops.vector, loops.row)
+        if scatter_axis(first) is not None:
+            Scatter(elements, first, loops).write()
+        else:
+            Nest(elements, group, loops).write()
+    function.ret()
+
+
+def _write_copy(module: Module, name: str, tensor: Definition, slot: int, layout: Layout, element: str) -> None:
+    function = Function(module, name, [("ptr noalias", "table")], linkage="internal", attributes="nounwind noinline")
+    frame = Frame(function, layout, function.arguments[0])
+    frame.enter([tensor], sorted(size_names(tensor.shape)))
+    destination = function.load("ptr", function.gep("i64", frame.table, slot), 8)
+    count: Integer = 1
+    for length in tensor.shape:
+        count = function.mul(count, frame.extent(length))
+    with function.loop(0, count) as loop:
+        value = function.load(element, function.gep(element, frame.pointer(tensor), loop.index))
+        function.store(value, function.gep(element, destination, loop.index))
+    function.ret()
+
+
+def _described(tensor: Definition) -> str:
+    if tensor.kind == "call":
+        return f"{tensor.name} = {tensor.routine}({', '.join(o.name for o in tensor.operands)})"
+    reduced = f"{tensor.monoid} over {', '.join(map(brief, tensor.reduced))} of " if tensor.monoid else ""
+    return f"{tensor.name}[{', '.join(map(brief, tensor.axes))}] = {reduced}{brief(tensor.formula, 300)}"
+
+
+def _tensors(group: Group) -> list[Definition]:
+    """What a group reads and writes."""
+    found: dict[Definition, None] = {}
+    for tensor in group.results:
+        found.update(dict.fromkeys(depends_on(tensor)))
+    inner = set(group.members) - set(group.stored)
+    return [t for t in dict.fromkeys([*found, *group.stored]) if t not in inner]
+
+
+def _sizes(group: Group) -> set[str]:
+    """Every symbolic size in extents and formulas of a group."""
+    found: set[str] = set()
+    for tensor in group.results:
+        roots: list[Node] = [*tensor.shape, *[r.data[1] for r in tensor.reduced]]  # type: ignore[index]
+        for operand in depends_on(tensor):
+            roots += operand.shape
+        if tensor.body is not None:
+            roots.append(tensor.body)
+        found |= size_names(roots)
+    return found
+
+
+def size_names(roots: Iterable[Node]) -> set[str]:
+    """The names of sizes below the nodes, those in extents of indices and of tensors read included."""
+    return {str(node.data) for node in postorder(roots) if node.op == "size"}
+
+
+def make_layout(inputs: Sequence[Definition], fused: Fused, outputs: Sequence[Definition]) -> Layout:
+    """Slots for inputs, outputs and what is stored between, and every size."""
+    layout = Layout()
+    for tensor in (*inputs, *outputs, *fused.stored):
+        layout.add_tensor(tensor)
+    sizes: set[str] = set()
+    for tensor in layout.tensors:
+        sizes |= size_names(tensor.shape)
+    for group in fused.groups:
+        sizes |= _sizes(group)
+    for name in sorted(sizes):
+        layout.add_size(name)
+    layout.add_extra("status")
+    layout.add_extra("scratch")
+    return layout

@@ -1,0 +1,1 @@
+"""Loops → LLVM IR text: addresses, elements, nests of loops, linear-algebra calls."""

@@ -1,0 +1,98 @@
+"""Where everything lies: one table of pointers and sizes that every function of a program takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from sympile.compiler.code.value import Integer, Value
+from sympile.compiler.code.writer import Function
+from sympile.compiler.errors import InternalError
+from sympile.compiler.graph.affine import affine
+from sympile.compiler.graph.definition import Definition
+from sympile.compiler.graph.node import Node
+
+
+@dataclass(slots=True)
+class Layout:
+    """Slots of the table: a pointer per tensor, then an i64 per size."""
+
+    tensors: dict[Definition, int] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    extra: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def length(self) -> int:
+        return len(self.tensors) + len(self.sizes) + len(self.extra)
+
+    def add_tensor(self, tensor: Definition) -> None:
+        self.tensors.setdefault(tensor, self.length)
+
+    def add_size(self, name: str) -> None:
+        self.sizes.setdefault(name, self.length)
+
+    def add_extra(self, name: str) -> None:
+        self.extra.setdefault(name, self.length)
+
+
+@dataclass(slots=True)
+class Frame:
+    """The table inside one function: pointers and sizes are loaded once, on entry."""
+
+    function: Function
+    layout: Layout
+    table: Value
+    pointers: dict[Definition, Value] = field(default_factory=dict)
+    lengths: dict[str, Value] = field(default_factory=dict)
+
+    def enter(self, tensors: Iterable[Definition], sizes: Iterable[str]) -> None:
+        """Loads what the function is going to need."""
+        for tensor in tensors:
+            self.pointers[tensor] = self._load(self.layout.tensors[tensor], "ptr")
+        for name in sizes:
+            self.lengths[name] = self._load(self.layout.sizes[name], "i64")
+
+    def _load(self, slot: int, kind: str) -> Value:
+        return self.function.load(kind, self.function.gep("i64", self.table, slot), 8)
+
+    def pointer(self, tensor: Definition) -> Value:
+        return self.pointers[tensor]
+
+    def extra(self, name: str) -> Value:
+        return self._load(self.layout.extra[name], "ptr")
+
+    def extent(self, length: Node) -> Integer:
+        """An extent as an integer: a number, or computed from sizes."""
+        form = affine(length)
+        if form is None:
+            return self._product(length)
+        total: Integer = int(form.constant)
+        for leaf, coefficient in form.terms:
+            total = self.function.add(total, self.function.mul(self.lengths[str(leaf.data)], int(coefficient)))
+        return total
+
+    def _product(self, length: Node) -> Integer:
+        """Products of sizes, as reshaped axes have."""
+        if length.op == "mul":
+            result: Integer = 1
+            for factor in length.args:
+                result = self.function.mul(result, self.extent(factor))
+            return result
+        if length.op == "add":
+            result = 0
+            for term in length.args:
+                result = self.function.add(result, self.extent(term))
+            return result
+        if length.op == "pow" and isinstance(length.data, int) and length.data > 0:
+            result = 1
+            for _ in range(length.data):
+                result = self.function.mul(result, self.extent(length.args[0]))
+            return result
+        raise InternalError(f"an extent that is no polynomial in sizes: {length}")
+
+    def strides(self, tensor: Definition) -> list[Integer]:
+        """How far apart neighbours along each axis lie: row-major."""
+        result: list[Integer] = [1]
+        for length in reversed(tensor.shape[1:]):
+            result.append(self.function.mul(result[-1], self.extent(length)))
+        return result[::-1][-len(tensor.axes) :] if tensor.axes else []

@@ -1,0 +1,72 @@
+"""One factorisation for all calls of one matrix: its inverse, determinants and solves, those with its transpose too."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from sympile.compiler.graph.arithmetic import add
+from sympile.compiler.graph.definition import Definition, call, define, definitions
+from sympile.compiler.graph.inline import rewritten
+from sympile.compiler.graph.node import ONE, target
+from sympile.compiler.rules.linalg import ROUTINES
+
+
+def factor(outputs: Sequence[Definition]) -> dict[Definition, Definition]:
+    """Old → new definitions, where calls of one matrix take its factors as their last operand.
+
+    Args:
+        outputs: derivatives included, none to be taken later: lu has none. Elementwise definitions not yet inlined, so
+            that a transpose can be seen.
+    """
+    order = definitions(outputs)
+    uses = Counter(_seen_through(t)[0] for t in order if t.kind == "call" and t.routine in ROUTINES)
+    new: dict[Definition, Definition] = {}
+    for tensor in order:
+        if tensor.kind == "call":
+            new[tensor] = _called(tensor, new, uses)
+        else:
+            new[tensor] = _redirected(tensor, new)
+    return new
+
+
+def _called(tensor: Definition, new: dict[Definition, Definition], uses: Counter[Definition]) -> Definition:
+    if tensor.routine not in ROUTINES:
+        return call(tensor.routine, [new[o] for o in tensor.operands], tensor.shape)
+    matrix, transposed = _seen_through(tensor)
+    routine = "solve_transposed" if transposed and tensor.routine == "solve" else tensor.routine
+    operands = [new[matrix], *[new[o] for o in tensor.operands[1:]]]
+    if uses[matrix] > 1:
+        operands.append(_factors(new[matrix]))
+    return call(routine, operands, tensor.shape)
+
+
+def _factors(matrix: Definition) -> Definition:
+    *batch, rows, columns = matrix.shape
+    return call("lu", [matrix], [*batch, add(rows, ONE), columns])
+
+
+def _seen_through(tensor: Definition) -> tuple[Definition, bool]:
+    """The matrix that is factorised, and whether the call's operand is its transpose; an inverse keeps its operand."""
+    matrix, transposed = tensor.operands[0], False
+    below = _transpose_of(matrix)
+    while below is not None and tensor.routine != "inv":
+        matrix, transposed = below, not transposed
+        below = _transpose_of(matrix)
+    return matrix, transposed
+
+
+def _transpose_of(matrix: Definition) -> Definition | None:
+    """K, if the matrix is K with its last two axes exchanged and nothing else."""
+    if matrix.kind != "formula" or matrix.monoid is not None or matrix.formula.op != "read":
+        return None
+    *batch, i, j = matrix.axes
+    return target(matrix.formula) if matrix.formula.args == (*batch, j, i) else None
+
+
+def _redirected(tensor: Definition, new: dict[Definition, Definition]) -> Definition:
+    """The definition with its reads sent to the new tensors."""
+    if tensor.kind == "input":
+        return tensor
+    body = rewritten(tensor.formula, new, lambda kept: True)
+    return tensor if body is tensor.formula else define(tensor.axes, tensor.reduced, tensor.monoid, body)

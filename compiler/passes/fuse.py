@@ -1,0 +1,379 @@
+"""Decides what is stored and what is computed where it is used; then groups definitions that share their loops."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from sympile.compiler.graph.arithmetic import (
+    add,
+    conditions_of,
+    factors_of,
+    function,
+    mul,
+    rebuild,
+    split,
+    sub,
+    substitute,
+    transform,
+    unguarded,
+    when,
+)
+from sympile.compiler.graph.definition import (
+    Definition,
+    call,
+    define,
+    define_free,
+    definitions,
+    depends_on,
+    instance,
+    read,
+)
+from sympile.compiler.graph.inline import inlined
+from sympile.compiler.graph.node import INFINITY, Node, const, postorder, target
+from sympile.compiler.rules.lowering import CHEAP, EXPANSIONS, a, b
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Definitions that are computed in the same loops; the domain is every index that runs."""
+
+    members: tuple[Definition, ...]
+    domain: tuple[Node, ...]
+    finish: Definition | None = (
+        None  # elementwise work on the one member's result while it is in registers; stored in its place
+    )
+
+    @property
+    def stored(self) -> tuple[Definition, ...]:
+        return self.members if self.finish is None else (self.finish,)
+
+    @property
+    def results(self) -> tuple[Definition, ...]:
+        """All that is computed here."""
+        return self.members if self.finish is None else (*self.members, self.finish)
+
+
+@dataclass(frozen=True, slots=True)
+class Fused:
+    """What is computed, in order, and under which tensor each output is found."""
+
+    groups: tuple[Group, ...]
+    outputs: dict[Definition, Definition]
+
+    @property
+    def stored(self) -> tuple[Definition, ...]:
+        return tuple(tensor for group in self.groups for tensor in group.stored)
+
+
+def fuse(outputs: Sequence[Definition]) -> Fused:
+    """The groups that compute the outputs: everything elementwise inlined, then stored again where that is cheaper."""
+    mapping = {o: o for o in outputs}
+    for step in (_inline, _lower, _lift, _order_axes):
+        mapping = _chained(mapping, step)
+    return Fused(tuple(_grouped(list(mapping.values()))), mapping)
+
+
+def _chained(
+    mapping: dict[Definition, Definition], step: Callable[[list[Definition]], dict[Definition, Definition]]
+) -> dict[Definition, Definition]:
+    new = step(list(mapping.values()))
+    return {old: new[now] for old, now in mapping.items()}
+
+
+def _inline(outputs: list[Definition]) -> dict[Definition, Definition]:
+    return inlined(outputs)
+
+
+# ------------------------------------------------------------------------------------------------ lowering
+
+
+def _lower(outputs: list[Definition]) -> dict[Definition, Definition]:
+    """Log-sum-exp becomes max, sum and log; operations without machine code of their own become others."""
+    new: dict[Definition, Definition] = {}
+    for tensor in definitions(outputs):
+        if tensor.kind == "input":
+            new[tensor] = tensor
+        elif tensor.kind == "call":
+            new[tensor] = call(tensor.routine, [new[o] for o in tensor.operands], tensor.shape)
+        else:
+            (body,) = transform([tensor.formula], lambda node: _lowered(node, new))
+            new[tensor] = (
+                _log_sum_exp(tensor, body)
+                if tensor.monoid == "lse"
+                else define(tensor.axes, tensor.reduced, tensor.monoid, body)
+            )
+    return new
+
+
+def _lowered(node: Node, new: dict[Definition, Definition]) -> Node:
+    if node.op == "read":
+        return read(new[target(node)], *node.args)
+    template = EXPANSIONS.get(node.op)
+    return node if template is None else substitute(template, dict(zip((a, b), node.args, strict=False)))
+
+
+def _log_sum_exp(tensor: Definition, body: Node) -> Definition:
+    """m + log(sum exp(u - m)) with m the largest u, where that is finite."""
+    largest = read(define(tensor.axes, tensor.reduced, "max", body), *tensor.axes)
+    shift = when(largest, function("less", function("abs", largest), INFINITY))
+    total = define(tensor.axes, tensor.reduced, "sum", function("exp", sub(body, shift)))
+    return define(tensor.axes, (), None, add(shift, function("log", read(total, *tensor.axes))))
+
+
+# ------------------------------------------------------------------------------------------------ lifting
+
+
+def domain_of(tensor: Definition) -> tuple[Node, ...]:
+    return tensor.axes + tensor.reduced
+
+
+def _lift(outputs: list[Definition]) -> dict[Definition, Definition]:
+    """Subexpressions that a body would compute again and again get a definition of their own."""
+    order = definitions(outputs)
+    shared = _shared(order)
+    held: set[Definition] = set()
+    new: dict[Definition, Definition] = {}
+    for tensor in order:
+        if tensor.kind == "input":
+            new[tensor] = tensor
+        elif tensor.kind == "call":
+            new[tensor] = call(tensor.routine, [new[o] for o in tensor.operands], tensor.shape)
+        else:
+            body = _redirected(tensor.formula, new)
+            new[tensor] = define(tensor.axes, tensor.reduced, tensor.monoid, _lifted_body(tensor, body, shared, held))
+    return new
+
+
+def _redirected(body: Node, new: dict[Definition, Definition]) -> Node:
+    """The body with its reads sent to the new tensors."""
+    done: dict[Node, Node] = {}
+    for node in postorder([body]):
+        args = tuple([done[arg] for arg in node.args])
+        if node.op == "read":
+            done[node] = read(new.get(target(node), target(node)), *args)
+        else:
+            done[node] = node if args == node.args else rebuild(node, args)
+    return done[body]
+
+
+def _shared(order: Iterable[Definition]) -> set[int]:
+    """Structural keys of costly operations that more than one nest of loops would compute."""
+    counts: Counter[int] = Counter()
+    for tensor in order:
+        if tensor.kind == "formula" and len(domain_of(tensor)) > 1:
+            counts.update({_key(node) for node in postorder([tensor.formula]) if costly(node) and node.free})
+    return {key for key, count in counts.items() if count > 1}
+
+
+def _key(node: Node) -> int:
+    return define_free(node.free, (), None, node)[0].key
+
+
+def _lifted_body(tensor: Definition, body: Node, shared: set[int], held: set[Definition]) -> Node:
+    domain = frozenset(domain_of(tensor))
+    if len(domain) <= 1:
+        return body
+    body = _lift_costly(body, domain, shared, elementwise_at_root=tensor.monoid is None)
+    return _lift_operands(body, domain, held) if tensor.monoid == "sum" else body
+
+
+def costly(node: Node) -> bool:
+    """Whether an operation is worth storing rather than doing again."""
+    if node.op == "pow":
+        return not (isinstance(node.data, int) and 0 < node.data <= 4)
+    return node.op not in CHEAP
+
+
+def _lift_operands(body: Node, domain: frozenset[Node], held: set[Definition]) -> Node:
+    """Each operand of a contraction is one read: factors over the same indices become one definition."""
+    coefficient, rest = split(unguarded(body))
+    groups: dict[frozenset[Node], list[Node]] = {}
+    for factor in factors_of(rest):
+        groups.setdefault(factor.free, []).append(factor)
+    alone = len([free for free in groups if free]) < 2
+    operands = [_operand(mul(*factors), domain, held, alone) for factors in groups.values()]
+    return when(mul(const(coefficient), *operands), *conditions_of(body))
+
+
+def _operand(node: Node, domain: frozenset[Node], held: set[Definition], alone: bool) -> Node:
+    """An operand as one read; one that spans everything only if it is held already."""
+    if not node.free or (node.op == "read" and all(arg.op == "index" for arg in node.args)):
+        return node
+    if node.free != domain and not alone:
+        result = _held(node)
+        if result.op == "read":
+            held.add(target(result))
+        return result
+    tensor, axes = define_free(node.free, (), None, node)
+    return read(tensor, *axes) if tensor in held else node
+
+
+def _held(node: Node) -> Node:
+    """The node as a read of a definition, unless it is one."""
+    if node.op == "read" and all(arg.op == "index" for arg in node.args):
+        return node
+    if any(_may_leave_range(n) for n in postorder([node])):
+        return node
+    tensor, axes = define_free(node.free, (), None, node)
+    return read(tensor, *axes)
+
+
+def _may_leave_range(node: Node) -> bool:
+    return node.op == "read" and any(arg.op != "index" for arg in node.args)
+
+
+def _lift_costly(body: Node, domain: frozenset[Node], shared: set[int], elementwise_at_root: bool) -> Node:
+    """Costly subexpressions that need fewer indices than the loops have, or that several nests need, are held."""
+    done: dict[Node, Node] = {}
+    for node in postorder([body]):
+        args = tuple([done[arg] for arg in node.args])
+        now = node if args == node.args else rebuild(node, args)
+        if costly(node) and node.free and not (node is body and elementwise_at_root):
+            narrow = now.free < domain
+            if (narrow and now.free) or _key(node) in shared:
+                now = _held(now)
+        done[node] = now
+    return done[body]
+
+
+# ------------------------------------------------------------------------------------------------ finishes
+
+
+def _finished_reduction(tensor: Definition) -> Node | None:
+    """The read of the one reduction that an elementwise definition finishes with cheap work at the same place."""
+    if tensor.kind != "formula" or tensor.reduced or any(costly(n) for n in postorder([tensor.formula])):
+        return None
+    found = [
+        n
+        for n in postorder([tensor.formula])
+        if n.op == "read" and target(n).reduced and set(n.args) == set(tensor.axes)
+    ]
+    whole = [n for n in found if len(n.args) == len(tensor.axes)]
+    return whole[0] if len(found) == len(whole) == 1 and scatter_axis(target(whole[0])) is None else None
+
+
+def _users(outputs: Iterable[Definition]) -> Counter[Definition]:
+    users: Counter[Definition] = Counter(outputs)
+    for tensor in definitions(users):
+        users.update(depends_on(tensor))
+    return users
+
+
+def _order_axes(outputs: list[Definition]) -> dict[Definition, Definition]:
+    """A reduction that only one elementwise definition reads gets that definition's order of axes."""
+    users = _users(outputs)
+    new: dict[Definition, Definition] = {}
+    for tensor in definitions(outputs):
+        if tensor.kind == "input":
+            new[tensor] = tensor
+        elif tensor.kind == "call":
+            new[tensor] = call(tensor.routine, [new[o] for o in tensor.operands], tensor.shape)
+        else:
+            body = _redirected(tensor.formula, new)
+            node = _finished_reduction(tensor)
+            if node is not None and users[target(node)] == 1 and node.args != target(node).axes:
+                source = new[target(node)]
+                body = substitute(
+                    body, {read(source, *node.args): read(_permuted(source, node.args, tensor.axes), *tensor.axes)}
+                )
+            new[tensor] = define(tensor.axes, tensor.reduced, tensor.monoid, body)
+    return new
+
+
+def _permuted(tensor: Definition, at: tuple[Node, ...], axes: tuple[Node, ...]) -> Definition:
+    _, reduced, body = instance(tensor, at)
+    return define(axes, reduced, tensor.monoid, body)
+
+
+# ------------------------------------------------------------------------------------------------ groups
+
+
+def _grouped(outputs: list[Definition]) -> Iterable[Group]:
+    """List scheduling: what is ready and runs over the same indices shares one group."""
+    finishes = _finishes(outputs)
+    hidden = {finish: source for source, finish in finishes.items()}
+    pending = [t for t in definitions(outputs) if t.kind != "input" and t not in hidden]
+    finished: set[Definition] = set()
+    while pending:
+        group = _next_group(pending, finished, finishes)
+        finished.update(group.results)
+        chosen = set(group.members)
+        pending = [t for t in pending if t not in chosen]
+        yield group
+
+
+def _finishes(outputs: list[Definition]) -> dict[Definition, Definition]:
+    """Reduction → the elementwise definition that is computed from it in registers."""
+    users = _users(outputs)
+    found: dict[Definition, Definition] = {}
+    for tensor in definitions(outputs):
+        node = _finished_reduction(tensor)
+        if node is not None and node.args == tensor.axes and users[target(node)] == 1 and _single(target(node)):
+            found[target(node)] = tensor
+    return found
+
+
+def _single(tensor: Definition) -> bool:
+    """A reduction that has its loops for itself."""
+    return bool(tensor.axes)
+
+
+def _next_group(pending: list[Definition], finished: set[Definition], finishes: dict[Definition, Definition]) -> Group:
+    def ready(tensor: Definition) -> bool:
+        wanted = set(depends_on(tensor)) | (
+            set(depends_on(finishes[tensor])) - {tensor} if tensor in finishes else set()
+        )
+        return all(d.kind == "input" or d in finished for d in wanted)
+
+    first = next(t for t in pending if ready(t))
+    if first in finishes:
+        return Group((first,), domain_of(first), finishes[first])
+    members = [first]
+    if _joinable(first):
+        inside = {first}
+        for tensor in pending:
+            if (
+                tensor not in inside
+                and tensor not in finishes
+                and _joinable(tensor)
+                and domain_of(tensor) == domain_of(first)
+                and _fits(tensor, inside, finished)
+            ):
+                inside.add(tensor)
+                members.append(tensor)
+    return Group(tuple(members), domain_of(first) if first.kind == "formula" else ())
+
+
+def _joinable(tensor: Definition) -> bool:
+    """Whether other definitions may share its loops: elementwise work, and reductions over a single index to a scalar."""
+    return (
+        tensor.kind == "formula"
+        and (not tensor.reduced or (not tensor.axes and len(tensor.reduced) == 1))
+        and scatter_axis(tensor) is None
+    )
+
+
+def _fits(tensor: Definition, inside: set[Definition], finished: set[Definition]) -> bool:
+    """Its operands are finished, or computed in the same loops at the same position."""
+    for operand in depends_on(tensor):
+        if operand.kind == "input" or operand in finished:
+            continue
+        if operand not in inside or operand.reduced:
+            return False
+        if any(n.op == "read" and target(n) is operand and n.args != operand.axes for n in postorder([tensor.formula])):
+            return False
+    return True
+
+
+def scatter_axis(tensor: Definition) -> tuple[Node, Node] | None:
+    """(axis, where it is written) of a sum with a delta on data: [axis == token[e]] is a scatter, not a search."""
+    if tensor.monoid != "sum":
+        return None
+    for condition in conditions_of(tensor.formula):
+        if condition.op == "eq":
+            for axis, place in (condition.args, condition.args[::-1]):
+                if axis in tensor.axes and axis not in place.free and any(n.op == "read" for n in postorder([place])):
+                    return axis, place
+    return None

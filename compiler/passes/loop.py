@@ -1,0 +1,360 @@
+"""The native training loop: batches gathered by a permutation, forward, backward, update; the same for every model."""
+
+from __future__ import annotations
+
+from sympile.compiler.code.target import Target
+from sympile.compiler.program import DONE, GATHER_WORDS, JOB, NOT_FINITE, PAUSED, SINGULAR, STOPPED, Code
+
+ENTRY = "sympile_train"
+CHUNK = 16  # gradients are padded with zeros to a multiple of this many numbers
+
+
+def training_loop(dtype: str, target: Target) -> Code:
+    """The loop for models of one dtype; it takes a pointer to the words of a job."""
+    element = {"float64": "double", "float32": "float"}[dtype]
+    text = "\n".join(
+        [_DECLARATIONS, _shuffle(target), _gather(target), _finite(element, target), _train(element, target)]
+    )
+    return Code(text, ENTRY)
+
+
+def _word(name: str, kind: str, result: str, table: str = "%job") -> str:
+    """Loads one word of the job."""
+    return (
+        f"  %{result}.p = getelementptr i64, ptr {table}, i64 {JOB[name]}\n  %{result} = load {kind}, ptr %{result}.p"
+    )
+
+
+_DECLARATIONS = """
+declare <16 x i32> @llvm.masked.load.v16i32.p0(ptr, i32, <16 x i1>, <16 x i32>)
+declare void @llvm.masked.store.v16i32.p0(<16 x i32>, ptr, i32, <16 x i1>)
+declare double @llvm.fabs.f64(double)
+"""
+
+
+def _shuffle(target: Target) -> str:
+    """Fisher and Yates, from the last to the first; random numbers by splitmix64 (Steele, Lea and Flood 2014)."""
+    return f"""
+define internal void @shuffle(ptr %order, i64 %n, ptr %random) nounwind noinline {target.attributes} {{
+entry:
+  br label %fill
+fill:
+  %k = phi i64 [0, %entry], [%k.next, %fill]
+  %k.p = getelementptr i64, ptr %order, i64 %k
+  store i64 %k, ptr %k.p
+  %k.next = add i64 %k, 1
+  %filling = icmp ult i64 %k.next, %n
+  br i1 %filling, label %fill, label %begin
+begin:
+  %start = load i64, ptr %random
+  %top = sub i64 %n, 1
+  br label %draw
+draw:
+  %i = phi i64 [%top, %begin], [%i.next, %draw.body]
+  %state = phi i64 [%start, %begin], [%state.next, %draw.body]
+  %more = icmp sgt i64 %i, 0
+  br i1 %more, label %draw.body, label %done
+draw.body:
+  %state.next = add i64 %state, -7046029254386353131
+  %s1 = lshr i64 %state.next, 30
+  %x1 = xor i64 %state.next, %s1
+  %m1 = mul i64 %x1, -4658895280553007687
+  %s2 = lshr i64 %m1, 27
+  %x2 = xor i64 %m1, %s2
+  %m2 = mul i64 %x2, -7723592293110705685
+  %s3 = lshr i64 %m2, 31
+  %x3 = xor i64 %m2, %s3
+  %high = lshr i64 %x3, 32
+  %span = add i64 %i, 1
+  %scaled = mul i64 %high, %span
+  %j = lshr i64 %scaled, 32
+  %i.p = getelementptr i64, ptr %order, i64 %i
+  %j.p = getelementptr i64, ptr %order, i64 %j
+  %i.v = load i64, ptr %i.p
+  %j.v = load i64, ptr %j.p
+  store i64 %j.v, ptr %i.p
+  store i64 %i.v, ptr %j.p
+  %i.next = sub i64 %i, 1
+  br label %draw
+done:
+  store i64 %state, ptr %random
+  ret void
+}}"""
+
+
+def _gather(target: Target) -> str:
+    """Copies rows of 4-byte words into a batch: row r of the buffer is row order[r] of the source."""
+    return f"""
+define internal void @gather(ptr noalias %source, ptr noalias %buffer, i64 %words, ptr noalias %order, i64 %rows) nounwind noinline {target.attributes} {{
+entry:
+  %whole = and i64 %words, -16
+  %left = sub i64 %words, %whole
+  %left32 = trunc i64 %left to i32
+  %l0 = insertelement <16 x i32> poison, i32 %left32, i64 0
+  %l1 = shufflevector <16 x i32> %l0, <16 x i32> poison, <16 x i32> zeroinitializer
+  %mask = icmp slt <16 x i32> <i32 0, i32 1, i32 2, i32 3, i32 4, i32 5, i32 6, i32 7, i32 8, i32 9, i32 10, i32 11, i32 12, i32 13, i32 14, i32 15>, %l1
+  br label %row
+row:
+  %r = phi i64 [0, %entry], [%r.next, %row.end]
+  %o.p = getelementptr i64, ptr %order, i64 %r
+  %o = load i64, ptr %o.p
+  %from.at = mul i64 %o, %words
+  %to.at = mul i64 %r, %words
+  %from = getelementptr i32, ptr %source, i64 %from.at
+  %to = getelementptr i32, ptr %buffer, i64 %to.at
+  br label %block
+block:
+  %w = phi i64 [0, %row], [%w.next, %block.body]
+  %in = icmp slt i64 %w, %whole
+  br i1 %in, label %block.body, label %rest
+block.body:
+  %a = getelementptr i32, ptr %from, i64 %w
+  %b = getelementptr i32, ptr %to, i64 %w
+  %v = load <16 x i32>, ptr %a, align 4
+  store <16 x i32> %v, ptr %b, align 4
+  %w.next = add i64 %w, 16
+  br label %block
+rest:
+  %some = icmp ne i64 %left, 0
+  br i1 %some, label %tail, label %row.end
+tail:
+  %ta = getelementptr i32, ptr %from, i64 %whole
+  %tb = getelementptr i32, ptr %to, i64 %whole
+  %tv = call <16 x i32> @llvm.masked.load.v16i32.p0(ptr %ta, i32 4, <16 x i1> %mask, <16 x i32> zeroinitializer)
+  call void @llvm.masked.store.v16i32.p0(<16 x i32> %tv, ptr %tb, i32 4, <16 x i1> %mask)
+  br label %row.end
+row.end:
+  %r.next = add i64 %r, 1
+  %again = icmp ult i64 %r.next, %rows
+  br i1 %again, label %row, label %out
+out:
+  ret void
+}}"""
+
+
+def _finite(element: str, target: Target) -> str:
+    """Whether no number of a padded array is nan or infinite: 0 * x is 0 or nan."""
+    kind = f"<{CHUNK} x {element}>"
+    suffix = f"v{CHUNK}{'f64' if element == 'double' else 'f32'}"
+    return f"""
+declare {element} @llvm.vector.reduce.fadd.{suffix}({element}, {kind})
+declare {kind} @llvm.fma.{suffix}({kind}, {kind}, {kind})
+define internal i1 @finite(ptr noalias %x, i64 %n) nounwind {target.attributes} {{
+entry:
+  br label %loop
+loop:
+  %i = phi i64 [0, %entry], [%i.next, %body]
+  %s = phi {kind} [zeroinitializer, %entry], [%s.next, %body]
+  %more = icmp slt i64 %i, %n
+  br i1 %more, label %body, label %done
+body:
+  %p = getelementptr {element}, ptr %x, i64 %i
+  %v = load {kind}, ptr %p, align 8
+  %s.next = call {kind} @llvm.fma.{suffix}({kind} %v, {kind} zeroinitializer, {kind} %s)
+  %i.next = add i64 %i, {CHUNK}
+  br label %loop
+done:
+  %sum = call reassoc {element} @llvm.vector.reduce.fadd.{suffix}({element} 0.0, {kind} %s)
+  %ok = fcmp oeq {element} %sum, 0.0
+  ret i1 %ok
+}}"""
+
+
+def _train(element: str, target: Target) -> str:
+    words = len(GATHER_WORDS)
+    widen = "%loss = fadd double %loss.v, 0.0" if element == "double" else "%loss = fpext float %loss.v to double"
+    number = {"double": ("sitofp i64 {} to double"), "float": ("sitofp i64 {} to float")}[element]
+    loads = "\n".join(
+        _word(name, "ptr", name)
+        for name in (
+            "step_function",
+            "step_table",
+            "update_function",
+            "update_table",
+            "flag",
+            "gathers",
+            "batch_word",
+            "order",
+            "given_orders",
+            "objective",
+            "history",
+            "gradient",
+            "parameter",
+            "path",
+            "step_value",
+            "epoch_value",
+            "trouble",
+        )  # fmt: skip
+    )
+    numbers = "\n".join(
+        _word(name, "i64", name)
+        for name in (
+            "gather_count",
+            "examples",
+            "batch",
+            "drop_last",
+            "epochs",
+            "pause",
+            "budget",
+            "shuffle",
+            "summed",
+            "gradient_count",
+            "path_count",
+        )  # fmt: skip
+    )
+    places = "\n".join(
+        f"  %{name}.at = getelementptr i64, ptr %job, i64 {JOB[name]}"
+        for name in ("epoch", "position", "step", "order", "random", "epoch_loss", "status", "last_loss")
+    )
+    return f"""
+define void @{ENTRY}(ptr %job) nounwind {target.attributes} {{
+entry:
+{loads}
+{numbers}
+{places}
+  %parameter.bytes = mul i64 %path_count, {8 if element == "double" else 4}
+  store i64 0, ptr %status.at
+  br label %turn
+turn:
+  %done = phi i64 [0, %entry], [%done.next, %next]
+  %spent = icmp sge i64 %done, %budget
+  br i1 %spent, label %out, label %look
+look:
+  %asked = load atomic i32, ptr %flag monotonic, align 4
+  %stop = icmp ne i32 %asked, 0
+  br i1 %stop, label %stopped, label %where
+where:
+  %epoch = load i64, ptr %epoch.at
+  %over = icmp sge i64 %epoch, %epochs
+  br i1 %over, label %finished, label %begin
+begin:
+  %position = load i64, ptr %position.at
+  %fresh = icmp eq i64 %position, 0
+  br i1 %fresh, label %epoch.start, label %cut
+epoch.start:
+  store double 0.0, ptr %epoch_loss.at
+  %shuffling = icmp ne i64 %shuffle, 0
+  br i1 %shuffling, label %epoch.shuffle, label %cut
+epoch.shuffle:
+  call void @shuffle(ptr %order, i64 %examples, ptr %random.at)
+  br label %cut
+cut:
+  %left = sub i64 %examples, %position
+  %small = icmp slt i64 %left, %batch
+  %rows = select i1 %small, i64 %left, i64 %batch
+  store i64 %rows, ptr %batch_word
+  %given = icmp ne ptr %given_orders, null
+  %row0 = mul i64 %epoch, %examples
+  %given.row = getelementptr i64, ptr %given_orders, i64 %row0
+  %permutation = select i1 %given, ptr %given.row, ptr %order
+  %ordered = icmp ne ptr %permutation, null
+  %chosen = getelementptr i64, ptr %permutation, i64 %position
+  br label %arrays
+arrays:
+  %g = phi i64 [0, %cut], [%g.next, %array.end]
+  %g.more = icmp slt i64 %g, %gather_count
+  br i1 %g.more, label %array, label %compute
+array:
+  %g.at = mul i64 %g, {words}
+  %source.p = getelementptr i64, ptr %gathers, i64 %g.at
+  %buffer.p = getelementptr i64, ptr %source.p, i64 1
+  %row_words.p = getelementptr i64, ptr %source.p, i64 2
+  %word.p = getelementptr i64, ptr %source.p, i64 3
+  %source = load ptr, ptr %source.p
+  %buffer = load ptr, ptr %buffer.p
+  %row_words = load i64, ptr %row_words.p
+  %word = load ptr, ptr %word.p
+  br i1 %ordered, label %array.gather, label %array.direct
+array.gather:
+  call void @gather(ptr %source, ptr %buffer, i64 %row_words, ptr %chosen, i64 %rows)
+  store ptr %buffer, ptr %word
+  br label %array.end
+array.direct:
+  %skip = mul i64 %position, %row_words
+  %direct = getelementptr i32, ptr %source, i64 %skip
+  store ptr %direct, ptr %word
+  br label %array.end
+array.end:
+  %g.next = add i64 %g, 1
+  br label %arrays
+compute:
+  call void %step_function(ptr %step_table)
+  %trouble.v = load i32, ptr %trouble
+  %singular = icmp ne i32 %trouble.v, 0
+  %loss.v = load {element}, ptr %objective
+  {widen}
+  store double %loss, ptr %last_loss.at
+  br i1 %singular, label %broken, label %check
+check:
+  %loss.abs = call double @llvm.fabs.f64(double %loss)
+  %loss.ok = fcmp olt double %loss.abs, 0x7FF0000000000000
+  %gradient.ok = call i1 @finite(ptr %gradient, i64 %gradient_count)
+  %ok = and i1 %loss.ok, %gradient.ok
+  br i1 %ok, label %update, label %lost
+update:
+  %step = load i64, ptr %step.at
+  %step.number = {number.format("%step")}
+  store {element} %step.number, ptr %step_value
+  %epoch.number = {number.format("%epoch")}
+  store {element} %epoch.number, ptr %epoch_value
+  call void %update_function(ptr %update_table)
+  %step.next = add i64 %step, 1
+  store i64 %step.next, ptr %step.at
+  %recording = icmp ne ptr %path, null
+  br i1 %recording, label %record, label %account
+record:
+  %path.at = mul i64 %step.next, %parameter.bytes
+  %path.row = getelementptr i8, ptr %path, i64 %path.at
+  call void @llvm.memcpy.p0.p0.i64(ptr %path.row, ptr %parameter, i64 %parameter.bytes, i1 false)
+  br label %account
+account:
+  %is.sum = icmp ne i64 %summed, 0
+  %rows.number = sitofp i64 %rows to double
+  %weight = select i1 %is.sum, double 1.0, double %rows.number
+  %before = load double, ptr %epoch_loss.at
+  %part = fmul double %loss, %weight
+  %after = fadd double %before, %part
+  store double %after, ptr %epoch_loss.at
+  %position.next = add i64 %position, %rows
+  %enough = icmp sge i64 %position.next, %examples
+  %following = add i64 %position.next, %batch
+  %short = icmp sgt i64 %following, %examples
+  %drops = icmp ne i64 %drop_last, 0
+  %dropped = and i1 %short, %drops
+  %ends = or i1 %enough, %dropped
+  br i1 %ends, label %epoch.end, label %goes.on
+goes.on:
+  store i64 %position.next, ptr %position.at
+  br label %next
+epoch.end:
+  %seen = sitofp i64 %position.next to double
+  %mean = fdiv double %after, %seen
+  %history.row = getelementptr double, ptr %history, i64 %epoch
+  store double %mean, ptr %history.row
+  %epoch.next = add i64 %epoch, 1
+  store i64 %epoch.next, ptr %epoch.at
+  store i64 0, ptr %position.at
+  %pausing = icmp ne i64 %pause, 0
+  br i1 %pausing, label %paused, label %next
+next:
+  %done.next = add i64 %done, 1
+  br label %turn
+stopped:
+  store i64 {STOPPED}, ptr %status.at
+  br label %out
+finished:
+  store i64 {DONE}, ptr %status.at
+  br label %out
+lost:
+  store i64 {NOT_FINITE}, ptr %status.at
+  br label %out
+paused:
+  store i64 {PAUSED}, ptr %status.at
+  br label %out
+broken:
+  store i64 {SINGULAR}, ptr %status.at
+  br label %out
+out:
+  ret void
+}}
+declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)"""

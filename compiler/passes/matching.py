@@ -1,0 +1,450 @@
+"""Matches the rows of rules/rewrites.py: sums and products in any order, up to a common factor, with what is left over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cache
+from typing import TypeAlias
+
+from sympile.compiler.graph.arithmetic import add, factors_of, function, maximum, mul, power, rebuild, split, substitute
+from sympile.compiler.graph.definition import Definition, call, instance, read
+from sympile.compiler.graph.node import ONE, ZERO, Node, Number, const, make, number, postorder, target
+from sympile.compiler.graph.reduce import reduce
+from sympile.compiler.rules.rewrites import Through
+
+# What a hole stands for: a formula; the members of an `each`; a matrix. INDICES: those that an `over` runs over.
+Bound: TypeAlias = Node | tuple[Node, ...] | Definition
+Bindings: TypeAlias = dict[Node, Bound]
+
+INDICES = make("hole", data="reduced indices")
+
+
+# ------------------------------------------------------------------------------------------------ patterns
+
+
+@cache
+def holes(pattern: Node) -> frozenset[Node]:
+    return frozenset(node for node in postorder([pattern]) if node.op == "hole")
+
+
+def _whole(pattern: Node, bound: Bindings) -> bool:
+    return all(h in bound for h in holes(pattern))
+
+
+def filled(pattern: Node, bound: Bindings, member: int | None = None) -> Node:
+    """The pattern with formulas in its holes, in normal form."""
+    if pattern.op == "hole":
+        value = bound[pattern]
+        if isinstance(value, tuple):
+            assert member is not None, pattern
+            return value[member]
+        assert isinstance(value, Node), pattern
+        return value
+    special = _FILLED.get(pattern.op)
+    if special is not None:
+        return special(pattern, bound, member)
+    if not pattern.args:
+        return pattern
+    return rebuild(pattern, tuple([filled(arg, bound, member) for arg in pattern.args]))
+
+
+def _filled_each(pattern: Node, bound: Bindings, member: int | None) -> Node:
+    count = next(len(v) for h in sorted(holes(pattern), key=_key) if isinstance(v := bound[h], tuple) and h is not INDICES)
+    parts = [filled(pattern.args[0], bound, k) for k in range(count)]
+    return maximum(*parts) if pattern.data == "max" else add(*parts)
+
+
+def _filled_over(pattern: Node, bound: Bindings, member: int | None) -> Node:
+    indices = bound[INDICES]
+    assert isinstance(indices, tuple)
+    return reduce(str(pattern.data), indices, filled(pattern.args[0], bound, member))
+
+
+def _filled_raised(pattern: Node, bound: Bindings, member: int | None) -> Node:
+    base, exponent = (filled(arg, bound, member) for arg in pattern.args)
+    return power(base, number(exponent))
+
+
+def _filled_call(pattern: Node, bound: Bindings, member: int | None) -> Node:
+    """The element of the routine's result that the matched read asks for."""
+    position = bound[INDICES]
+    assert isinstance(position, tuple)
+    return read(called_tensor(pattern, bound), *position)
+
+
+def called_tensor(pattern: Node, bound: Bindings) -> Definition:
+    """The tensor that a pattern of calls stands for."""
+    if pattern.op == "hole":
+        matrix = bound[pattern]
+        assert isinstance(matrix, Definition)
+        return matrix
+    operand = called_tensor(pattern.args[0], bound)
+    shape = operand.shape if pattern.data == "inv" else operand.shape[:-2]
+    return call(str(pattern.data), [operand], shape)
+
+
+_FILLED: Mapping[str, Callable[[Node, Bindings, int | None], Node]] = {
+    "each": _filled_each,
+    "over": _filled_over,
+    "raised": _filled_raised,
+    "call": _filled_call,
+}
+
+
+def _key(node: Node) -> int:
+    return node.key
+
+
+_OPERATION: Mapping[str, str] = {"raised": "pow", "each": "add"}      # what a pattern's op is a form of
+
+
+# ------------------------------------------------------------------------------------------------ matching one node
+
+
+@dataclass(slots=True)
+class Matcher:
+    """Finds the ways in which a formula is an instance of a pattern."""
+
+    through: Through = Through.NOTHING                               # which elementwise definitions are looked into
+    names: Mapping[Definition, str] = field(default_factory=dict)
+    opened: dict[Node, Node] = field(default_factory=dict)           # reads, and the formulas that stand behind them
+
+    def match(self, pattern: Node, node: Node, bound: Bindings) -> Iterator[Bindings]:
+        """Every way to fill the pattern's holes so that it is this node."""
+        if pattern.op == "hole":
+            known = bound.get(pattern)
+            if known is None:
+                yield {**bound, pattern: node}
+            elif known is node:
+                yield bound
+            return
+        if not pattern.args:
+            if pattern is node:
+                yield bound
+            return
+        if _whole(pattern, bound) and pattern.op not in _FILLED and filled(pattern, bound) is node:
+            yield bound
+            return
+        node = self.open(pattern, node)
+        rule = _RULES.get(pattern.op, _match_function)
+        yield from rule(self, pattern, node, bound)
+
+    def open(self, pattern: Node, node: Node) -> Node:
+        """The node, or the formula behind it where that is what the pattern asks for."""
+        wanted = _OPERATION.get(pattern.op, pattern.op)
+        while self.through and node.op == "read" and pattern.op not in ("over", "call") and self._may_open(target(node), wanted):
+            node = self.formula_behind(node)
+        return node
+
+    def _may_open(self, tensor: Definition, wanted: str) -> bool:
+        if tensor.kind != "formula" or tensor.monoid is not None or tensor.formula.op not in (wanted, "read"):
+            return False
+        return self.through is Through.EVERYTHING or tensor not in self.names
+
+    def formula_behind(self, node: Node) -> Node:
+        """The formula of an elementwise definition at a read's indices."""
+        found = self.opened.get(node)
+        if found is None:
+            tensor = target(node)
+            found = self.opened[node] = substitute(tensor.formula, dict(zip(tensor.axes, node.args, strict=True)))
+        return found
+
+
+def _match_function(matcher: Matcher, pattern: Node, node: Node, bound: Bindings) -> Iterator[Bindings]:
+    if pattern.op != node.op or len(pattern.args) != len(node.args) or pattern.data != node.data:
+        return
+    yield from _match_all(matcher, tuple(zip(pattern.args, node.args, strict=True)), bound)
+
+
+def _match_all(matcher: Matcher, pairs: tuple[tuple[Node, Node], ...], bound: Bindings) -> Iterator[Bindings]:
+    if not pairs:
+        yield bound
+        return
+    for found in matcher.match(*pairs[0], bound):
+        yield from _match_all(matcher, pairs[1:], found)
+
+
+def _match_add(matcher: Matcher, pattern: Node, node: Node, bound: Bindings) -> Iterator[Bindings]:
+    if node.op == "add":
+        for found in sums(matcher, pattern, node, bound):
+            if found.factor == 1 and found.left is ZERO:
+                yield found.bound
+
+
+def _match_mul(matcher: Matcher, pattern: Node, node: Node, bound: Bindings) -> Iterator[Bindings]:
+    scale, inner = split(pattern)
+    if inner.op == "hole":                                           # c*a is any formula: a is a c-th of it
+        yield from matcher.match(inner, mul(const(Fraction(1) / scale), node), bound)
+        return
+    for found in products(matcher, pattern, node, bound):
+        if found.left is ONE:
+            yield found.bound
+
+
+def _match_pow(matcher: Matcher, pattern: Node, node: Node, bound: Bindings) -> Iterator[Bindings]:
+    assert isinstance(pattern.data, (int, Fraction))
+    base = root(node, pattern.data)
+    if base is not None:
+        yield from matcher.match(pattern.args[0], base, bound)
+
+
+def root(node: Node, exponent: Number) -> Node | None:
+    """The formula whose power the node is: of x^4 y^2 with exponent 2, x^2 y."""
+    parts = []
+    for factor in factors_of(node):
+        if factor.op == "const" and number(factor) > 0 and node.op == "mul":
+            parts.append(power(factor, Fraction(1) / exponent))
+            continue
+        if factor.op != "pow" or Fraction(factor.data) / exponent % 1 != 0:  # type: ignore[arg-type, operator]
+            return None
+        parts.append(power(factor.args[0], Fraction(factor.data) / exponent))  # type: ignore[arg-type]
+    return mul(ONE, *parts)
+
+
+def _match_raised(matcher: Matcher, pattern: Node, node: Node, bound: Bindings) -> Iterator[Bindings]:
+    if node.op == "pow":
+        for found in matcher.match(pattern.args[0], node.args[0], bound):
+            yield from matcher.match(pattern.args[1], const(node.data), found)  # type: ignore[arg-type]
+
+
+def _match_extreme(matcher: Matcher, pattern: Node, node: Node, bound: Bindings) -> Iterator[Bindings]:
+    """max(0, a): the operands without holes must be there, the hole takes the others."""
+    if pattern.op != node.op:
+        return
+    fixed = [arg for arg in pattern.args if not holes(arg)]
+    (rest,) = [arg for arg in pattern.args if holes(arg)]
+    others = [arg for arg in node.args if arg not in fixed]
+    if others and len(others) + len(fixed) == len(node.args):
+        yield from matcher.match(rest, rebuild(node, tuple(others)), bound)
+
+
+def _match_over(matcher: Matcher, pattern: Node, node: Node, bound: Bindings) -> Iterator[Bindings]:
+    if node.op != "read" or target(node).monoid != pattern.data or INDICES in bound:
+        return
+    body = pattern.args[0]
+    formula = target(node).formula
+    if formula.op != body.op and formula.op != "read":
+        return
+    _, indices, formula = instance(target(node), node.args)
+    yield from matcher.match(body, formula, {**bound, INDICES: indices})
+
+
+def _match_each(matcher: Matcher, pattern: Node, node: Node, bound: Bindings) -> Iterator[Bindings]:
+    """A sum of nothing but positive multiples of exp(u)."""
+    (inner,) = pattern.args
+    if node.op != "add" or inner.op != "exp" or inner.args[0] in bound:
+        return
+    logarithms = [_logarithm(term) for term in node.args]
+    if all(u is not None for u in logarithms):
+        yield {**bound, inner.args[0]: tuple(u for u in logarithms if u is not None)}
+
+
+def _logarithm(term: Node) -> Node | None:
+    """u + log(c) of a term c*exp(u), c > 0."""
+    coefficient, rest = split(term)
+    if coefficient <= 0 or not (rest is ONE or rest.op == "exp"):
+        return None
+    scale = function("log", const(coefficient))
+    return scale if rest is ONE else add(rest.args[0], scale)
+
+
+def _match_call(matcher: Matcher, pattern: Node, node: Node, bound: Bindings) -> Iterator[Bindings]:
+    if node.op == "read" and target(node).kind == "call":
+        found = match_tensor(pattern, target(node), bound)
+        if found is not None:
+            yield {**found, INDICES: node.args}
+
+
+def match_tensor(pattern: Node, tensor: Definition, bound: Bindings) -> Bindings | None:
+    """A pattern of calls against a tensor."""
+    if pattern.op == "hole":
+        return {**bound, pattern: tensor}
+    if pattern.op == "gram":
+        factor = _gram_factor(tensor)
+        return None if factor is None else match_tensor(pattern.args[0], factor, bound)
+    if tensor.kind != "call" or tensor.routine != pattern.data:
+        return None
+    return match_tensor(pattern.args[0], tensor.operands[0], bound)
+
+
+def _gram_factor(tensor: Definition) -> Definition | None:
+    """L of sum_k L[..., i, k] L[..., j, k], L square."""
+    if tensor.monoid != "sum" or len(tensor.reduced) != 1 or tensor.formula.op != "mul" or len(tensor.formula.args) != 2:
+        return None
+    (k,), (i, j), batch = tensor.reduced, tensor.axes[-2:], tensor.axes[:-2]
+    left, right = tensor.formula.args
+    if left.op != "read" or right.op != "read" or target(left) is not target(right):
+        return None
+    if {left.args, right.args} != {(*batch, i, k), (*batch, j, k)} or target(left).shape[-1] is not target(left).shape[-2]:
+        return None
+    return target(left)
+
+
+_Rule: TypeAlias = Callable[[Matcher, Node, Node, Bindings], Iterator[Bindings]]
+_RULES: Mapping[str, _Rule] = {
+    "add": _match_add,
+    "mul": _match_mul,
+    "pow": _match_pow,
+    "raised": _match_raised,
+    "max": _match_extreme,
+    "min": _match_extreme,
+    "over": _match_over,
+    "each": _match_each,
+    "call": _match_call,
+}
+
+
+# ------------------------------------------------------------------------------------------------ sums and products
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A part of a sum or product that is `factor` times the pattern, and what is left of it."""
+
+    bound: Bindings
+    factor: Number
+    left: Node
+
+
+def sums(matcher: Matcher, pattern: Node, node: Node, bound: Bindings) -> Iterator[Found]:
+    """Some terms of the node are factor * pattern. A bare hole takes all other terms."""
+    wanted = [split(term) for term in pattern.args]
+    bare = [(c, sub) for c, sub in wanted if sub.op == "hole" and sub not in bound]
+    others = sorted((w for w in wanted if w not in bare), key=lambda w: (w[1] is not ONE, len(holes(w[1])), w[1].key))
+    terms = {rest: c for c, rest in map(split, node.args)}
+    for found, factor, left in _some_terms(matcher, others, terms, bound, None):
+        if factor is None:
+            continue
+        rest = add(*[mul(const(c), term) for term, c in left.items()])
+        if not bare:
+            yield Found(found, factor, rest)
+        elif left:
+            ((c, place),) = bare
+            yield Found({**found, place: mul(const(Fraction(1) / (factor * c)), rest)}, factor, ZERO)
+
+
+_Terms: TypeAlias = dict[Node, Number]
+
+
+def _some_terms(matcher: Matcher, wanted: list[tuple[Number, Node]], terms: _Terms, bound: Bindings,
+                factor: Number | None) -> Iterator[tuple[Bindings, Number | None, _Terms]]:  # fmt: skip
+    if not wanted:
+        yield bound, factor, terms
+        return
+    coefficient, pattern = wanted[0]
+    for term in _candidates(matcher, pattern, terms, bound):
+        ratio = Fraction(terms[term]) / coefficient
+        if factor is None or ratio == factor:
+            left = {t: c for t, c in terms.items() if t is not term}
+            for found in matcher.match(pattern, term, bound):
+                yield from _some_terms(matcher, wanted[1:], left, found, ratio)
+
+
+def _candidates(matcher: Matcher, pattern: Node, terms: _Terms, bound: Bindings) -> list[Node]:
+    """The terms that the pattern may be; where all its holes are filled, one at most."""
+    if pattern is ONE or pattern.op == "hole":
+        exact = pattern if pattern is ONE else bound[pattern]
+        return [exact] if exact in terms else []  # type: ignore[list-item, comparison-overlap]
+    if _whole(pattern, bound) and pattern.op not in _FILLED:
+        exact = filled(pattern, bound)
+        if exact in terms:
+            return [exact]
+    return [term for term in terms if term.op == pattern.op or term.op == "read"]
+
+
+def products(matcher: Matcher, pattern: Node, node: Node, bound: Bindings) -> Iterator[Found]:
+    """Some factors of the node are the pattern; what is left holds the constants. A bare hole takes all that is left."""
+    scale, rest = split(pattern)
+    wanted = [_based(factor) for factor in factors_of(rest)]
+    bare = [base for base, _ in wanted if base.op == "hole" and base not in bound]
+    inside = frozenset().union(*[holes(base) for base, _ in wanted if base.op != "hole"])
+    takers = [h for h in bare if h not in inside]
+    others = [w for w in wanted if w[0] not in takers]
+    others.sort(key=lambda w: (w[0].op == "hole", w[0].op == "mul", len(holes(w[0])), w[0].key))
+    own, product = split(node)
+    powers = {base: exponent for base, exponent in map(_based, factors_of(product)) if base is not ONE}
+    takers.sort(key=lambda h: str(h.data))
+    for found, factor, left in _some_factors(matcher, others, powers, bound, Fraction(own) / scale):  # type: ignore[arg-type]
+        yield from _taken(takers, found, factor, left)
+
+
+def _based(factor: Node) -> tuple[Node, Number | Node]:
+    """A factor as base and exponent; in patterns, the exponent may be a hole."""
+    if factor.op == "pow":
+        return factor.args[0], factor.data  # type: ignore[return-value]
+    return (factor.args[0], factor.args[1]) if factor.op == "raised" else (factor, 1)
+
+
+def _product(factor: Number, powers: _Terms) -> Node:
+    return mul(const(factor), *[power(base, exponent) for base, exponent in powers.items()])
+
+
+def _taken(takers: list[Node], bound: Bindings, factor: Number, left: _Terms) -> Iterator[Found]:
+    """Bare holes take what is left: the last all of it, those before it one factor each."""
+    if not takers:
+        yield Found(bound, 1, _product(factor, left))
+    elif len(takers) == 1:
+        yield Found({**bound, takers[0]: _product(factor, left)}, 1, ONE)
+    else:
+        for base, exponent in left.items():
+            others = {b: e for b, e in left.items() if b is not base}
+            yield from _taken(takers[1:], {**bound, takers[0]: power(base, exponent)}, factor, others)
+
+
+def _some_factors(matcher: Matcher, wanted: list[tuple[Node, Number | Node]], powers: _Terms, bound: Bindings,
+                  factor: Number) -> Iterator[tuple[Bindings, Number, _Terms]]:  # fmt: skip
+    if not wanted:
+        yield bound, factor, powers
+        return
+    (pattern, exponent), further = wanted[0], wanted[1:]
+    if _whole(pattern, bound) and pattern.op not in _FILLED and isinstance(exponent, (int, Fraction)):
+        taken = _without(powers, filled(pattern, bound), exponent)
+        if taken is not None:
+            yield from _some_factors(matcher, further, taken[1], bound, factor / Fraction(taken[0]))
+            return
+    if pattern.op == "hole":
+        return
+    for base, own in powers.items():
+        left, met = _left(powers, base, own, exponent)
+        if left is not None:
+            for found, scale in _based_matches(matcher, pattern, base, bound, met):
+                for complete in [found] if isinstance(exponent, (int, Fraction)) else matcher.match(exponent, const(met), found):
+                    yield from _some_factors(matcher, further, left, complete, factor * scale)
+
+
+def _left(powers: _Terms, base: Node, own: Number, exponent: Number | Node) -> tuple[_Terms | None, Number]:
+    """The factors without base^exponent, or None where that is not among them; and the exponent that was met."""
+    others = {b: e for b, e in powers.items() if b is not base}
+    if isinstance(exponent, Node) or own == exponent:
+        return others, own
+    if isinstance(own, int) and isinstance(exponent, int) and own * exponent > 0 and abs(own) > abs(exponent):
+        return {**others, base: own - exponent}, exponent
+    return None, exponent
+
+
+def _without(powers: _Terms, product: Node, exponent: Number) -> tuple[Number, _Terms] | None:
+    """The factors without a known product to some power: (the constant that it had, the factors left)."""
+    coefficient, rest = split(power(product, exponent))
+    left = powers
+    for base, wanted in map(_based, factors_of(rest)):
+        if base is not ONE:
+            taken, _ = _left(left, base, left.get(base, 0), wanted)
+            if taken is None:
+                return None
+            left = taken
+    return coefficient, left
+
+
+def _based_matches(matcher: Matcher, pattern: Node, base: Node, bound: Bindings, exponent: Number) -> Iterator[tuple[Bindings, Fraction]]:
+    """The base as an instance of the pattern; of a sum, up to a factor, which is returned to its power."""
+    if pattern.op == "add" and isinstance(exponent, int):
+        opened = matcher.open(pattern, base)
+        if opened.op == "add":
+            for found in sums(matcher, pattern, opened, bound):
+                if found.left is ZERO:
+                    yield found.bound, Fraction(found.factor) ** exponent
+        return
+    for bindings in matcher.match(pattern, base, bound):
+        yield bindings, Fraction(1)

@@ -1,0 +1,166 @@
+"""Reads SymPy expressions in any notation into definitions; finds out who is what, and checks shapes on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import sympy as sp
+
+from sympile.compiler.errors import DuplicateName, NonScalarLoss, ShapeError
+from sympile.compiler.graph.arithmetic import sub
+from sympile.compiler.graph.definition import EXAMPLE, Definition, definitions, elementwise
+from sympile.compiler.graph.node import ONE, Node, postorder, target
+from sympile.compiler.graph.ranges import largest, smallest, stays_inside
+from sympile.compiler.passes.reading.engine import Bindings, Reader, Table
+from sympile.compiler.passes.reading.indices import INDICES
+from sympile.compiler.passes.reading.matrices import MATRICES
+from sympile.compiler.passes.reading.ours import OURS
+from sympile.compiler.passes.reading.scalars import SCALARS
+from sympile.compiler.passes.reading.scope import Scope, shape_text
+from sympile.compiler.passes.reading.values import Value
+
+TABLE: Table = {**SCALARS, **MATRICES, **INDICES, **OURS}
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """An affine expression in sizes that must not be negative, and what is wrong where it is."""
+
+    expression: Node
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One expression as read: its tensor, and the shape as written (columns keep their 1)."""
+
+    tensor: Definition
+    declared: tuple[Node, ...]
+
+
+def read_all(expressions: Mapping[str, Any], scope: Scope) -> dict[str, Output]:
+    """Every expression (by label) as a definition; the scope learns the symbols."""
+    survey(expressions.values(), scope)
+    bindings = Bindings()
+    outputs = {}
+    for label, expression in expressions.items():
+        given = sp.sympify(expression)
+        reader = Reader(scope, TABLE, label, given)
+        outputs[label] = _output(reader.read(given, bindings))
+    _check_names(scope)
+    return outputs
+
+
+def _output(value: Value) -> Output:
+    own = value.indices
+    free = [i for i in value.body.free if i not in own]
+    assert all(i is EXAMPLE for i in free), free
+    return Output(elementwise((*free, *own), value.body), value.shape)
+
+
+def scalar_output(label: str, output: Output, expression: Any) -> Definition:
+    """The definition of a loss: one number per example."""
+    if any(n is not ONE for n in output.declared):
+        raise NonScalarLoss(f"the {label} must be one number per example, but {expression} has shape {shape_text(output.declared)}; "
+                            "take a sum, a mean or a norm of it")  # fmt: skip
+    return output.tensor
+
+
+# ------------------------------------------------------------------------------------------------ survey
+
+
+def survey(expressions: Iterable[Any], scope: Scope) -> None:
+    """Finds, before anything is read, which symbols are sizes and which are bound somewhere."""
+    seen: set[int] = set()
+    stack = [sp.sympify(e) for e in expressions]
+    keep = list(stack)
+    while stack:
+        item = stack.pop()
+        if id(item) in seen:
+            continue
+        seen.add(id(item))
+        keep.append(item)
+        for written in _written_sizes(item):
+            scope.sizes.update(str(s.name) for s in sp.sympify(written).free_symbols)
+        for limit in _limits(item):
+            scope.bound.add(limit[0])
+            for end in limit[1:]:
+                scope.sizes.update(str(s.name) for s in sp.sympify(end).free_symbols if s.is_Symbol)
+        stack.extend(a for a in item.args if isinstance(a, sp.Basic))
+    scope.sizes.difference_update(str(getattr(b, "name", b)) for b in scope.bound)
+    scope.sizes.update(scope.pinned)
+    if scope.examples is not None:
+        scope.sizes.add(scope.examples)
+
+
+def _written_sizes(item: Any) -> tuple[Any, ...]:
+    """The shape entries that a symbol of an array declares."""
+    if isinstance(item, (sp.MatrixSymbol, sp.Identity, sp.ZeroMatrix, sp.OneMatrix)) or type(item).__name__ == "Tensor":
+        return tuple(item.shape)
+    if isinstance(item, sp.IndexedBase):
+        return tuple(item.shape or ())
+    return ()
+
+
+def _limits(item: Any) -> tuple[Any, ...]:
+    if getattr(item, "operation", None) == "comprehension" and hasattr(item, "operands"):  # its head has none
+        return tuple(item.operands[1:])
+    found = getattr(item, "limits", ())
+    return tuple(found) if isinstance(found, tuple) else ()
+
+
+def _check_names(scope: Scope) -> None:
+    for name in scope.names.values():
+        if name in scope.symbols:
+            raise DuplicateName(f"{name} names both a symbol and an intermediate value; give one of them another name")
+
+
+# ------------------------------------------------------------------------------------------------ ranges
+
+
+def range_constraints(outputs: Iterable[Definition]) -> list[Constraint]:
+    """What sizes must satisfy so that every unguarded read stays inside; an error where numbers already fail."""
+    found: dict[Node, Constraint] = {}
+    for tensor in definitions(outputs):
+        if tensor.kind == "formula":
+            for node in _unguarded_reads(tensor.formula):
+                for at, length in zip(node.args, target(node).shape, strict=True):
+                    if not stays_inside(at, length) and not any(n.op == "read" for n in postorder([at])):
+                        for constraint in _constraints(node, at, length):
+                            found[constraint.expression] = constraint
+    return list(found.values())
+
+
+def _constraints(node: Node, at: Node, length: Node) -> list[Constraint]:
+    low, high = smallest(at), largest(at)
+    assert low is not None and high is not None
+    result = []
+    for expression in (low, sub(sub(length, ONE), high)):
+        message = f"an index of {target(node).name} runs outside of its axis"
+        if expression.op == "const" and expression.data < 0:  # type: ignore[operator]
+            raise ShapeError(
+                f"{message}, from {_plain(low)} to {_plain(high)} where 0 to {_plain(sub(length, ONE))} is allowed"
+            )
+        if expression.op != "const":
+            result.append(Constraint(expression, message))
+    return result
+
+
+def _unguarded_reads(body: Node) -> list[Node]:
+    """The reads that are evaluated whatever the conditions around them say."""
+    found, seen, stack = [], set(), [body]
+    while stack:
+        node = stack.pop()
+        if node in seen or node.op in ("when", "select"):
+            continue
+        seen.add(node)
+        if node.op == "read":
+            found.append(node)
+        stack.extend(node.args)
+    return found
+
+
+def _plain(node: Node) -> str:
+    return repr(node).strip("()")

@@ -1,0 +1,1 @@
+"""SymPy expressions → definitions: one file a notation, one engine."""

@@ -1,0 +1,120 @@
+"""The engine of reading: one explicit stack, a table row per SymPy class, one memo per scope of bound indices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import sympy as sp
+
+from sympile.compiler.errors import ShapeError, UnknownFunction, UnsupportedNode, pointed
+from sympile.compiler.graph.affine import never_at_least_zero
+from sympile.compiler.graph.arithmetic import sub
+from sympile.compiler.graph.node import ONE, Node, brief
+from sympile.compiler.passes.reading.scope import Scope, shape_text
+from sympile.compiler.passes.reading.values import Value, broadcast_shape, elementwise_of
+
+
+@dataclass(slots=True)
+class Bindings:
+    """The indices bound around an expression, innermost first, and what has been read under them."""
+
+    indices: dict[Any, Node] = field(default_factory=dict)
+    holes: dict[Any, Value] = field(default_factory=dict)  # variables of a Lambda
+    done: dict[int, tuple[Any, Value]] = field(default_factory=dict)
+
+    def inner(self, indices: Mapping[Any, Node] | None = None, holes: Mapping[Any, Value] | None = None) -> Bindings:
+        return Bindings({**self.indices, **(indices or {})}, {**self.holes, **(holes or {})})
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """How one class is read: which parts first, and what they make."""
+
+    parts: Callable[[Any], Sequence[Any]]
+    build: Callable[[Reader, Any, list[Value], Bindings], Value]
+
+
+Table = Mapping[str, Row]
+
+
+@dataclass(slots=True)
+class Reader:
+    """Reads expressions of one model; every expression under the same bindings once."""
+
+    scope: Scope
+    table: Table
+    label: str = "expr"
+    whole: Any = None
+
+    def read(self, expression: Any, bindings: Bindings) -> Value:
+        """The value of an expression; iterative, so that depth is no matter."""
+        done = bindings.done
+        stack = [expression]
+        while stack:
+            item = stack[-1]
+            if id(item) in done:
+                stack.pop()
+                continue
+            row = self._row(item)
+            parts = row.parts(item)
+            missing = [part for part in parts if id(part) not in done]
+            if missing:
+                stack.extend(reversed(missing))
+                continue
+            done[id(item)] = (item, row.build(self, item, [done[id(part)][1] for part in parts], bindings))
+            stack.pop()
+        return done[id(expression)][1]
+
+    def _row(self, item: Any) -> Row:
+        for kind in type(item).__mro__:
+            row = self.table.get(kind.__name__)
+            if row is not None:
+                return row
+        raise self._unknown(item)
+
+    def _unknown(self, item: Any) -> Exception:
+        if isinstance(item, sp.Function):
+            name = type(item).__name__
+            return UnknownFunction(
+                f"the {self.label} uses {name}, which has no row in compiler/rules/functions.py\n\n{self.pointing(item)}\n\n"
+                "  write it with known functions (exp, log, tanh, ...)"
+            )
+        return UnsupportedNode(f"{type(item).__name__} has no meaning here\n\n{self.pointing(item)}")
+
+    def pointing(self, item: Any) -> str:
+        """The expression in text, with carets under one part of it."""
+        try:
+            return pointed(self.label, str(self.whole), str(item))
+        except RecursionError:
+            return f"    {self.label} = ... (too deep to print)"
+
+    def refuse(self, item: Any, why: str, kind: type[Exception] = UnsupportedNode) -> Exception:
+        """An error that says why and points at the spot."""
+        return kind(f"{why}\n\n{self.pointing(item)}")
+
+    def elementwise(self, item: Any, values: Sequence[Value], build: Callable[..., Node]) -> Value:
+        """build at every position of the broadcast shape; an error that names both shapes where they disagree."""
+        shape = broadcast_shape(values)
+        if shape is None:
+            shapes = " and ".join(shape_text(v.shape) for v in values if v.axes)
+            named = ", ".join(f"{n} has shape {s}" for n, s in self.shapes_in(item))
+            raise self.refuse(item, f"shapes {shapes} do not fit together ({named})", ShapeError)
+        return elementwise_of(values, shape, build)
+
+    def check_range(self, item: Any, point: Node, length: Node) -> None:
+        """Refuses a position that is outside of its axis whatever the indices are."""
+        if never_at_least_zero(point) or never_at_least_zero(sub(sub(length, ONE), point)):
+            raise self.refuse(
+                item, f"position {_plain(point)} lies outside of an axis of length {_plain(length)}", ShapeError
+            )
+
+    def shapes_in(self, item: Any) -> list[tuple[str, str]]:
+        """Names and shapes of the array symbols in an expression, for messages."""
+        found = sorted(n for n in self.scope.symbols if any(str(getattr(s, "name", s)) == n for s in item.free_symbols))
+        return [(n, shape_text(self.scope.symbols[n].declared)) for n in found]
+
+
+def _plain(node: Node) -> str:
+    return brief(node).strip("()")

@@ -1,0 +1,172 @@
+"""How index notation is read: Indexed, Sum and its relatives, comprehensions; bound indices are renamed on entry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import sympy as sp
+
+from sympile.compiler.errors import FormulaError, ShapeError, UnboundIndex
+from sympile.compiler.graph.affine import affine
+from sympile.compiler.graph.arithmetic import add, at_least_zero, sub, when
+from sympile.compiler.graph.definition import read
+from sympile.compiler.graph.node import ONE, ZERO, Node, index
+from sympile.compiler.graph.ranges import largest
+from sympile.compiler.graph.reduce import reduce
+from sympile.compiler.passes.reading.engine import Bindings, Reader, Row
+from sympile.compiler.passes.reading.scalars import nothing
+from sympile.compiler.passes.reading.values import Value
+
+MONOID_OF = {"Sum": "sum", "Product": "prod", "Maximum": "max", "Minimum": "min", "LogSumExp": "lse"}
+
+
+# ------------------------------------------------------------------------------------------------ positions
+
+
+def position(reader: Reader, written: Any, bindings: Bindings, limit: Node | None = None) -> Node:
+    """An expression inside [ ]: bound indices, sizes, integers; every other symbol in it is integer data."""
+    expression = sp.sympify(written)
+    for item in _symbols_below(expression):
+        _declare_integer(reader, item, bindings, limit if item is expression else None)
+    node = reader.read(expression, bindings).body
+    if affine(node) is None:
+        raise reader.refuse(written, f"{written} cannot be an index; write an index, an integer, or a sum of them")
+    return node
+
+
+def _symbols_below(expression: Any) -> list[Any]:
+    found, stack = [], [expression]
+    while stack:
+        item = stack.pop()
+        if item.is_Symbol or isinstance(item, sp.Indexed):
+            found.append(item)
+        if not isinstance(item, sp.Indexed):
+            stack.extend(item.args)
+    return found
+
+
+def _declare_integer(reader: Reader, item: Any, bindings: Bindings, limit: Node | None) -> None:
+    scope = reader.scope
+    if isinstance(item, sp.Indexed):
+        indexed_symbol(reader, item, bindings, integer=True, limit=limit)
+        return
+    name = str(item.name)
+    if item in bindings.indices or item in bindings.holes or name in scope.sizes:
+        return
+    if item in scope.bound or scope.is_index(item):
+        raise reader.refuse(
+            item, f"index {name} is not bound by a Sum, a comprehension or another binder", UnboundIndex
+        )
+    scope.declare(item, name, (), integer=True, limit=limit)
+
+
+def indexed_symbol(
+    reader: Reader, item: Any, bindings: Bindings, integer: bool = False, limit: Node | None = None
+) -> tuple[Any, list[Node]]:
+    """The symbol of an Indexed and the positions at which it is read; a missing shape follows from the ranges."""
+    base = item.base
+    name = str(base.label)
+    known = reader.scope.symbols.get(name)
+    declared = (
+        known.declared
+        if known
+        else tuple(reader.scope.extent(n) for n in base.shape)
+        if base.shape is not None
+        else None
+    )
+    lengths: Sequence[Node | None] = declared if declared is not None else [None] * len(item.indices)
+    if len(lengths) != len(item.indices):
+        raise reader.refuse(
+            item, f"{name} has {len(lengths)} axes, but {item} gives {len(item.indices)} indices", ShapeError
+        )
+    at = [position(reader, written, bindings, n) for written, n in zip(item.indices, lengths, strict=True)]
+    if declared is None:
+        declared = tuple(_length_from_range(reader, item, p) for p in at)
+    return reader.scope.declare(base, name, declared, integer, limit), at
+
+
+def _length_from_range(reader: Reader, item: Any, at: Node) -> Node:
+    """One more than the largest index value."""
+    last = largest(at)
+    if last is None:
+        raise reader.refuse(
+            item,
+            f"{item.base.label} has no shape, and no range tells it; write sp.IndexedBase({str(item.base.label)!r}, shape=(...))",
+        )
+    return add(last, ONE)
+
+
+def _indexed(reader: Reader, item: Any, values: list[Value], bindings: Bindings) -> Value:
+    symbol, at = indexed_symbol(reader, item, bindings)
+    for p, n in zip(at, symbol.declared, strict=True):
+        reader.check_range(item, p, n)
+    tensor, full = reader.scope.element(symbol, at)
+    return Value(read(tensor, *full))
+
+
+def _bare(reader: Reader, item: Any, values: list[Value], bindings: Bindings) -> Value:
+    name = str(getattr(item, "label", item))
+    raise reader.refuse(
+        item, f"{name} stands here without indices; write {name}[i] under a Sum, or use sm.Tensor", FormulaError
+    )
+
+
+# ------------------------------------------------------------------------------------------------ binders
+
+
+def _binder(reader: Reader, item: Any, values: list[Value], bindings: Bindings) -> Value:
+    indices: list[Node] = []
+    conditions: list[Node] = []
+    inner = bindings
+    for limit in reversed(item.limits):
+        if len(limit) != 3:
+            raise reader.refuse(item, f"{limit} gives no range; write ({limit[0]}, first, last)")
+        variable, low, high = limit
+        start = position(reader, low, inner)
+        stop = position(reader, high, inner)
+        chosen, shifted, condition = _range(reader, item, start, stop)
+        indices.append(chosen)
+        conditions.append(condition)
+        inner = inner.inner({variable: shifted})
+    body = reader.read(item.function, inner)
+    guard = [c for c in conditions if c is not ONE]
+    monoid = MONOID_OF[type(item).__name__]
+    if guard and monoid != "sum":
+        raise reader.refuse(item, "a range that depends on another index is supported for Sum only")
+    return Value(reduce(monoid, indices, when(body.body, *guard)), body.axes)
+
+
+def _range(reader: Reader, item: Any, low: Node, high: Node) -> tuple[Node, Node, Node]:
+    """(the index that runs, the value of the bound symbol, the condition under which it counts) of low … high."""
+    length = add(sub(high, low), ONE)
+    if not length.free:
+        if length.op == "const" and not (isinstance(length.data, int) and length.data > 0):
+            raise reader.refuse(item, f"the range {low} … {high} is empty or no range of integers")
+        chosen = index(length)
+        return chosen, add(chosen, low), ONE
+    longest = largest(length)
+    if longest is None:
+        raise reader.refuse(item, "a range must be affine in sizes and other indices")
+    chosen = index(longest)
+    return chosen, add(chosen, low), at_least_zero(sub(sub(length, ONE), chosen))
+
+
+def comprehension(reader: Reader, item: Any, values: list[Value], bindings: Bindings) -> Value:
+    expression, *limits = item.operands
+    axes = []
+    chosen: dict[Any, Node] = {}
+    for variable, written in limits:
+        length = reader.scope.extent(written)
+        axis = ZERO if length is ONE else index(length)
+        chosen[variable] = axis
+        axes.append(axis)
+    inner = reader.read(expression, bindings.inner(chosen))
+    return Value(inner.body, (*axes, *inner.axes))
+
+
+INDICES: dict[str, Row] = {
+    "Indexed": Row(nothing, _indexed),
+    "IndexedBase": Row(nothing, _bare),
+    **{name: Row(nothing, _binder) for name in MONOID_OF},
+}

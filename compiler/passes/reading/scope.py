@@ -1,0 +1,129 @@
+"""Who is what: sizes, indices, parameters, constants and data, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import sympy as sp
+
+from sympile.compiler.errors import DuplicateName, ShapeError, UnsupportedNode
+from sympile.compiler.graph.arithmetic import add, mul, power
+from sympile.compiler.graph.definition import EXAMPLE, EXAMPLES, Definition, input_tensor
+from sympile.compiler.graph.node import ONE, Node, const, size
+
+
+@dataclass(frozen=True, slots=True)
+class Symbol:
+    """One input as the user declared it."""
+
+    name: str
+    given: Any  # the SymPy object
+    role: str  # "data" | "parameter" | "constant"
+    declared: tuple[Node, ...]  # the shape as written
+    tensor: Definition
+    limit: Node | None = None  # an integer input's values lie in 0 … limit-1
+
+    @property
+    def batched(self) -> bool:
+        return self.tensor.batched
+
+
+@dataclass(slots=True)
+class Scope:
+    """All symbols of one model, filled while reading."""
+
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    constants: Mapping[str, Any] = field(default_factory=dict)
+    batched: bool = True  # data symbols have an example axis
+    examples: str | None = None  # the size that is the number of examples, where formulas state it themselves
+    pinned: Mapping[str, int] = field(default_factory=dict)
+    sizes: set[str] = field(default_factory=set)
+    symbols: dict[str, Symbol] = field(default_factory=dict)
+    names: dict[Definition, str] = field(default_factory=dict)
+    bound: set[Any] = field(default_factory=set)  # every symbol that some binder binds
+
+    def role(self, name: str) -> str:
+        return "parameter" if name in self.parameters else "constant" if name in self.constants else "data"
+
+    def is_index(self, item: Any) -> bool:
+        """Whether a symbol was made to be an index: sp.Idx."""
+        return isinstance(item, sp.Idx)
+
+    def size(self, name: str) -> Node:
+        if name == self.examples:
+            return EXAMPLES
+        return const(self.pinned[name]) if name in self.pinned else size(name)
+
+    def extent(self, written: Any) -> Node:
+        """A shape entry as written: an int, a Symbol, or affine in Symbols."""
+        expression = sp.sympify(written)
+        if expression.is_Integer:
+            return const(int(expression))
+        if expression.is_Symbol:
+            return self.size(str(expression.name))
+        if expression.is_Add:
+            return add(*[self.extent(a) for a in expression.args])
+        if expression.is_Mul:
+            return mul(*[self.extent(a) for a in expression.args])
+        if expression.is_Pow and expression.exp.is_Integer:
+            return power(self.extent(expression.base), int(expression.exp))
+        raise UnsupportedNode(f"{written} cannot be a size; write an integer, a Symbol, or a sum of them")
+
+    def declare(
+        self, given: Any, name: str, declared: Iterable[Any], integer: bool = False, limit: Node | None = None
+    ) -> Symbol:
+        """The input of this name; made at its first use, the same ever after."""
+        shape = tuple(n if isinstance(n, Node) else self.extent(n) for n in declared)
+        known = self.symbols.get(name)
+        if known is not None:
+            return self._checked(known, given, shape, integer, limit)
+        role = self.role(name)
+        inner = [n for n in shape if n is not ONE]
+        own_examples = self.examples is not None and EXAMPLES in inner
+        batched = role == "data" and self.batched and self.examples is None
+        axes = [EXAMPLES, *inner] if batched else inner
+        if own_examples and inner[0] is not EXAMPLES:
+            raise ShapeError(
+                f"{name} has shape {_shown(shape)}: the axis of the examples, {self.examples}, must be its first"
+            )
+        symbol = Symbol(name, given, role, shape, input_tensor(name, axes, role, integer), limit)
+        self.symbols[name] = symbol
+        return symbol
+
+    def _checked(self, known: Symbol, given: Any, shape: tuple[Node, ...], integer: bool, limit: Node | None) -> Symbol:
+        if known.declared != shape:
+            raise DuplicateName(f"two symbols are called {known.name}: one has shape {_shown(known.declared)}, "
+                                f"the other {_shown(shape)}; give one of them another name")  # fmt: skip
+        if integer and not known.tensor.integer:
+            raise DuplicateName(f"{known.name} is used both as an integer index and as a real number; use two symbols")
+        if integer and limit is not known.limit and limit is not None and known.limit is not None:
+            raise ShapeError(
+                f"{known.name} indexes axes of two different lengths, {_one(known.limit)} and {_one(limit)}"
+            )
+        return known
+
+    def element(self, symbol: Symbol, at: Iterable[Node]) -> tuple[Definition, tuple[Node, ...]]:
+        """The tensor, and the full index list of one element: the example index in front where it has one."""
+        inner = tuple(p for p, n in zip(at, symbol.declared, strict=True) if n is not ONE)
+        own = symbol.batched and self.examples is None
+        return symbol.tensor, (EXAMPLE, *inner) if own else inner
+
+
+def shape_text(shape: Iterable[Node]) -> str:
+    return _shown(tuple(shape))
+
+
+def _shown(shape: tuple[Node, ...]) -> str:
+    return "(" + ", ".join(_one(n) for n in shape) + ("," if len(shape) == 1 else "") + ")"
+
+
+def _one(length: Node) -> str:
+    return (
+        "#examples"
+        if length is EXAMPLES
+        else str(length.data)
+        if length.op in ("const", "size")
+        else repr(length).strip("()")
+    )

@@ -1,0 +1,297 @@
+"""Read this first: the order of the passes, each with its reason. What they hand on is plain data that prints itself."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any
+
+from sympile.compiler.code.target import Target, host
+from sympile.compiler.errors import UnusedParameter
+from sympile.compiler.graph.arithmetic import mul, power
+from sympile.compiler.graph.definition import EXAMPLE, EXAMPLES, Definition, definitions, elementwise, read
+from sympile.compiler.graph.node import ONE, Node
+from sympile.compiler.graph.reduce import total
+from sympile.compiler.graph.verify import verify
+from sympile.compiler.passes import derive as derivation
+from sympile.compiler.passes.assemble import assemble
+from sympile.compiler.passes.fuse import Fused, fuse
+from sympile.compiler.passes.loop import training_loop
+from sympile.compiler.passes.read import Constraint, Output, range_constraints, read_all, scalar_output
+from sympile.compiler.passes.reading.scope import Scope
+from sympile.compiler.passes.schedule import Loops, schedule
+from sympile.compiler.passes.simplify import Rewriting, simplify
+from sympile.compiler.passes.update import Rule, read_update
+from sympile.compiler.program import BATCH, Code, Extent, Program, Signature, Slot
+from sympile.compiler.show.listing import listing
+
+LOSS, OBJECTIVE = "loss", "objective"
+GRADIENT = "gradient of "
+PREDICTION = "prediction of "
+METRIC = "metric "
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be compiled: labelled expressions, which of them is a loss, and what to derive."""
+
+    expressions: Mapping[str, Any]
+    scope: Scope
+    wrt: tuple[str, ...] = ()  # parameters by name
+    summed: bool = False  # the objective is the sum over examples, not the mean
+    rewrites: str = "stable"
+    allow_unused: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A formula on its way: every pass fills in its part."""
+
+    request: Request
+    outputs: dict[str, Definition] = field(default_factory=dict)
+    declared: dict[str, tuple[Node, ...]] = field(default_factory=dict)
+    names: dict[Definition, str] = field(default_factory=dict)
+    adjoint_of: dict[Definition, Definition] = field(default_factory=dict)
+    shown: dict[str, Definition] = field(default_factory=dict)  # gradients before the factor 1/N, as formulas show them
+    rewritings: tuple[Rewriting, ...] = ()
+    constraints: tuple[Constraint, ...] = ()
+    times: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def scope(self) -> Scope:
+        return self.request.scope
+
+    def roots(self) -> list[Definition]:
+        return list(dict.fromkeys([*self.outputs.values(), *self.shown.values()]))
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One step of the way."""
+
+    name: str
+    run: Callable[[Work], Work]
+    reason: str
+
+
+# ------------------------------------------------------------------------------------------------ the passes
+
+
+def _read(work: Work) -> Work:
+    request = work.request
+    found = read_all(request.expressions, request.scope)
+    outputs = {label: output.tensor for label, output in found.items()}
+    if LOSS in found:
+        outputs[LOSS] = scalar_output(LOSS, found[LOSS], request.expressions[LOSS])
+    constraints = tuple(range_constraints(outputs.values()))
+    return replace(
+        work,
+        outputs=outputs,
+        declared={k: o.declared for k, o in found.items()},
+        names=dict(request.scope.names),
+        constraints=constraints,
+    )
+
+
+def _simplify(work: Work) -> Work:
+    mapping, made = simplify(work.roots(), work.request.rewrites, work.names)
+    names: dict[Definition, str] = {}
+    for tensor, name in work.names.items():
+        names.setdefault(mapping.get(tensor, tensor), name)
+    return replace(
+        work,
+        outputs={label: mapping[t] for label, t in work.outputs.items()},
+        shown={label: mapping[t] for label, t in work.shown.items()},
+        names=names,
+        adjoint_of={mapping.get(a, a): mapping.get(b, b) for a, b in work.adjoint_of.items()},
+        rewritings=(*work.rewritings, *made),
+    )
+
+
+def _average(work: Work) -> Work:
+    """Metrics are per example; what is reported is their mean."""
+    outputs = dict(work.outputs)
+    for label, tensor in work.outputs.items():
+        if label.startswith(METRIC):
+            tensor = scalar_output(label, Output(tensor, work.declared[label]), work.request.expressions[label])
+            mean = mul(power(EXAMPLES, -1), total([EXAMPLE], read(tensor, EXAMPLE))) if tensor.batched else read(tensor)
+            outputs[label] = elementwise((), mean)
+    return replace(work, outputs=outputs)
+
+
+def _derive(work: Work) -> Work:
+    if LOSS not in work.outputs:
+        return work
+    work = _average(work)
+    loss = work.outputs[LOSS]
+    scale = ONE if work.request.summed or not loss.batched else power(EXAMPLES, -1)
+    names = dict(work.names)
+    adjoint_of = dict(work.adjoint_of)
+    inputs = {name: work.scope.symbols[name].tensor for name in work.request.wrt if name in work.scope.symbols}
+    _check_used(work, loss, inputs)
+    wanted = [inputs[name] for name in work.request.wrt if name in inputs]
+    sums = derivation.gradient(loss, wanted, names, adjoint_of=adjoint_of)
+    outputs = dict(work.outputs)
+    shown = dict(work.shown)
+    for name, tensor in inputs.items():
+        shown[GRADIENT + name] = sums[tensor]
+        outputs[GRADIENT + name] = elementwise(tensor.axes, mul(scale, read(sums[tensor], *tensor.axes)))
+    summed = total([EXAMPLE], read(loss, EXAMPLE)) if loss.batched else read(loss)
+    outputs[OBJECTIVE] = elementwise((), mul(scale, summed))
+    return replace(work, outputs=outputs, names=names, shown=shown, adjoint_of=adjoint_of)
+
+
+def _check_used(work: Work, loss: Definition, inputs: Mapping[str, Definition]) -> None:
+    below = set(definitions([loss]))
+    unused = [n for n in work.request.wrt if n not in work.request.allow_unused and inputs.get(n) not in below]
+    if unused:
+        raise UnusedParameter(
+            f"the loss does not depend on {', '.join(unused)}; remove it from parameters, or write allow_unused=[...]"
+        )
+
+
+PASSES = (
+    Pass(
+        "read",
+        _read,
+        "SymPy expressions become definitions; shapes are checked, indices bound, symbols sorted into roles",
+    ),
+    Pass("simplify", _simplify, "fewer and steadier operations, before the gradient inherits what is unsteady"),
+    Pass("derive", _derive, "append the gradient, sharing the forward values"),
+    Pass(
+        "simplify the gradient",
+        _simplify,
+        "what the chain rule wrote out becomes steady and short; this is what is shown",
+    ),
+)
+
+
+def analyse(request: Request, show: Callable[[str], None] | None = None) -> Work:
+    """Runs the passes up to what is shown: formulas and gradients in normal form."""
+    work = Work(request)
+    for step in PASSES:
+        started = time.perf_counter()
+        after = step.run(work)
+        verify(after.roots(), after=step.name)
+        times = {**work.times, step.name: time.perf_counter() - started}
+        _show(step.name, work, after, times)
+        work = replace(after, times=times)
+    return work
+
+
+# ------------------------------------------------------------------------------------------------ to code
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A program and the stages it came through."""
+
+    program: Program
+    fused: Fused
+    loops: dict[Definition, Loops]
+    times: dict[str, float]
+
+
+@cache
+def this_machine() -> Target:
+    return host()
+
+
+def build(
+    work: Work,
+    outputs: Mapping[str, Definition],
+    inputs: Iterable[Definition],
+    dtype: str,
+    target: Target | None = None,
+) -> Built:
+    """Fuse, schedule, emit: the program that computes some of the outputs."""
+    target = target or this_machine()
+    times: dict[str, float] = {}
+    started = time.perf_counter()
+    fused = fuse(list(outputs.values()))
+    times["fuse"] = time.perf_counter() - started
+    loops = schedule(fused, target.lanes({"float64": "double", "float32": "float"}[dtype]), target.registers)
+    times["schedule"] = time.perf_counter() - started - times["fuse"]
+    program = assemble(outputs, inputs, fused, loops, dtype, target, work.constraints)
+    times["emit"] = time.perf_counter() - started - sum(times.values())
+    if _asked("fuse"):
+        print(f"--- fuse\n{listing(fused.stored, work.names)}", file=sys.stderr)
+    if _asked("emit") or _asked("llvm"):
+        print(f"--- emit\n{program.code.text}", file=sys.stderr)
+    return Built(program, fused, loops, times)
+
+
+def build_update(rule: Rule, dtype: str) -> Program:
+    """The program that moves all parameters by an optimizer's rule."""
+    update = read_update(rule)
+    work = Work(Request({}, Scope(batched=False)))
+    return build(work, update.outputs, update.inputs, dtype).program
+
+
+def build_loop(dtype: str) -> Code:
+    """The native training loop."""
+    return training_loop(dtype, this_machine())
+
+
+# ------------------------------------------------------------------------------------------------ signatures
+
+
+def _extent(node: Node) -> Extent:
+    if node is EXAMPLES:
+        return BATCH
+    if node.op == "const":
+        return int(node.data)  # type: ignore[call-overload, no-any-return]
+    return str(node.data)
+
+
+def signature(work: Work, names: Iterable[str], outputs: Mapping[str, Definition], dtype: str) -> Signature:
+    """Names, shapes and roles of the symbols that outputs need."""
+    slots = []
+    sizes: dict[str, None] = {}
+    for name in names:
+        symbol = work.scope.symbols[name]
+        shape = tuple(_extent(n) for n in symbol.tensor.shape)
+        limit = None if symbol.limit is None else _extent(symbol.limit)
+        slots.append(
+            Slot(
+                name,
+                symbol.role,
+                tuple(_extent(n) for n in symbol.declared),
+                shape,
+                symbol.batched,
+                symbol.tensor.integer,
+                limit,
+            )
+        )
+        sizes.update((n, None) for n in shape if isinstance(n, str))
+    results = tuple(
+        Slot(label, "output", tuple(_extent(n) for n in work.declared.get(label, ())), ()) for label in outputs
+    )
+    return Signature(tuple(slots), results, tuple(sizes), dtype, dict(work.scope.pinned))
+
+
+def inputs_of(work: Work, outputs: Sequence[Definition]) -> list[str]:
+    """The names of the symbols that outputs depend on, in the order of reading."""
+    below = set(definitions(outputs))
+    return [name for name, symbol in work.scope.symbols.items() if symbol.tensor in below]
+
+
+# ------------------------------------------------------------------------------------------------ showing the way
+
+
+def _asked(stage: str) -> bool:
+    wanted = os.environ.get("SYMPILE_SHOW", "")
+    return stage in wanted.split(",") or wanted == "all"
+
+
+def _show(name: str, before: Work, after: Work, times: Mapping[str, float]) -> None:
+    """SYMPILE_SHOW=simplify prints what that pass did; SYMPILE_SHOW=times how long each took."""
+    if _asked("times"):
+        print(f"--- {name}: {times[name] * 1e3:.2f} ms", file=sys.stderr)
+    if _asked(name):
+        unchanged = before.roots() == after.roots()
+        print(f"--- {name}\n{'(unchanged)' if unchanged else listing(after.roots(), after.names)}", file=sys.stderr)

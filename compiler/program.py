@@ -1,0 +1,123 @@
+"""What the compiler hands to the runtime: plain frozen data, no graph, no SymPy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+Extent = int | str  # a number, or the name of a size that arrays tell at run time; BATCH is the number of examples
+BATCH = "#examples"
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One array that a program reads or writes.
+
+    `declared` is the shape the user wrote, (k, 1) for a column; `shape` is what the code sees: literal axes of size 1
+    dropped, and the example axis in front where `batched`.
+    """
+
+    name: str
+    role: str  # "data" | "parameter" | "constant" | "output"
+    declared: tuple[Extent, ...]
+    shape: tuple[Extent, ...]
+    batched: bool = False
+    integer: bool = False  # class numbers and gather indices
+    limit: Extent | None = None  # an integer slot's values lie in 0 … limit-1
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """Names, shapes and roles of all that goes in and comes out."""
+
+    slots: tuple[Slot, ...]  # inputs, in the order in which the code takes them
+    outputs: tuple[Slot, ...] = ()
+    sizes: tuple[str, ...] = ()  # symbolic sizes, BATCH among them where there is data
+    dtype: str = "float64"
+    pinned: dict[str, int] = field(default_factory=dict)  # sizes given by `sizes=`, where no array tells
+
+
+@dataclass(frozen=True, slots=True)
+class Polynomial:
+    """A whole number computed from sizes: the sum of coefficient * product of sizes."""
+
+    terms: tuple[tuple[int, tuple[str, ...]], ...]
+
+    def value(self, sizes: Mapping[str, int]) -> int:
+        """The number for these sizes."""
+        return sum(c * math.prod(sizes[name] for name in names) for c, names in self.terms)
+
+    def __str__(self) -> str:
+        return (
+            " + ".join("*".join([*([str(c)] if c != 1 or not names else []), *names]) for c, names in self.terms) or "0"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Array:
+    """One array of a program: which slot of the table points to it, and its shape in terms of sizes."""
+
+    name: str
+    slot: int
+    shape: tuple[Polynomial, ...]
+    integer: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """LLVM IR with its entry, the outside symbols it calls, and how carefully to generate machine code."""
+
+    text: str
+    entry: str
+    imports: tuple[str, ...] = ()
+    level: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """A number that must not be negative for the sizes at hand, and what is wrong where it is."""
+
+    value: Polynomial
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Code and its table: what the entry takes is one pointer to `length` words, pointers and sizes."""
+
+    code: Code
+    dtype: str
+    length: int
+    inputs: tuple[Array, ...]
+    outputs: tuple[Array, ...]
+    work: tuple[Array, ...]  # buffers between
+    sizes: dict[str, int]  # name → slot
+    status: int  # slot of a pointer to an int32: nonzero says that a matrix was singular
+    scratch: int  # slot of a pointer to scratch memory
+    scratch_words: tuple[Polynomial, ...] = ()  # of 8 bytes; the largest counts
+    demands: tuple[Demand, ...] = ()
+    calls: tuple[str, ...] = ()  # what the status numbers mean
+
+
+# The words of a training job: what the native loop reads and writes, in this order (passes/loop.py, runtime/train.py).
+JOB_WORDS = (
+    "step_function", "step_table", "update_function", "update_table",    # what runs for each batch
+    "flag",                                                              # pointer to an int32: not 0 asks to stop
+    "gathers", "gather_count",                                           # GATHER_WORDS for each data array
+    "examples", "batch", "drop_last", "batch_word",                      # batch_word: where the step's table holds the size of the batch
+    "epoch", "position", "epochs", "pause", "budget", "step",            # where we are; pause at the end of epochs; steps of this call
+    "order", "given_orders", "shuffle", "random",                        # the permutation; orders of the user's; 1 to shuffle; state
+    "objective", "summed", "epoch_loss", "history",                      # pointers; summed: the objective is a sum over the batch
+    "gradient", "gradient_count", "parameter", "path", "path_count",     # path: parameters after each step, where recorded
+    "step_value", "epoch_value", "status", "last_loss",                  # what the update sees as numbers; outcome; loss of the last step
+    "trouble",                                                           # pointer to the step's int32 of singular matrices
+)  # fmt: skip
+JOB = {name: position for position, name in enumerate(JOB_WORDS)}
+GATHER_WORDS = (
+    "source",
+    "buffer",
+    "row_words",
+    "table_word",
+)  # row_words: of 4 bytes; table_word: where the step finds the pointer
+RUNNING, STOPPED, DONE, NOT_FINITE, PAUSED, SINGULAR = range(6)  # outcomes

@@ -1,0 +1,167 @@
+"""Operation → arity, NumPy meaning, exact (mpmath) meaning, and the SymPy function that shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import mpmath
+import numpy as np
+import scipy.special as special
+import sympy as sp
+
+from sympile.compiler import language
+from sympile.compiler.graph.arithmetic import add, div, function, mul, neg, power, select, sub, when
+from sympile.compiler.graph.node import ONE, ZERO, Node, const, hole
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """One elementwise operation."""
+
+    op: str
+    arity: int
+    numpy: Callable[..., Any]
+    exact: Callable[..., Any]  # of mpmath numbers
+    shown: Callable[..., Any]  # SymPy expressions → SymPy expression
+    text: str = ""  # its name in text, where SymPy's is another
+
+
+def _sign(x: Any) -> Any:
+    return mpmath.sign(x)
+
+
+def _heaviside(x: Any, h: Any) -> Any:
+    return h if x == 0 else mpmath.mpf(x > 0)
+
+
+def _xlogy(x: Any, y: Any) -> Any:
+    return mpmath.mpf(0) if x == 0 else x * mpmath.log(y)
+
+
+def _softplus(x: Any) -> Any:
+    return mpmath.log1p(mpmath.exp(x)) if x < 50 else x + mpmath.log1p(mpmath.exp(-x))
+
+
+def _sigmoid(x: Any) -> Any:
+    return 1 / (1 + mpmath.exp(-x))
+
+
+def _numpy_sigmoid(x: Any) -> Any:
+    return special.expit(x)
+
+
+# fmt: off
+_ROWS = (
+    #        op            arity NumPy                                         exact                                       shown as
+    Function("exp",         1, np.exp,                                         mpmath.exp,                                 sp.exp),
+    Function("expm1",       1, np.expm1,                                       mpmath.expm1,                               language.expm1),
+    Function("log",         1, np.log,                                         mpmath.log,                                 sp.log),
+    Function("log1p",       1, np.log1p,                                       mpmath.log1p,                               language.log1p),
+    Function("log2",        1, np.log2,                                        lambda x: mpmath.log(x, 2),                 lambda x: sp.log(x) / sp.log(2)),
+    Function("log10",       1, np.log10,                                       mpmath.log10,                               lambda x: sp.log(x) / sp.log(10)),
+    Function("sqrt",        1, np.sqrt,                                        mpmath.sqrt,                                sp.sqrt),
+    Function("cbrt",        1, np.cbrt,                                        mpmath.cbrt,                                lambda x: sp.real_root(x, 3)),
+    Function("root_square", 1, np.sqrt,                                        mpmath.sqrt,                                sp.sqrt),
+    Function("tanh",        1, np.tanh,                                        mpmath.tanh,                                sp.tanh),
+    Function("sigmoid",     1, _numpy_sigmoid,                                 _sigmoid,                                   language.sigmoid),
+    Function("softplus",    1, lambda x: np.logaddexp(0.0, x),                 _softplus,                                  language.softplus),
+    Function("relu",        1, lambda x: np.maximum(x, 0.0),                   lambda x: max(x, mpmath.mpf(0)),            language.relu),
+    Function("leaky_relu",  2, lambda x, s: np.where(x > 0, x, s * x),         lambda x, s: x if x > 0 else s * x,         language.leaky_relu),
+    Function("elu",         1, lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))), lambda x: x if x > 0 else mpmath.expm1(x), language.elu),
+    Function("hard_tanh",   1, lambda x: np.clip(x, -1.0, 1.0),                lambda x: min(max(x, mpmath.mpf(-1)), mpmath.mpf(1)), language.hard_tanh),
+    Function("abs",         1, np.abs,                                         abs,                                        sp.Abs),
+    Function("sign",        1, np.sign,                                        _sign,                                      sp.sign),
+    Function("floor",       1, np.floor,                                       mpmath.floor,                               sp.floor),
+    Function("ceiling",     1, np.ceil,                                        mpmath.ceil,                                sp.ceiling),
+    Function("heaviside",   2, np.heaviside,                                   _heaviside,                                 sp.Heaviside),
+    Function("sin",         1, np.sin,                                         mpmath.sin,                                 sp.sin),
+    Function("cos",         1, np.cos,                                         mpmath.cos,                                 sp.cos),
+    Function("tan",         1, np.tan,                                         mpmath.tan,                                 sp.tan),
+    Function("asin",        1, np.arcsin,                                      mpmath.asin,                                sp.asin),
+    Function("acos",        1, np.arccos,                                      mpmath.acos,                                sp.acos),
+    Function("atan",        1, np.arctan,                                      mpmath.atan,                                sp.atan),
+    Function("atan2",       2, np.arctan2,                                     mpmath.atan2,                               sp.atan2),
+    Function("sinh",        1, np.sinh,                                        mpmath.sinh,                                sp.sinh),
+    Function("cosh",        1, np.cosh,                                        mpmath.cosh,                                sp.cosh),
+    Function("asinh",       1, np.arcsinh,                                     mpmath.asinh,                               sp.asinh),
+    Function("acosh",       1, np.arccosh,                                     mpmath.acosh,                               sp.acosh),
+    Function("atanh",       1, np.arctanh,                                     mpmath.atanh,                               sp.atanh),
+    Function("erf",         1, special.erf,                                    mpmath.erf,                                 sp.erf),
+    Function("erfc",        1, special.erfc,                                   mpmath.erfc,                                sp.erfc),
+    Function("loggamma",    1, special.gammaln,                                mpmath.loggamma,                            sp.loggamma),
+    Function("digamma",     1, special.digamma,                                mpmath.digamma,                             sp.digamma),
+    Function("power",       2, np.power,                                       mpmath.power,                               sp.Pow),
+    Function("xlogy",       2, special.xlogy,                                  _xlogy,                                     lambda x, y: x * sp.log(y)),
+    Function("xlogx",       1, lambda x: special.xlogy(x, x),                  lambda x: _xlogy(x, x),                     lambda x: x * sp.log(x)),
+)
+
+FUNCTIONS: Mapping[str, Function] = {row.op: row for row in _ROWS}
+
+CONSTANTS: Mapping[str, Callable[[], Any]] = {
+    #  name            exact value, by mpmath at its precision of the moment
+    "pi":            lambda: +mpmath.pi,
+    "E":             lambda: +mpmath.e,
+    "EulerGamma":    lambda: +mpmath.euler,
+    "GoldenRatio":   lambda: +mpmath.phi,
+    "Catalan":       lambda: +mpmath.catalan,
+    "inf":           lambda: mpmath.inf,
+    "-inf":          lambda: -mpmath.inf,
+    "nan":           lambda: mpmath.nan,
+    "2/sqrt(pi)":    lambda: 2 / mpmath.sqrt(mpmath.pi),
+    "1/log(2)":      lambda: 1 / mpmath.log(2),
+    "1/log(10)":     lambda: 1 / mpmath.log(10),
+}
+
+SHOWN_CONSTANTS: Mapping[str, Any] = {
+    "pi": sp.pi, "E": sp.E, "EulerGamma": sp.EulerGamma, "GoldenRatio": sp.GoldenRatio, "Catalan": sp.Catalan,
+    "inf": sp.oo, "-inf": -sp.oo, "nan": sp.nan,
+    "2/sqrt(pi)": 2 / sp.sqrt(sp.pi), "1/log(2)": 1 / sp.log(2), "1/log(10)": 1 / sp.log(10),
+}
+
+# ------------------------------------------------------------------------------------------ reading
+# SymPy's function, or ours, by class name → the operation that it is.
+READ_AS: Mapping[str, str] = {
+    "exp": "exp", "expm1": "expm1", "log": "log", "log1p": "log1p", "tanh": "tanh", "sigmoid": "sigmoid", "softplus": "softplus", "relu": "relu",
+    "leaky_relu": "leaky_relu", "elu": "elu", "hard_tanh": "hard_tanh", "Abs": "abs", "abs": "abs", "sign": "sign", "floor": "floor", "ceiling": "ceiling",
+    "sin": "sin", "cos": "cos", "tan": "tan", "asin": "asin", "acos": "acos", "atan": "atan", "atan2": "atan2", "sinh": "sinh", "cosh": "cosh",
+    "asinh": "asinh", "acosh": "acosh", "atanh": "atanh", "erf": "erf", "erfc": "erfc", "loggamma": "loggamma", "digamma": "digamma", "Heaviside": "heaviside",
+    "log2": "log2", "log10": "log10",
+}
+
+a, b = hole("a"), hole("b")
+
+
+def _f(op: str, *args: Node) -> Node:
+    return function(op, *args)
+
+
+_ROOT_HALF = power(const(Fraction(1, 2)), Fraction(1, 2))
+_SELU_SCALE, _SELU_ALPHA = const(Fraction(1.0507009873554804934193349852946)), const(Fraction(1.6732632423543772848170429916717))
+
+# What is written with other operations, by class name; holes a and b stand for the operands.
+COMPOSED: Mapping[str, Node] = {
+    "sqrt":       power(a, Fraction(1, 2)),
+    "silu":       mul(a, _f("sigmoid", a)),
+    "gelu":       mul(const(Fraction(1, 2)), a, add(ONE, _f("erf", mul(a, _ROOT_HALF)))),         # Hendrycks and Gimpel 2016
+    "selu":       mul(_SELU_SCALE, select(_f("less", ZERO, a), a, mul(_SELU_ALPHA, _f("expm1", a)))),    # Klambauer et al. 2017
+    "square":     power(a, 2),
+    "sec":        power(_f("cos", a), -1),
+    "csc":        power(_f("sin", a), -1),
+    "cot":        power(_f("tan", a), -1),
+    "sech":       power(_f("cosh", a), -1),
+    "csch":       power(_f("sinh", a), -1),
+    "coth":       power(_f("tanh", a), -1),
+    "acot":       _f("atan", power(a, -1)),
+    "sinc":       select(_f("equals", a, ZERO), ONE, div(_f("sin", a), a)),
+    "Mod":        sub(a, mul(b, _f("floor", div(a, b)))),
+    "frac":       sub(a, _f("floor", a)),
+    "log2":       _f("log2", a),
+    "neg":        neg(a),
+    "greater":    when(ONE, _f("less", b, a)),
+    "less":       when(ONE, _f("less", a, b)),
+    "logaddexp":  add(_f("max", a, b), _f("log1p", _f("exp", neg(_f("abs", sub(a, b)))))),
+}
+# fmt: on

@@ -1,0 +1,36 @@
+"""Operations that machine code writes with others: operation → formula with holes a, b."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sympile.compiler.graph.arithmetic import function, mul, select, when
+from sympile.compiler.graph.node import MINUS_ONE, ONE, ZERO, Node, hole, make
+
+a, b = hole("a"), hole("b")
+
+
+def _f(op: str, *args: Node) -> Node:
+    return function(op, *args)
+
+
+_POSITIVE = _f("less", ZERO, a)
+
+# fmt: off
+EXPANSIONS: Mapping[str, Node] = {
+    "relu":        make("max", a, ZERO),
+    "leaky_relu":  select(_POSITIVE, a, mul(a, b)),
+    "elu":         select(_POSITIVE, a, _f("expm1", a)),
+    "hard_tanh":   make("min", make("max", a, MINUS_ONE), ONE),
+    "heaviside":   select(_f("equals", a, ZERO), b, select(_f("differs", a, a), a, when(ONE, _POSITIVE))),    # nan stays nan
+    "xlogy":       when(mul(a, _f("log", b)), _f("differs", a, ZERO)),
+    "xlogx":       when(mul(a, _f("log", a)), _f("differs", a, ZERO)),
+    "root_square": _f("sqrt", a),
+}
+# fmt: on
+
+# What costs so little that it is done again rather than stored.
+CHEAP = frozenset({
+    "const", "constant", "size", "index", "read", "add", "mul", "when", "select", "max", "min", "abs", "sign", "floor", "ceiling",
+    "eq", "ge", "divides", "less", "less_equal", "equals", "differs", "and", "or", "not", "relu", "heaviside", "hard_tanh", "leaky_relu",
+})  # fmt: skip

@@ -1,0 +1,191 @@
+"""Vector code of sin, cos, tan and their inverses."""
+
+from __future__ import annotations
+
+import math
+
+from sympile.compiler.code.number import Mask, Number
+from sympile.compiler.rules.machine_parts import (
+    INF,
+    Pair,
+    constant,
+    exact_sum,
+    facts,
+    first_true,
+    fitted,
+    parts,
+    quotient,
+    root,
+    rounded_multiple,
+)
+from sympile.compiler.rules.machine_turns import Turned, far_turns
+
+FAST_UP_TO = {64: 1e14, 32: 1e5}   # beyond, three parts of π no longer suffice
+
+
+def sin(x: Number) -> Number:
+    """(-1)**n sin(r) with x = nπ + r."""
+    shifted, n = rounded_multiple(x, 1 / math.pi)
+    turned = _with_far(x, Turned(_without_multiples(x, n, "pi"), constant(x, 0.0), shifted.bits()), "pi", 0.0)
+    return x.equals(0.0).pick(x, _signed_sine(turned))
+
+
+def cos(x: Number) -> Number:
+    """(-1)**(n+1) sin(r) with |x| = (n + 1/2)π + r."""
+    y, magic = abs(x), facts(x).magic
+    shifted = y.fma(1 / math.pi, -0.5) + magic
+    n = (shifted - magic) + 0.5
+    turned = _with_far(y, Turned(_without_multiples(y, n, "pi"), constant(x, 0.0), shifted.bits()), "pi", 0.5)
+    return _signed_sine(Turned(turned.r, turned.low, turned.count + 1))
+
+
+def tan(x: Number) -> Number:
+    """sin(r)/cos(r), or -cos(r)/sin(r) for odd n, with x = nπ/2 + r; both in two parts."""
+    first, second, third = parts(x, "pi/2")
+    shifted, n = rounded_multiple(x, 2 / math.pi)
+    exact = n.fma(-first, x)
+    moved = n * second
+    near = exact - moved
+    low = n.fma(-third, ((exact - near) - moved) - n.fma(second, -moved))
+    r = near + low
+    turned = _with_far(x, Turned(r, (near - r) + low, shifted.bits()), "pi/2", 0.0)
+    sine, cosine = _sine_pair(turned.r, turned.low), _cosine_pair(turned.r, turned.low)
+    odd = (turned.count & 1).compare("ne", 0)
+    above = Pair(odd.pick(-cosine.high, sine.high), odd.pick(-cosine.low, sine.low))
+    below = Pair(odd.pick(sine.high, cosine.high), odd.pick(sine.low, cosine.low))
+    return (abs(x) < facts(x).negligible).pick(x, quotient(above, below).total())
+
+
+def _without_multiples(x: Number, n: Number, name: str) -> Number:
+    """x - nπ; the first step is exact."""
+    for part in parts(x, name):
+        x = n.fma(-part, x)
+    return x
+
+
+def _with_far(x: Number, near: Turned, name: str, offset: float) -> Turned:
+    """The same, with arguments beyond the fast range reduced one by one."""
+    k = x.lanes
+    far = ~(abs(x) < FAST_UP_TO[k.bits])
+    with k.function.either(k.somewhere(far.value), unlikely=True) as choice:
+        with choice.then():
+            slow = far_turns(x, far, near, name, offset)
+            choice.give(slow.r.value, slow.low.value, slow.count.value)
+        with choice.otherwise():
+            choice.give(near.r.value, near.low.value, near.count.value)
+    r, low, count = choice.results
+    return Turned(Number(k, r), Number(k, low), type(near.count)(k, count))
+
+
+def _signed_sine(turned: Turned) -> Number:
+    r, (leading, *others) = turned.r, fitted(turned.r, "sin")
+    z = r * r
+    relative = z.fma(leading, (z * z) * z.polynomial(others))      # the large term enters with one rounding
+    value = r.fma(relative, r)
+    return (value.bits() ^ (turned.count << (r.lanes.bits - 1))).number()
+
+
+def _sine_pair(r: Number, low: Number) -> Pair:
+    """sin(r + low) for |r| <= π/4."""
+    z = r * r
+    tail = (r * z).fma(z.polynomial(fitted(r, "sin_near")), low)
+    high = r + tail
+    return Pair(high, (r - high) + tail)
+
+
+def _cosine_pair(r: Number, low: Number) -> Pair:
+    """cos(r + low) = 1 - z/2 + z² p(z) - r low, with the rounding of z = r² made good."""
+    z = r * r
+    lost = r.fma(r, -z) * 0.5
+    half = z * 0.5
+    high = 1.0 - half
+    rest = ((1.0 - high) - half) - lost
+    tail = (z * z).fma(z.polynomial(fitted(r, "cos_near")), rest - r * low)
+    total = high + tail
+    return Pair(total, (high - total) + tail)
+
+
+# ------------------------------------------------------------------------------------------------- inverses
+
+
+def asin(x: Number) -> Number:
+    """x + x³p(x²) up to 1/2; beyond, π/2 - 2 asin(sqrt((1 - |x|) / 2))."""
+    y = abs(x)
+    near, s, tail = _asin_parts(y)
+    high, low = parts(x, "pi/2")[:2]
+    far = high - ((s.high + s.high) - (low - (tail + tail)))
+    result = (y <= 0.5).pick(near.total(), far)
+    return result.with_sign_of(x)
+
+
+def acos(x: Number) -> Number:
+    """π/2 - asin(x) up to 1/2; beyond, 2 asin(sqrt((1 - |x|) / 2)), or π less that for x < 0."""
+    y, negative = abs(x), x < 0.0
+    near, s, tail = _asin_parts(y)
+    high, low = parts(x, "pi/2")[:2]
+    a = negative.pick(-near.high, near.high)
+    b = negative.pick(-near.low, near.low)
+    middle = high - (a - (low - b))
+    angle = (s.high + s.high, tail + tail)
+    back = parts(x, "pi")[0] - (angle[0] + (angle[1] - parts(x, "pi")[1]))
+    return (y <= 0.5).pick(middle, negative.pick(back, angle[0] + angle[1]))
+
+
+def _asin_parts(y: Number) -> tuple[Pair, Pair, Number]:
+    """asin(y) in two parts for y <= 1/2; s = sqrt((1 - y) / 2) and asin(s) - s for larger y."""
+    small = y <= 0.5
+    w = 0.5 - y * 0.5                                   # exact for y >= 1/2
+    z = small.pick(y * y, w)
+    p = z.polynomial(fitted(y, "asin")) * z
+    s = root(Pair(w, constant(y, 0.0)))
+    return Pair(y, y * p), s, s.high.fma(p, s.low)
+
+
+def atan(x: Number) -> Number:
+    """Reduced to |t| <= 1/2 by the addition theorem at 0, π/4 or π/2."""
+    y, one = abs(x), constant(x, 1.0)
+    result = _angle(y, one, y > 2.0, y > 0.5)
+    result = y.equals(INF).pick(math.pi / 2, result)
+    return (y < facts(x).negligible).pick(x, result.with_sign_of(x))
+
+
+def _angle(a: Number, b: Number, steep: Mask, middle: Mask) -> Number:
+    """The angle of a right above b, where steep says a > 2b and middle says a > b/2."""
+    sum_, difference = exact_sum(a, b), exact_sum(a, -b)
+    zero = constant(a, 0.0)
+    above = Pair(
+        steep.pick(-b, middle.pick(difference.high, a)),
+        steep.pick(zero, middle.pick(difference.low, zero)),
+    )
+    below = Pair(steep.pick(a, middle.pick(sum_.high, b)), steep.pick(zero, middle.pick(sum_.low, zero)))
+    t = quotient(above, below)
+    high, low = parts(a, "pi/2")[:2]
+    start = steep.pick(high, middle.pick(high / 2, zero))
+    start_low = steep.pick(low, middle.pick(low / 2, zero))
+    z = t.high * t.high
+    tail = (t.high * z).fma(z.polynomial(fitted(a, "atan")), t.low + start_low)
+    whole = start + t.high                              # |start| > |t|, or start is 0
+    return whole + (((start - whole) + t.high) + tail)
+
+
+def atan2(y: Number, x: Number) -> Number:
+    """The angle of the point (x, y), with the signs of zeros and infinities of C99 (F.9.1.4)."""
+    a, b = abs(y), abs(x)
+    large = a.above(b)
+    big, small = 2.0 ** (facts(x).bias - 23), 2.0 ** (26 - facts(x).bias)
+    scale = (large > big).pick(2.0**-30, (large < small).pick(facts(x).lift, 1.0))
+    first, second = a * scale, b * scale
+    steep, middle = first > second + second, first + first > second
+    result = first_true(
+        [
+            (a.equals(INF) & b.equals(INF), math.pi / 4),
+            (a.equals(INF), math.pi / 2),
+            (b.equals(INF) | a.equals(0.0), 0.0),
+        ],
+        _angle(first, second, steep, middle),
+    )
+    high, low = parts(x, "pi")[:2]
+    result = x.is_negative().pick(high - (result - low), result).with_sign_of(y)
+    return x.compare("uno", y).pick(x + y, result)
+
+

@@ -1,0 +1,185 @@
+"""Vector code of erf, erfc, log Γ and its derivative."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from sympile.compiler.code.lanes import Lanes
+from sympile.compiler.code.number import Mask, Number
+from sympile.compiler.code.value import typed
+from sympile.compiler.rules.machine_circular import sin
+from sympile.compiler.rules.machine_logarithm import log
+from sympile.compiler.rules.machine_parts import (
+    INF,
+    NAN,
+    Pair,
+    constant,
+    exact_product,
+    exact_sum,
+    exp_minus_one_reduced,
+    exp_parts,
+    facts,
+    first_true,
+    fitted,
+    parts,
+    power_of_two,
+    quotient,
+)
+
+ERF_IS_ONE = {64: 5.95, 32: 3.95}
+ERFC_IS_ZERO = {64: 28.0, 32: 10.5}
+STIRLING_FROM = 8.0
+
+
+def erf(x: Number) -> Number:
+    """x + x p(x²) up to 1; beyond, 1 - exp(g(|x|)) with g fitted to log erfc."""
+    y = abs(x)
+    z = y * y
+    near = y.fma(z.polynomial(fitted(x, "erf_near")), y)
+    exponent = (y.below(ERF_IS_ONE[x.lanes.bits]) - 2.0).polynomial(fitted(x, "erf_far"))
+    shifted, p = exp_minus_one_reduced(exponent)
+    scale = power_of_two(shifted)
+    far = 1.0 - scale.fma(p, scale)
+    return (y > 1.0).pick(far, near).with_sign_of(x)
+
+
+def erfc(x: Number) -> Number:
+    """1 - erf(x) up to 1/2; beyond, exp(-x²) p(t) / (1 + 2|x|), t = (|x| - 4)/(|x| + 4), and 2 less that below 0."""
+    y = abs(x)
+    z = y * y
+    near = 1.0 - x.fma(z.polynomial(fitted(x, "erf_near")), x)
+    kept = y.below(ERFC_IS_ZERO[x.lanes.bits])
+    t = quotient(exact_sum(kept, -4.0), exact_sum(kept, 4.0)).total()
+    leading, *others = fitted(x, "erfc")
+    inner = t.polynomial(others)
+    p = t.fma(inner, leading)
+    lost = t.fma(inner, leading - p)
+    ratio = quotient(Pair(p, lost), exact_sum(constant(x, 1.0), kept + kept))
+    square = exact_product(kept, kept)
+    e, first, second = exp_parts((-square.high).above(facts(x).exp_low))
+    rest = e.low - e.high * square.low
+    tail = e.high.fma(ratio.high, rest * ratio.high + e.high * ratio.low) * first * second
+    far = (x < 0.0).pick(2.0 - tail, tail)
+    return (y <= 0.5).pick(near, far)
+
+
+# ----------------------------------------------------------------------------------------------- log gamma
+
+
+def in_float64(formula: Callable[[Number], Number]) -> Callable[[Number], Number]:
+    """A formula that always computes in float64; a float32 operand is widened and the result rounded once more."""
+
+    def code(x: Number) -> Number:
+        if x.lanes.bits == 64:
+            return formula(x)
+        narrow, f = x.lanes, x.lanes.function
+        wide = Lanes(f, "double", narrow.lanes, narrow.target)
+        result = formula(Number(wide, f.emit(f"fpext {typed(x.value)} to {wide.real}", wide.real)))
+        return Number(narrow, f.emit(f"fptrunc {typed(result.value)} to {narrow.real}", narrow.real))
+
+    return code
+
+
+def loggamma(x: Number) -> Number:
+    """log |Γ(x)|: polynomials around its zeros 1 and 2, Stirling's series from 8 on, reflection below 0."""
+    negative = x < 0.0
+    y = abs(x)
+    positive = _positive_loggamma(y)
+    folded = abs(sin((y - y.floor()) * math.pi)) * y
+    reflected = log(math.pi / folded) - positive
+    return first_true(
+        [
+            (y.equals(INF), INF),
+            (negative & (y < facts(x).negligible), -log(y)),
+            (negative, y.floor().equals(y).pick(INF, reflected)),
+        ],
+        positive,
+    )
+
+
+def _positive_loggamma(y: Number) -> Number:
+    far, low = y >= STIRLING_FROM, y < 0.5
+    moved, product = _shifted_down(y)
+    around_one = low.pick(y, y - 1.0)
+    one = _times_polynomial(around_one, around_one, fitted(y, "gamma1"))
+    around_two = moved - 2.0
+    two = _times_polynomial(around_two, around_two, fitted(y, "gamma2"))
+    place = low.pick(y + 1.0, y)
+    near_one, near_least = place < 1.2, place < 1.75
+    middle = near_one.pick(one, near_least.pick(_around_least(place), two))
+    needed = far.pick(y, low.pick(y, near_least.pick(1.0, product)))
+    logarithm = log(needed)
+    near = low.pick(middle - logarithm, middle + logarithm)
+    return far.pick(_stirling(y, logarithm), near)
+
+
+def _around_least(y: Number) -> Number:
+    """log Γ next to its smallest value for y > 0."""
+    place, place_low = parts(y, "digamma_zero")
+    least, least_low = parts(y, "loggamma_least")
+    d = (y - place) - place_low
+    return (d * d).fma(d.polynomial(fitted(y, "gamma_least")), least_low) + least
+
+
+def _times_polynomial(d: Number, t: Number, coefficients: tuple[float, ...]) -> Number:
+    """d p(t), where what the last step of p loses is made good."""
+    leading, *others = coefficients
+    inner = t.polynomial(others)
+    p = t.fma(inner, leading)
+    return d.fma(p, d * t.fma(inner, leading - p))
+
+
+def _shifted_down(y: Number) -> tuple[Number, Number]:
+    """y less a whole number, into 2 ... 3 where y is above 3, and the product of the factors passed on the way."""
+    product = constant(y, 1.0)
+    moved = y
+    for _ in range(5):
+        above: Mask = moved >= 3.0
+        lower = moved - 1.0
+        product = above.pick(product * lower, product)
+        moved = above.pick(lower, moved)
+    return moved, product
+
+
+def _stirling(y: Number, logarithm: Number) -> Number:
+    inverse = 1.0 / y
+    series = (inverse * inverse).polynomial(fitted(y, "stirling")) * inverse
+    return (y - 0.5).fma(logarithm - 1.0, (parts(y, "log(2pi)/2")[0] - 0.5) + series)
+
+
+# ------------------------------------------------------------------------------------------------- digamma
+
+
+def digamma(x: Number) -> Number:
+    """The derivative of log Γ: around its zero, by the recurrence up to 8, by its series beyond, reflected below 0."""
+    negative = x <= 0.0
+    y = negative.pick(1.0 - x, x)
+    value = _positive_digamma(y)
+    part = (x - x.floor()) * math.pi
+    whole = negative & x.floor().equals(x)
+    turned = value - math.pi * (sin(part + math.pi / 2) / sin(part))
+    pole = constant(x, INF).with_sign_of(-x)
+    return first_true([(x.equals(0.0), pole), (whole | x.equals(-INF), NAN), (negative, turned)], value)
+
+
+def _positive_digamma(y: Number) -> Number:
+    far, below_one = y >= STIRLING_FROM, y < 1.0
+    start = below_one.pick(y + 1.0, y)
+    moved, gathered = start, constant(y, 0.0)
+    for _ in range(5):
+        above: Mask = moved >= 3.0
+        lower = moved - 1.0
+        gathered = above.pick(gathered + 1.0 / lower, gathered)
+        moved = above.pick(lower, moved)
+    high, low = parts(y, "digamma_zero")
+    d = (moved - high) - low
+    near = _times_polynomial(d, moved - 2.0, fitted(y, "digamma")) + gathered
+    near = below_one.pick(near - 1.0 / y, near)
+    inverse = 1.0 / y
+    w = inverse * inverse
+    series = log(y) - (inverse * 0.5 + w * w.polynomial(fitted(y, "psi_far")))
+    return far.pick(series, near)
+
+
+loggamma64, digamma64 = in_float64(loggamma), in_float64(digamma)

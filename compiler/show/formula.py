@@ -1,0 +1,122 @@
+"""A formula to read: the SymPy expression, the names in it, text and LaTeX, and the definition behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import sympy as sp
+
+from sympile.compiler.graph.definition import Definition
+from sympile.compiler.graph.node import ONE, Node
+from sympile.compiler.passes.reading.scope import Scope
+from sympile.compiler.show.latex import latex, latex_lines
+from sympile.compiler.show.naming import Adjoints, Names, Plan, candidates
+from sympile.compiler.show.numbers import shown_size
+from sympile.compiler.show.products import transposed
+from sympile.compiler.show.raising import raised
+from sympile.compiler.show.shared import with_shared_parts
+from sympile.compiler.show.text import text
+
+WIDTH = 72                      # a formula without adjoints' names may be this long
+GAP = " " * 10                  # before the note behind the first line
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Formula:
+    """A formula as SymPy expressions over names.
+
+    `print(formula)` shows it with what its names stand for, `formula.expr` is the SymPy expression.
+
+    Attributes:
+        expr: the formula, over the symbols of the model and the names in `where`.
+        where: name → SymPy expression, in the order of dependence.
+        shape: the shape as declared.
+        label: what it is, such as "dloss/dW".
+        note: shown behind the first line.
+        definition: the tensor that it shows.
+        scope: the symbols of the model.
+    """
+
+    expr: Any
+    where: Mapping[str, Any]
+    shape: tuple[Any, ...]
+    label: str
+    note: str
+    definition: Definition
+    scope: Scope
+    kind: str
+    _whole: Definition = field(repr=False)
+
+    def expanded(self) -> Any:
+        """The same formula as one SymPy expression, nothing named."""
+        return _oriented(raised(Plan(self._whole), self.scope, self.kind)[0], self.shape)
+
+    def __str__(self) -> str:
+        left, right = opened(self.label, self.expr)
+        if not self.where:
+            return text(right) if left == self.label else f"{left} = {text(right)}"
+        head = f"{left} = {text(right)}" + (f"{GAP}({self.note})" if self.note else "")
+        lines = [opened(name, value) for name, value in self.where.items()]
+        width = max(len(name) for name, _ in lines)
+        return "\n".join([head, *[f"  {name:<{width}} = {text(value)}" for name, value in lines]])
+
+    __repr__ = __str__
+
+    def _repr_latex_(self) -> str:
+        if not self.where:
+            return f"$\\displaystyle {latex(self.expr)}$"
+        return latex_lines(self.label, self.expr, self.where)
+
+
+def formula(
+    definition: Definition,
+    label: str,
+    scope: Scope,
+    names: Names,
+    declared_shape: tuple[Node, ...],
+    kind: str,
+    note: str = "",
+    *,
+    adjoint_of: Adjoints | None = None,
+    automatic: Names | None = None,
+) -> Formula:
+    """A definition as a formula.
+
+    Args:
+        definition: what is shown; of a gradient, one example's share (`per_example`).
+        label: what it is, such as "dloss/dW1".
+        scope: the symbols, as the reader left them.
+        names: the names of intermediates and of their adjoints.
+        declared_shape: the shape as written; a literal 1 in it is restored.
+        kind: "matrix", "index" or "scalar", the notation; index notation is used where matrices cannot express it.
+        note: shown behind the first line, where there are further lines.
+        adjoint_of: which definitions are adjoints of which, so that unnamed ones get names, too.
+        automatic: the names v1, v2, ... where several formulas share them.
+    """
+    found = candidates(definition, names, adjoint_of or {}, automatic)
+    for with_adjoints in (False, True):
+        plan = with_shared_parts(found.plan(with_adjoints))
+        expr, where = raised(plan, scope, kind)
+        if not plan.needs_adjoints and len(text(expr)) <= WIDTH:
+            break
+    shape = tuple(sp.Integer(1) if n is ONE else _size(n, scope) for n in declared_shape)
+    return Formula(_oriented(expr, shape), where, shape, label, note, definition, scope, kind, found.written_out())
+
+
+def opened(label: str, expr: Any) -> tuple[str, Any]:
+    """A comprehension as label[i, j] and its formula; everything else as it is."""
+    if getattr(expr, "operation", None) != "comprehension":
+        return label, expr
+    return f"{label}[{', '.join(str(v) for v in expr.variables)}]", expr.function
+
+
+def _size(length: Node, scope: Scope) -> Any:
+    return shown_size(length, scope.examples)
+
+
+def _oriented(expr: Any, shape: tuple[Any, ...]) -> Any:
+    """A column as the row that was declared."""
+    is_row = len(shape) == 2 and shape[0] == 1 and shape[1] != 1
+    return transposed(expr) if is_row and getattr(expr, "is_Matrix", False) and expr.shape != shape else expr

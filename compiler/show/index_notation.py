@@ -1,0 +1,157 @@
+"""Raising in index notation: elements, Sum and its relatives, KroneckerDelta; it can express every definition."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import sympy as sp
+
+from sympile.compiler import language
+from sympile.compiler.graph.arithmetic import substitute
+from sympile.compiler.graph.definition import EXAMPLE, EXAMPLES, Definition, instance
+from sympile.compiler.graph.node import ONE, Node, extent, target
+from sympile.compiler.passes.reading.scope import Scope
+from sympile.compiler.show.numbers import shown_size
+from sympile.compiler.show.scalars import scalar
+from sympile.compiler.show.symbols import Symbols, element_of
+
+POOL = ("i", "j", "k", "l", "m", "p", "q", "r", "s", "u", "v", "w")
+BINDERS: Mapping[str, Callable[..., Any]] = {
+    "sum": sp.Sum,
+    "prod": sp.Product,
+    "max": language.Maximum,
+    "min": language.Minimum,
+    "lse": language.LogSumExp,
+}
+
+
+class NoIndexForm(Exception):
+    """A definition reads another example than its own: only the form with all examples can show it."""
+
+
+@dataclass(slots=True)
+class IndexNotation:
+    """Raises definitions to scalar formulas in free indices."""
+
+    scope: Scope
+    symbols: Symbols
+    matrix_value: Callable[[Definition], Any]           # the operand of a linear-algebra call, in matrix notation
+    explicit: bool = False                              # the example index is written like any other
+    names: dict[Node, Any] = field(default_factory=dict)
+    active: list[Any] = field(default_factory=list)     # the names of the indices bound around the spot
+
+    def opened(self, tensor: Definition) -> tuple[Any, list[tuple[Any, Any]]]:
+        """The formula of a definition, and its free indices with their sizes, outermost first."""
+        axes = [axis for axis in tensor.axes if self.explicit or axis is not EXAMPLE or not self.hides]
+        limits = []
+        for axis in axes:
+            self._bind(axis)
+            limits.append((self.names[axis], shown_size(extent(axis), self.scope.examples)))
+        return self._formula(tensor, tensor.axes), limits
+
+    def value(self, tensor: Definition) -> Any:
+        """A scalar, or a comprehension that binds the free indices."""
+        body, limits = self.opened(tensor)
+        return language.comprehension(body, *limits) if limits else body
+
+    @property
+    def hides(self) -> bool:
+        """Whether the example index is hidden in this model."""
+        return self.scope.examples is None and not self.explicit
+
+    # -------------------------------------------------------------------------------------------- definitions
+
+    def _formula(self, tensor: Definition, at: Sequence[Node]) -> Any:
+        """A definition's own formula at index expressions, whether or not it has a name."""
+        if tensor.kind == "call":
+            return self._called(tensor, at)
+        if tensor.kind == "input":
+            return self._input(tensor, at)
+        _, reduced, body = instance(tensor, at)
+        return self._reduced(tensor, reduced, body) if tensor.monoid else self.node(body)
+
+    def _reduced(self, tensor: Definition, reduced: Sequence[Node], body: Node) -> Any:
+        """A reduction; over the hidden example index it is a batch sum."""
+        own = [r for r in reduced if extent(r) is not EXAMPLES or not self.hides]
+        if len(own) < len(reduced) and (EXAMPLE in body.free or tensor.monoid != "sum" or len(reduced) - len(own) > 1):
+            raise NoIndexForm
+        limits = []
+        for r in own:
+            self._bind(r)
+            limits.append((self.names[r], 0, shown_size(extent(r), self.scope.examples) - 1))
+        inner = self.node(substitute(body, {r: EXAMPLE for r in reduced if r not in own}))
+        del self.active[len(self.active) - len(own) :]
+        bound = BINDERS[str(tensor.monoid)](inner, *reversed(limits)) if limits else inner
+        return bound if len(own) == len(reduced) else language.batch_sum(bound)
+
+    def _called(self, tensor: Definition, at: Sequence[Node]) -> Any:
+        whole = self.matrix_value(tensor)
+        indices = [self.node(a) for a in at if not (a is EXAMPLE and self.hides)]
+        if not indices:
+            return whole
+        return whole[indices[0], indices[1] if len(indices) > 1 else 0]
+
+    def _input(self, tensor: Definition, at: Sequence[Node]) -> Any:
+        symbol = self.scope.symbols[tensor.name]
+        hidden = symbol.batched and self.hides
+        if hidden and at[0] is not EXAMPLE:
+            raise NoIndexForm
+        indices = [self.node(a) for a in (at[1:] if hidden else at)]
+        if symbol.batched and not hidden and self.scope.examples is None:
+            return sp.IndexedBase(tensor.name)[tuple(indices)]
+        return element_of(symbol.given, [n is ONE for n in symbol.declared], indices)
+
+    # -------------------------------------------------------------------------------------------- bodies
+
+    def node(self, root: Node, known: Mapping[Node, Any] | None = None) -> Any:
+        """A scalar graph as a SymPy expression; iterative within one definition. `known`: what some nodes are."""
+        done: dict[Node, Any] = dict(known or {})
+        stack = [root]
+        while stack:
+            node = stack[-1]
+            if node in done:
+                stack.pop()
+                continue
+            missing = [] if node.op == "read" else [a for a in node.args if a not in done]
+            if missing:
+                stack.extend(missing)
+                continue
+            done[node] = self._one(node, [] if node.op == "read" else [done[a] for a in node.args])
+            stack.pop()
+        return done[root]
+
+    def _one(self, node: Node, args: list[Any]) -> Any:
+        if node.op == "index":
+            if node not in self.names:
+                raise NoIndexForm
+            return self.names[node]
+        if node.op == "read":
+            return self._read(node)
+        if node is EXAMPLES:
+            return shown_size(node, self.scope.examples)
+        return scalar(node, args)
+
+    def _read(self, node: Node) -> Any:
+        tensor = target(node)
+        if tensor.batched and self.hides and node.args[0] is not EXAMPLE:
+            raise NoIndexForm
+        name = self.symbols.of(tensor)
+        if name is None:
+            return self._formula(tensor, node.args)
+        own = node.args[1:] if tensor.batched and self.hides else node.args
+        return element_of(name, self.symbols.ones(tensor), [self.node(a) for a in own])
+
+    def _bind(self, index: Node) -> None:
+        """Gives an index a name, until it is taken from the active ones."""
+        self.names[index] = self._fresh()
+        self.active.append(self.names[index])
+
+    def _fresh(self) -> Any:
+        """The first index name that no symbol, size or enclosing index has."""
+        taken = {str(u) for u in self.active} | set(self.scope.symbols) | self.scope.sizes | self.symbols.words
+        own = {str(b): b for b in self.scope.bound}
+        candidates = [*POOL, *[f"i{k}" for k in range(1, 1000)]]
+        word = next(c for c in candidates if c not in taken)
+        return own.get(word, sp.Symbol(word))

@@ -1,0 +1,176 @@
+"""Which intermediates a formula shows by name, and by which: given names first, the others v1, v2, ... and their adjoints dv1, ..."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from sympile.compiler.graph.arithmetic import split
+from sympile.compiler.graph.definition import Definition, definitions
+from sympile.compiler.graph.inline import inlined
+from sympile.compiler.graph.node import Node, postorder, target
+from sympile.compiler.rules.functions import FUNCTIONS
+
+Names = Mapping[Definition, str]
+Adjoints = Mapping[Definition, Definition]       # an adjoint → the tensor whose adjoint it is
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A formula's top definition and, in the order in which they are shown, the definitions that it needs."""
+
+    top: Definition
+    lines: dict[Definition, str] = field(default_factory=dict)
+    adjoints: frozenset[str] = frozenset()          # the names among them that are adjoints'
+
+    @property
+    def needs_adjoints(self) -> bool:
+        return any(name in self.adjoints for name in self.lines.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """What may be shown by name, below one output; copies of a tensor are taken for the tensor."""
+
+    output: Definition
+    given: dict[Definition, str]
+    forward: dict[Definition, str]
+    adjoints: dict[Definition, str]
+    fixed: bool = False                 # whether v1, v2, ... were given, for several formulas together
+
+    def plan(self, with_adjoints: bool) -> Plan:
+        """The program with these names and nothing else; without adjoints of what has no given name."""
+        forward, backward = dict(self.forward), self.adjoints if with_adjoints else {}
+        adjoints = frozenset({f"d{name}" for name in [*forward.values(), *self.given.values()]})
+        while True:
+            plan = planned(self.output, {**forward, **backward, **self.given}, adjoints)
+            shown = set(plan.lines.values())
+            spare = used_once(plan, [w for w in forward.values() if w in shown and f"d{w}" not in shown])
+            if not spare:
+                return plan if self.fixed else renumbered(plan, self.forward.values(), self.given.values())
+            forward = {t: word for t, word in forward.items() if word not in spare}
+
+    def written_out(self) -> Definition:
+        """The output with nothing named."""
+        return inlined([self.output])[self.output]
+
+
+def candidates(output: Definition, given: Names, adjoint_of: Adjoints, automatic: Names | None = None) -> Candidates:
+    """Everything below an output that may be shown by name."""
+    plain, origin = without_copies(output, given, adjoint_of)
+    own = {origin.get(t, t): name for t, name in given.items() if not is_scaled_copy(origin.get(t, t), name, given.values())}
+    adjoints = {origin.get(d, d): origin.get(t, t) for d, t in adjoint_of.items()}
+    forward = [t for t in arrays_of_functions(plain) if t not in own and t not in adjoints]
+    words = automatic_words(forward, own.values()) if automatic is None else {t: automatic[t] for t in forward if t in automatic}
+    known = {**words, **own}
+    backward = {d: f"d{known[t]}" for d, t in adjoints.items() if t in known and d not in known and not is_scaled_copy(d, "d", known.values())}
+    return Candidates(plain, own, words, backward, automatic is not None)
+
+
+def automatic_words(tensors: Iterable[Definition], taken: Iterable[str]) -> dict[Definition, str]:
+    """v1, v2, ... without those that are given already."""
+    used = set(taken)
+    words = (word for k in range(1, 10**9) if (word := f"v{k}") not in used)
+    return dict(zip(tensors, words, strict=False))
+
+
+def without_copies(output: Definition, *more: Iterable[Definition]) -> tuple[Definition, dict[Definition, Definition]]:
+    """The program with every T[i] = S[i] read as S, and what became of each definition."""
+    below = {t: None for group in more for t in group}
+    new = inlined([output, *below], keep=lambda t: copied(t) is None)
+    origin = {t: _origin(now) for t, now in new.items()}
+    return origin[output] if copied(output) else new[output], origin
+
+
+def _origin(tensor: Definition) -> Definition:
+    source = copied(tensor)
+    while source is not None:
+        tensor, source = source, copied(source)
+    return tensor
+
+
+def copied(tensor: Definition) -> Definition | None:
+    """The tensor of which this one is only a copy."""
+    body = tensor.body
+    plain = body is not None and tensor.monoid is None and body.op == "read" and body.args == tensor.axes
+    return target(body) if plain and body is not None else None
+
+
+def is_scaled_copy(tensor: Definition, name: str, names: Iterable[str]) -> bool:
+    """Whether an adjoint is a number times another tensor, and so needs no line of its own."""
+    if tensor.kind != "formula" or tensor.monoid is not None or not (name.startswith("d") and (name == "d" or name[1:] in set(names))):
+        return False
+    _, rest = split(tensor.formula)
+    return rest.op == "read" and rest.args == tensor.axes
+
+
+# ------------------------------------------------------------------------------------------------ functions on arrays
+
+
+def arrays_of_functions(output: Definition) -> list[Definition]:
+    """Arguments and results of elementwise functions on arrays, in the order of dependence."""
+    order = definitions([output])
+    arguments = {t for d in order if d.kind == "formula" for n in postorder([d.formula]) for t in _arguments(n)}
+    return [t for t in order if t.kind == "formula" and inner_rank(t) > 0 and (t in arguments or _is_result(t))]
+
+
+def inner_rank(tensor: Definition) -> int:
+    return len(tensor.axes) - tensor.batched
+
+
+def _arguments(node: Node) -> list[Definition]:
+    return [target(a) for a in node.args if a.op == "read"] if node.op in FUNCTIONS else []
+
+
+def _is_result(tensor: Definition) -> bool:
+    if tensor.monoid is not None:
+        return False
+    _, rest = split(tensor.formula)
+    return rest.op in FUNCTIONS
+
+
+# ------------------------------------------------------------------------------------------------ the plan
+
+
+def planned(output: Definition, names: Mapping[Definition, str], adjoints: frozenset[str]) -> Plan:
+    """Everything without a name inlined; the lines in the order of dependence, forward ones first."""
+    new = inlined([output, *names], keep=names.__contains__)
+    return in_lines(new[output], {new[t]: name for t, name in reversed(names.items())}, adjoints)
+
+
+def in_lines(top: Definition, named: Mapping[Definition, str], adjoints: frozenset[str]) -> Plan:
+    """The plan of these definitions: the lines that the top needs."""
+    needed = [t for t in definitions([top]) if t in named]
+    forward = [t for t in needed if named[t] not in adjoints]
+    backward = [t for t in needed if named[t] in adjoints]
+    return Plan(top, {t: named[t] for t in [*forward, *backward]}, adjoints)
+
+
+def renumbered(plan: Plan, automatic: Iterable[str], taken: Iterable[str]) -> Plan:
+    """v1, v2, ... without gaps, in the order of the lines; adjoints follow."""
+    words = set(automatic)
+    kept = [t for t, name in plan.lines.items() if name in words]
+    new = {plan.lines[t]: word for t, word in automatic_words(kept, taken).items()}
+    both = {**new, **{f"d{old}": f"d{word}" for old, word in new.items()}}
+    lines = {t: both.get(name, name) for t, name in plan.lines.items()}
+    return Plan(plan.top, lines, frozenset(both.get(name, name) for name in plan.adjoints))
+
+
+def used_once(plan: Plan, words: Iterable[str]) -> set[str]:
+    """Of these names, those that stand in one place only, or at the top: they are better written out."""
+    uses = dict.fromkeys(words, 0)
+    for tensor in definitions([plan.top]):
+        for name, count in _uses(tensor, plan):
+            if name in uses:
+                uses[name] += count
+    return {name for name, count in uses.items() if count <= 1}
+
+
+def _uses(tensor: Definition, plan: Plan) -> list[tuple[str, int]]:
+    """How often a definition's formula shows each name; a square shows it twice."""
+    found = [(plan.lines[o], 1) for o in tensor.operands if o in plan.lines]
+    if tensor.kind != "formula":
+        return found
+    roots = [tensor.formula] if tensor.formula.op == "read" else []
+    shown = [(a, 2 if n.op == "pow" else 1) for n in postorder([tensor.formula]) for a in n.args] + [(r, 1) for r in roots]
+    return found + [(plan.lines[target(a)], count) for a, count in shown if a.op == "read" and target(a) in plan.lines]

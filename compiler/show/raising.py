@@ -1,0 +1,65 @@
+"""From definitions to SymPy: each line in the notation asked for, in index notation where matrices cannot express it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sympile.compiler.errors import InternalError
+from sympile.compiler.graph.definition import Definition, definitions
+from sympile.compiler.passes.reading.scope import Scope
+from sympile.compiler.show.index_notation import IndexNotation, NoIndexForm
+from sympile.compiler.show.matrix_notation import MatrixNotation
+from sympile.compiler.show.naming import Plan
+from sympile.compiler.show.network import NoMatrixForm
+from sympile.compiler.show.symbols import Symbols
+
+
+def raised(plan: Plan, scope: Scope, kind: str) -> tuple[Any, dict[str, Any]]:
+    """The formula of the top definition, and of every line below it by name."""
+    raiser = Raiser(plan.lines, scope, notation_of(plan.top, scope, kind))
+    where = {name: raiser.line(tensor) for tensor, name in plan.lines.items()}
+    top = raiser.symbols.of(plan.top)
+    return (raiser.line(plan.top) if top is None else top), where
+
+
+def notation_of(top: Definition, scope: Scope, kind: str) -> str:
+    """Scalars made of matrices are shown in matrix notation, those made of indexed arrays in index notation."""
+    if kind != "scalar":
+        return kind
+    below = [scope.symbols[t.name] for t in definitions([top]) if t.kind == "input"]
+    matrices = [s for s in below if s.declared and getattr(s.given, "is_Matrix", False)]
+    return "matrix" if matrices else "index"
+
+
+class Raiser:
+    """One program with its names; raises each definition."""
+
+    __slots__ = ("matrices", "notation", "scope", "symbols")
+
+    def __init__(self, names: Mapping[Definition, str], scope: Scope, notation: str) -> None:
+        self.scope, self.notation = scope, notation
+        self.symbols = Symbols(names, notation, scope.examples is None, scope.examples)
+        self.matrices = MatrixNotation(scope, self.symbols)
+
+    def line(self, tensor: Definition) -> Any:
+        """One definition; index notation is the way out of matrix notation, all examples at once that of index notation."""
+        if self.notation == "matrix":
+            try:
+                return self.matrices.value(tensor)
+            except NoMatrixForm:
+                pass
+        for explicit in (False, True):
+            try:
+                return IndexNotation(self.scope, self.symbols, self._matrix_value, explicit).value(tensor)
+            except NoIndexForm:
+                continue
+        raise InternalError(f"no notation can show {tensor}")
+
+    def _matrix_value(self, tensor: Definition) -> Any:
+        """A linear-algebra call for index notation: the whole matrix."""
+        try:
+            return self.matrices.value(tensor)
+        except NoMatrixForm as problem:
+            raise NoIndexForm from problem
+

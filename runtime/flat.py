@@ -1,0 +1,60 @@
+"""All parameters in one array: where each lies, and views of it in the parameters' shapes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sympile.runtime.native import aligned
+
+Array = npt.NDArray[Any]
+CHUNK = 16  # the native loop looks at gradients in steps of this many numbers
+
+
+@dataclass(frozen=True, slots=True)
+class FlatLayout:
+    """Offsets and shapes by name; large arrays start at a multiple of CHUNK."""
+
+    offsets: dict[str, int]
+    shapes: dict[str, tuple[int, ...]]
+    count: int
+
+    @classmethod
+    def of(cls, shapes: Mapping[str, Sequence[int]]) -> FlatLayout:
+        """The layout of parameters of these shapes, in their order."""
+        offsets: dict[str, int] = {}
+        at = 0
+        for name, shape in shapes.items():
+            length = math.prod(shape)
+            at = _rounded(at) if length >= CHUNK else at
+            offsets[name] = at
+            at += length
+        return cls(offsets, {name: tuple(shape) for name, shape in shapes.items()}, max(CHUNK, _rounded(at)))
+
+    def zeros(self, dtype: Any) -> Array:
+        """A flat array of zeros."""
+        return aligned((self.count,), dtype)
+
+    def views(self, flat: Array) -> dict[str, Array]:
+        """Each parameter as a view of the flat array."""
+        return {name: self.view(flat, name) for name in self.offsets}
+
+    def view(self, flat: Array, name: str) -> Array:
+        start, shape = self.offsets[name], self.shapes[name]
+        return flat[..., start : start + math.prod(shape)].reshape((*flat.shape[:-1], *shape))
+
+    def filled(self, values: Mapping[str, Array], dtype: Any) -> Array:
+        """A flat array that holds these values."""
+        flat = self.zeros(dtype)
+        for name, view in self.views(flat).items():
+            view[...] = np.asarray(values[name]).reshape(view.shape)
+        return flat
+
+
+def _rounded(count: int) -> int:
+    return -(-count // CHUNK) * CHUNK

@@ -1,0 +1,55 @@
+"""Ctrl-C while native code runs: a flag instead of an exception."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Flag = npt.NDArray[np.int32]
+
+
+class _Handler:
+    """Counts Ctrl-C in its flag, and in the flags of the fits around it."""
+
+    __slots__ = ("flag", "outer")
+
+    def __init__(self, flag: Flag, outer: Any) -> None:
+        self.flag, self.outer = flag, outer
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self.flag[0] += 1
+        if isinstance(self.outer, _Handler):
+            self.outer(number, frame)
+
+
+@contextmanager
+def interrupt_flag() -> Iterator[Flag]:
+    """Gives a flag that counts how often Ctrl-C was pressed; raises nothing, and restores the handler at the end.
+
+    Python runs signal handlers when native code has returned to it, so the native loop must return now and then.
+    Away from the main thread, or where Ctrl-C is ignored or handled outside Python, the flag stays 0 and the handler
+    is left as it is. Of nested uses, all see the Ctrl-C.
+
+    Example:
+        >>> with interrupt_flag() as flag:
+        ...     signal.raise_signal(signal.SIGINT)
+        ...     int(flag[0])
+        1
+    """
+    flag = np.zeros(1, np.int32)
+    outer = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or outer in (None, signal.SIG_IGN):
+        yield flag
+        return
+    signal.signal(signal.SIGINT, _Handler(flag, outer))
+    try:
+        yield flag
+    finally:
+        signal.signal(signal.SIGINT, outer)

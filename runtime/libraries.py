@@ -1,0 +1,45 @@
+"""Addresses of library routines that generated code calls: LAPACK, as SciPy carries it."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterable
+
+from scipy.linalg import cython_lapack
+
+from sympile.compiler.errors import EnvironmentProblem
+
+LAPACK = "lapack_"           # symbols of this prefix are routines of LAPACK: lapack_dgetrf is dgetrf
+
+
+def import_addresses(symbols: Iterable[str]) -> dict[str, int]:
+    """Where the routines start that a program's code imports.
+
+    Args:
+        symbols: names as `Code.imports` lists them, "lapack_dgetrf" for example.
+
+    Returns:
+        An address for each symbol.
+
+    Raises:
+        EnvironmentProblem: the installed SciPy has no such routine.
+
+    Example:
+        >>> list(import_addresses(["lapack_dgetrf"]))
+        ['lapack_dgetrf']
+    """
+    return {symbol: _lapack_address(symbol.removeprefix(LAPACK)) for symbol in symbols}
+
+
+def _lapack_address(name: str) -> int:
+    capsule = cython_lapack.__pyx_capi__.get(name)
+    if capsule is None:
+        raise EnvironmentProblem(f"the installed SciPy has no LAPACK routine {name}; install scipy 1.13 or later")
+    signature = _CAPSULE_NAME(capsule)
+    return int(_CAPSULE_POINTER(capsule, signature))
+
+
+_CAPSULE_NAME = ctypes.PYFUNCTYPE(ctypes.c_char_p, ctypes.py_object)(("PyCapsule_GetName", ctypes.pythonapi))
+_CAPSULE_POINTER = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
+    ("PyCapsule_GetPointer", ctypes.pythonapi)
+)

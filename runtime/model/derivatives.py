@@ -1,0 +1,282 @@
+"""`sm.grad` and its relatives: expressions in, formulas out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import sympy as sp
+
+from sympile.compiler.errors import ArgumentError, NonScalarLoss, ShapeError
+from sympile.compiler.graph.arithmetic import add, equal, mul, when
+from sympile.compiler.graph.definition import Definition, elementwise, read
+from sympile.compiler.graph.node import ONE, Node, const, index
+from sympile.compiler.graph.reduce import total
+from sympile.compiler.passes import derive
+from sympile.compiler.passes.read import Output, read_all
+from sympile.compiler.passes.reading.scope import Scope, Symbol, shape_text
+from sympile.compiler.passes.simplify import simplify
+from sympile.compiler.show.formula import Formula, formula
+from sympile.compiler.show.numbers import shown_size
+from sympile.runtime.byname import ByName, Keys, name_of
+from sympile.runtime.model.compiling import demand_one_symbol_per_name
+from sympile.runtime.model.notation import kind_of, symbol_like, symbol_of_shape
+
+Formulas = Formula | ByName[Formula]
+
+
+class _Question:
+    """One expression, the symbols asked for, and what has been read."""
+
+    def __init__(self, expressions: Any, wrt: Any) -> None:
+        self.single = not isinstance(wrt, (list, tuple))
+        self.wrt = [wrt] if self.single else list(wrt)
+        given = list(expressions) if isinstance(expressions, (list, tuple)) else [expressions]
+        self.expressions = [e.expanded() if isinstance(e, Formula) else sp.sympify(e) for e in given]
+        self.several = isinstance(expressions, (list, tuple))
+        demand_one_symbol_per_name([*self.expressions, *self.wrt])
+        self.scope = Scope(parameters={name_of(s): s for s in self.wrt}, batched=False)
+        self.outputs = list(
+            read_all({f"expression {k}": e for k, e in enumerate(self.expressions)}, self.scope).values()
+        )
+        self.names = dict(self.scope.names)
+        self.adjoint_of: dict[Definition, Definition] = {}
+        self._simplify()
+
+    def _simplify(self) -> None:
+        mapping, _ = simplify([o.tensor for o in self.outputs], "stable", self.names)
+        self.outputs = [Output(mapping[o.tensor], o.declared) for o in self.outputs]
+        self.names = {mapping.get(t, t): n for t, n in self.names.items()}
+
+    def symbol(self, given: Any) -> Symbol:
+        """The input of a symbol asked for, whether the expression uses it or not."""
+        return self.scope.declare(given, name_of(given), getattr(given, "shape", ()) or ())
+
+    @property
+    def tensors(self) -> list[Definition]:
+        return [self.symbol(s).tensor for s in self.wrt]
+
+    def formula(self, tensor: Definition, label: str, declared: tuple[Node, ...], kind: str) -> Formula:
+        mapping, _ = simplify([tensor], "stable", self.names)
+        names = {mapping.get(t, t): n for t, n in self.names.items()}
+        adjoint_of = {mapping.get(a, a): mapping.get(b, b) for a, b in self.adjoint_of.items()}
+        return formula(mapping[tensor], label, self.scope, names, declared, kind, adjoint_of=adjoint_of)
+
+    def answer(self, formulas: list[Formula]) -> Formulas:
+        return formulas[0] if self.single else ByName(formulas, Keys(self.wrt))
+
+
+def _scalar(question: _Question) -> Output:
+    if question.several or any(n is not ONE for n in question.outputs[0].declared):
+        shape = shape_text(question.outputs[0].declared)
+        raise NonScalarLoss(f"a gradient is of one number, not of shape {shape}; use sm.jacobian, or take a sum")
+    return question.outputs[0]
+
+
+def grad(expr: Any, wrt: Any) -> Formulas:
+    """The gradient of a scalar expression.
+
+    Args:
+        expr: a scalar expression in any notation, or a Formula.
+        wrt: a symbol, or a list of them.
+
+    Returns:
+        A Formula of the symbol's shape, or a mapping of them by symbol for a list.
+
+    Raises:
+        NonScalarLoss: `expr` is no single number.
+
+    Example:
+        >>> x, y = sp.symbols("x y")
+        >>> grad((1 - x)**2 + 100*(y - x**2)**2, y)
+        200*(-x**2 + y)
+    """
+    return value_and_grad(expr, wrt)[1]
+
+
+def value_and_grad(expr: Any, wrt: Any) -> tuple[Formula, Formulas]:
+    """The expression as a Formula, and its gradient; see `grad`."""
+    question = _Question(expr, wrt)
+    output = _scalar(question)
+    found = derive.gradient(output.tensor, question.tensors, question.names, adjoint_of=question.adjoint_of)
+    value = question.formula(output.tensor, "value", (), "scalar")
+    gradients = [
+        question.formula(found[question.symbol(s).tensor], f"d/d{name_of(s)}", question.symbol(s).declared, kind_of(s))
+        for s in question.wrt
+    ]
+    return value, question.answer(gradients)
+
+
+def jacobian(exprs: Any, wrt: Any) -> Formulas:
+    """The Jacobian: entry (o, m) is d expr[o] / d wrt[m]. Literal axes of size 1 are dropped; of a scalar it is the lecture's row.
+
+    Args:
+        exprs: an expression of any shape, or a list of scalar expressions.
+        wrt: a symbol, or a list of them.
+
+    Returns:
+        A Formula, or a mapping of them by symbol for a list.
+    """
+    question = _Question(exprs, wrt)
+    output = _stacked(question)
+    found = derive.jacobian(output.tensor, question.tensors, question.names)
+    results = []
+    for s in question.wrt:
+        symbol = question.symbol(s)
+        inner = tuple(n for n in (*output.declared, *symbol.declared) if n is not ONE)
+        declared, kind = _jacobian_shape(inner, output, s)
+        results.append(question.formula(found[symbol.tensor], f"d/d{name_of(s)}", declared, kind))
+    return question.answer(results)
+
+
+def _jacobian_shape(inner: tuple[Node, ...], output: Output, symbol: Any) -> tuple[tuple[Node, ...], str]:
+    """Vectors by vectors are matrices; a scalar by a vector is a row."""
+    if len(inner) == 2:
+        return inner, "matrix" if kind_of(symbol) == "matrix" else "index"
+    if len(inner) == 1 and kind_of(symbol) == "matrix":
+        scalar = all(n is ONE for n in output.declared)
+        return ((ONE, inner[0]) if scalar else (inner[0], ONE)), "matrix"
+    return inner, "index" if inner else "scalar"
+
+
+def _stacked(question: _Question) -> Output:
+    """A list of scalars as one vector."""
+    if not question.several:
+        return question.outputs[0]
+    if any(n is not ONE for o in question.outputs for n in o.declared):
+        raise ShapeError("a list of expressions must hold scalars; ask for the Jacobian of each array on its own")
+    i = index(const(len(question.outputs)))
+    body = add(*[when(read(o.tensor), equal(i, const(k))) for k, o in enumerate(question.outputs)])
+    return Output(elementwise((i,), body), (const(len(question.outputs)),))
+
+
+def hessian(expr: Any, wrt: Any) -> Formulas:
+    """The matrix of second derivatives of a scalar expression by one symbol: the Jacobian of its gradient.
+
+    Args:
+        expr: a scalar expression in any notation, or a Formula.
+        wrt: a symbol (vector or scalar), or a list of scalar symbols, whose Hessian is one matrix.
+
+    Returns:
+        A Formula.
+    """
+    question = _Question(expr, wrt)
+    output = _scalar(question)
+    found = derive.gradient(output.tensor, question.tensors, question.names)
+    if question.single:
+        symbol = question.symbol(wrt)
+        second = derive.jacobian(found[symbol.tensor], [symbol.tensor], question.names)[symbol.tensor]
+        inner = tuple(n for n in symbol.declared if n is not ONE) * 2
+        return question.formula(
+            second, f"d²/d{name_of(wrt)}²", inner, kind_of(wrt) if len(inner) in (0, 2) else "index"
+        )
+    question.outputs = [Output(found[t], ()) for t in question.tensors]
+    question.several = True
+    gradient = _stacked(question)
+    rows = derive.jacobian(gradient.tensor, question.tensors, question.names)
+    return _joined(question, rows, gradient)
+
+
+def _joined(question: _Question, rows: Mapping[Definition, Definition], gradient: Output) -> Formula:
+    """Columns d gradient / d symbol side by side."""
+    n = const(len(question.wrt))
+    i, j = index(n), index(n)
+    body = add(*[when(read(rows[t], i), equal(j, const(k))) for k, t in enumerate(question.tensors)])
+    return question.formula(elementwise((i, j), body), "hessian", (n, n), "matrix")
+
+
+# ------------------------------------------------------------------------------------------------ directions
+
+
+def _directions(question: _Question, given: Any) -> list[Symbol]:
+    """The symbols of the directions: given ones, or new symbols t_<name> of the same shapes."""
+    if given is None:
+        given = [symbol_like(f"t_{name_of(s)}", s) for s in question.wrt]
+    listed = list(given) if isinstance(given, (list, tuple)) else [given]
+    if len(listed) != len(question.wrt):
+        raise ArgumentError(f"{len(question.wrt)} directions are needed, one for each symbol, not {len(listed)}")
+    return [question.scope.declare(d, name_of(d), getattr(d, "shape", ()) or ()) for d in listed]
+
+
+def jvp(expr: Any, wrt: Any, tangents: Any = None) -> Formula:
+    """The derivative of an expression in a direction: Jacobian times tangent, never forming the Jacobian.
+
+    Args:
+        expr: an expression of any shape.
+        wrt: a symbol, or a list of them.
+        tangents: symbols of the same shapes; new ones called t_<name> by default.
+
+    Returns:
+        A Formula of the expression's shape.
+    """
+    question = _Question(expr, wrt)
+    output = _stacked(question)
+    directions = _directions(question, tangents)
+    node = derive.tangent(output.tensor, dict(zip(question.tensors, [d.tensor for d in directions], strict=True)))
+    return question.formula(
+        elementwise(output.tensor.axes, node), "jvp", output.declared, _kind_by_rank(output.declared, wrt)
+    )
+
+
+def _kind_by_rank(declared: tuple[Node, ...], wrt: Any) -> str:
+    if not declared:
+        return "scalar"
+    first = wrt[0] if isinstance(wrt, (list, tuple)) else wrt
+    return "matrix" if len(declared) == 2 and kind_of(first) != "index" else "index"
+
+
+def vjp(exprs: Any, wrt: Any, cotangents: Any = None) -> Formulas:
+    """Cotangent times Jacobian, never forming the Jacobian.
+
+    Args:
+        exprs: an expression of any shape.
+        wrt: a symbol, or a list of them.
+        cotangents: a symbol of the expression's shape; a new one called t_value by default.
+
+    Returns:
+        A Formula of the symbol's shape, or a mapping of them by symbol for a list.
+    """
+    question = _Question(exprs, wrt)
+    output = _stacked(question)
+    if cotangents is None:
+        shape = [shown_size(n) for n in output.declared]
+        cotangents = symbol_of_shape("t_value", shape, "matrix" if len(shape) == 2 else "index")
+    weight = question.scope.declare(cotangents, name_of(cotangents), getattr(cotangents, "shape", ()) or ())
+    axes = output.tensor.axes
+    weighted = elementwise((), total(list(axes), mul(read(weight.tensor, *axes), read(output.tensor, *axes))))
+    found = derive.gradient(weighted, question.tensors, question.names, adjoint_of=question.adjoint_of)
+    return question.answer(
+        [
+            question.formula(
+                found[question.symbol(s).tensor], f"vjp {name_of(s)}", question.symbol(s).declared, kind_of(s)
+            )
+            for s in question.wrt
+        ]
+    )
+
+
+def hvp(expr: Any, wrt: Any, vectors: Any = None) -> Formulas:
+    """Hessian times vector, never forming the Hessian: the gradient of the derivative in that direction.
+
+    Args:
+        expr: a scalar expression.
+        wrt: a symbol, or a list of them.
+        vectors: symbols of the same shapes; new ones called t_<name> by default.
+
+    Returns:
+        A Formula of the symbol's shape, or a mapping of them by symbol for a list.
+    """
+    question = _Question(expr, wrt)
+    output = _scalar(question)
+    directions = _directions(question, vectors)
+    node = derive.tangent(output.tensor, dict(zip(question.tensors, [d.tensor for d in directions], strict=True)))
+    slope = elementwise((), node)
+    found = derive.gradient(slope, question.tensors, question.names, adjoint_of=question.adjoint_of)
+    return question.answer(
+        [
+            question.formula(
+                found[question.symbol(s).tensor], f"hvp {name_of(s)}", question.symbol(s).declared, kind_of(s)
+            )
+            for s in question.wrt
+        ]
+    )

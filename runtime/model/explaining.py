@@ -1,0 +1,95 @@
+"""Every stage from formula to machine code as text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from sympile.compiler.code.jit import emit_assembly
+from sympile.compiler.pipeline import PASSES
+from sympile.compiler.show.listing import line, listing
+
+if TYPE_CHECKING:
+    from sympile.runtime.model.model import Model
+
+
+def _formula(model: Model) -> str:
+    return f"loss = {model.loss}" if not model.loss.where else str(model.loss)
+
+
+def _rewrites(model: Model) -> str:
+    made = model._work.rewritings
+    return "\n".join(f"{r}" for r in made) or "(none)"
+
+
+def _gradient(model: Model) -> str:
+    parts = []
+    for symbol in model.parameters:
+        shown = model.gradient[symbol]
+        parts.append(str(shown) if shown.where else f"{shown.label} = {shown}")
+    return "\n".join(parts)
+
+
+def _batched(model: Model) -> str:
+    return "\n".join(line(t, model._work.names) for t in model._step.built.fused.stored)
+
+
+def _graph(model: Model) -> str:
+    work = model._work
+    return listing(work.roots(), work.names)
+
+
+def _loops(model: Model) -> str:
+    built = model._step.built
+    lines = []
+    for group in built.fused.groups:
+        lines += [line(t, model._work.names) for t in group.results]
+        lines.append(f"    {built.loops.get(group.members[0], 'a call')}")
+    return "\n".join(lines)
+
+
+def _llvm(model: Model) -> str:
+    return model._step.built.program.code.text
+
+
+def _assembly(model: Model) -> str:
+    code = model._step.built.program.code
+    return emit_assembly(code.text, level=code.level)
+
+
+def _times(model: Model) -> str:
+    times = {**model._work.times, **model._step.built.times}
+    reasons = {p.name: p.reason for p in PASSES}
+    return "\n".join(
+        f"{name:<24}{seconds * 1e3:8.2f} ms   {reasons.get(name, '')}".rstrip() for name, seconds in times.items()
+    )
+
+
+_STAGES: Mapping[str, Callable[[Model], str]] = {
+    "formula": _formula,
+    "rewrites": _rewrites,
+    "gradient": _gradient,
+    "batched": _batched,
+    "graph": _graph,
+    "loops": _loops,
+    "llvm": _llvm,
+    "assembly": _assembly,
+    "times": _times,
+}
+STAGES = tuple(_STAGES)
+
+
+class Stages(Mapping[str, str]):
+    """The stages of one model; each is computed when it is asked for."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+
+    def __getitem__(self, name: str) -> str:
+        return _STAGES[name](self._model)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_STAGES)
+
+    def __len__(self) -> int:
+        return len(_STAGES)

@@ -1,0 +1,278 @@
+"""`model.fit`: arguments checked, first values chosen, the native loop run, the result put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sympile.compiler.errors import ArgumentError, EmptyData, StationaryStart
+from sympile.compiler.passes.roles import only_added
+from sympile.compiler.pipeline import GRADIENT, OBJECTIVE, build_loop, build_update
+from sympile.compiler.program import BATCH
+from sympile.runtime.arguments import Binder, Bound
+from sympile.runtime.byname import ByName, name_of
+from sympile.runtime.flat import FlatLayout
+from sympile.runtime.initializers import first_parameters
+from sympile.runtime.job import Job, Plan, make_job
+from sympile.runtime.load import Native, load
+from sympile.runtime.native import NativeProgram
+from sympile.runtime.optimizers import adam
+from sympile.runtime.result import Result
+from sympile.runtime.stopping import stopping_rules
+from sympile.runtime.train import Outcome, Watch, run
+from sympile.runtime.update_rule import Optimizer
+
+if TYPE_CHECKING:
+    from sympile.runtime.model.model import Model
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The arguments of `fit`, as given."""
+
+    epochs: int
+    start: Any
+    optimizer: Any
+    batch_size: int | None
+    shuffle: Any
+    seed: int
+    validation_data: Any
+    validation_split: float | None
+    stop: Any
+    callbacks: Any
+    record: Any
+    drop_last: bool
+    verbose: bool | int | None
+
+
+def fit(model: Model, data: Mapping[Any, Any], options: Options) -> Result:
+    """Trains a model; see `Model.fit`."""
+    step = model._step
+    optimizer = adam() if options.optimizer is None else options.optimizer
+    if not isinstance(optimizer, Optimizer):
+        raise ArgumentError(f"optimizer must be one such as sm.adam(1e-3), not {optimizer!r}")
+    bound = Binder(step.signature, roles=("data", "constant"), ignored=_elsewhere(model)).bind(data)
+    arrays, validation = _split(model, bound, options)
+    plan = _plan(model, arrays, options)
+    sizes = {k: v for k, v in bound.sizes.items() if k != BATCH}
+    start = first_parameters(step.signature, sizes=sizes, seed=options.seed, added=_added(model), start=options.start)
+    sizes |= _sizes_of(model, start)
+    _demand_motion(model, arrays, start, options)
+    layout = FlatLayout.of({name: start[name].shape for name in model._used})
+    record = [name_of(p) for p in ([options.record] if hasattr(options.record, "free_symbols") else options.record)]
+    job = make_job(_loop(model.dtype), step.native, _update(optimizer.rule, optimizer, model.dtype), layout, start, arrays, sizes, plan,
+                   optimizer.first_state(), dict(optimizer.numbers), bool(record), GRADIENT, OBJECTIVE)  # fmt: skip
+    watch = _watch(model, job, layout, arrays, validation, start, options)
+    outcome = run(job, plan, watch, options.verbose)
+    return _result(model, job, layout, start, plan, outcome, record)
+
+
+def _elsewhere(model: Model) -> list[str]:
+    """Data of the prediction alone are not wanted for training, and not an error either."""
+    return [n for n in model._work.scope.symbols if n not in {s.name for s in model._step.signature.slots}]
+
+
+# ------------------------------------------------------------------------------------------------ the data
+
+
+def _data_names(model: Model) -> list[str]:
+    return [slot.name for slot in model._step.signature.slots if slot.role == "data" and slot.shape[:1] == (BATCH,)]
+
+
+def _split(model: Model, bound: Bound, options: Options) -> tuple[dict[str, Array], dict[str, Array] | None]:
+    """Training arrays, and validation arrays where there are any."""
+    arrays = bound.by_name()
+    if options.validation_data is not None:
+        if options.validation_split is not None:
+            raise ArgumentError("give validation_data or validation_split, not both")
+        slots = Binder(model._step.signature, roles=("data", "constant"), ignored=_elsewhere(model))
+        constants = {s.name: arrays[s.name] for s in model._step.signature.slots if s.role == "constant"}
+        return arrays, slots.bind({**constants, **dict(options.validation_data.items())}).by_name()
+    if not options.validation_split:
+        return arrays, None
+    if not 0 < options.validation_split < 1:
+        raise ArgumentError(f"validation_split must be from 0 to less than 1, not {options.validation_split}")
+    names = _data_names(model)
+    count = len(arrays[names[0]]) if names else 0
+    kept = count - max(1, round(count * options.validation_split))
+    if kept < 1:
+        raise EmptyData(f"validation_split={options.validation_split} leaves no example of {count} to train on")
+    first = {n: a[:kept] if n in names else a for n, a in arrays.items()}
+    return first, {n: a[kept:] if n in names else a for n, a in arrays.items()}
+
+
+def _plan(model: Model, arrays: Mapping[str, Array], options: Options) -> Plan:
+    names = _data_names(model)
+    examples = len(arrays[names[0]]) if names else 1
+    epochs = _whole("epochs", options.epochs)
+    batch = examples if options.batch_size is None else min(examples, _whole("batch_size", options.batch_size))
+    if options.drop_last and options.batch_size is not None and examples < options.batch_size:
+        raise EmptyData(
+            f"drop_last=True leaves nothing: there are {examples} examples, and a batch has {options.batch_size}"
+        )
+    orders = None if isinstance(options.shuffle, (bool, np.bool_)) else _orders(options.shuffle, epochs, examples)
+    summed = model._arguments["reduction"] == "sum" and model._work.outputs["loss"].batched
+    return Plan(
+        examples,
+        batch,
+        epochs,
+        bool(options.shuffle) if orders is None else True,
+        orders,
+        int(options.seed),
+        bool(options.drop_last),
+        summed,
+    )
+
+
+def _whole(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise ArgumentError(f"{name} must be an integer of at least 1, not {value!r}")
+    return int(value)
+
+
+def _orders(given: Any, epochs: int, examples: int) -> npt.NDArray[np.int64]:
+    orders = np.asarray(given)
+    if orders.dtype.kind not in "iu" or orders.shape != (epochs, examples):
+        raise ArgumentError(
+            f"shuffle must be True, False, or an integer array of shape (epochs, N) = ({epochs}, {examples}), not {orders.dtype} {orders.shape}"
+        )
+    if orders.size and (orders.min() < 0 or orders.max() >= examples):
+        raise ArgumentError(f"the orders given by shuffle= must lie in 0 … {examples - 1}")
+    return np.ascontiguousarray(orders, np.int64)
+
+
+# ------------------------------------------------------------------------------------------------ the start
+
+
+def _added(model: Model) -> set[str]:
+    """The parameters that start at 0."""
+    work = model._work
+    return only_added([work.outputs["loss"]], [work.scope.symbols[n].tensor for n in model._used])
+
+
+def _sizes_of(model: Model, start: Mapping[str, Array]) -> dict[str, int]:
+    """Sizes that only parameters tell."""
+    found = {}
+    for slot in model._step.signature.slots:
+        if slot.role == "parameter":
+            found.update(
+                {n: int(k) for n, k in zip(slot.shape, start[slot.name].shape, strict=True) if isinstance(n, str)}
+            )
+    return found
+
+
+def _demand_motion(model: Model, arrays: Mapping[str, Array], start: Mapping[str, Array], options: Options) -> None:
+    """If every gradient is exactly 0 no step would move, unless the user chose that start."""
+    given = {name_of(k) for k in (options.start or {})}
+    if given >= set(model._used):
+        return
+    results = model._step({**arrays, **start})
+    if all(not results[GRADIENT + name].any() for name in model._used):
+        free = [n for n in model._used if n not in given]
+        raise StationaryStart(
+            f"every gradient is exactly 0 at the start, so no step would move; write start={{{free[0]}: ...}} with other first values"
+        )
+
+
+# ------------------------------------------------------------------------------------------------ the code
+
+
+@lru_cache(maxsize=4)
+def _loop(dtype: str) -> Native:
+    return load(build_loop(dtype))
+
+
+@lru_cache(maxsize=64)
+def _update_of(rule: object, dtype: str, shape: Callable[[], Optimizer]) -> NativeProgram:
+    return NativeProgram(build_update(shape(), dtype))
+
+
+class _Rule:
+    """Hands an optimizer through the cache without being part of the key."""
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        self.optimizer = optimizer
+
+    def __call__(self) -> Optimizer:
+        return self.optimizer
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Rule)
+
+    def __hash__(self) -> int:
+        return 0
+
+
+def _update(rule: object, optimizer: Optimizer, dtype: str) -> NativeProgram:
+    """The compiled update; rules that differ in their numbers only share it."""
+    return _update_of(rule, dtype, _Rule(optimizer))
+
+
+# ------------------------------------------------------------------------------------------------ epochs and the end
+
+
+def _parameters(model: Model, layout: FlatLayout, flat: Array, start: Mapping[str, Array]) -> ByName[Array]:
+    """Copies in the declared shapes, by symbol."""
+    shapes = {slot.name: slot.declared for slot in model._step.signature.slots}
+    arrays = []
+    for symbol in model.parameters:
+        name = name_of(symbol)
+        if name in layout.offsets:
+            view = layout.view(flat, name)
+            lead = flat.shape[:-1]
+            arrays.append(view.reshape((*lead, *_declared(shapes[name], view.shape[len(lead) :]))).copy())
+        else:
+            arrays.append(np.zeros(tuple(int(n) for n in getattr(symbol, "shape", ()) or ()), model.dtype))
+    return ByName(arrays, model._keys)
+
+
+def _declared(declared: Sequence[Any], shape: Sequence[int]) -> tuple[int, ...]:
+    inner = iter(shape)
+    return tuple(1 if n == 1 else next(inner) for n in declared)
+
+
+def _watch(model: Model, job: Job, layout: FlatLayout, arrays: Mapping[str, Array], validation: Mapping[str, Array] | None,
+           start: Mapping[str, Array], options: Options) -> Watch:  # fmt: skip
+    callbacks = (options.callbacks,) if callable(options.callbacks) else tuple(options.callbacks)
+    rules = stopping_rules(options.stop)
+
+    def now() -> ByName[Array]:
+        return _parameters(model, layout, job.parameters, start)
+
+    def evaluate() -> dict[str, float]:
+        values: dict[str, float] = {}
+        if model._metrics:
+            found = model.evaluate(arrays, now())
+            values |= {k: v for k, v in found.items() if k != "loss"}
+        if validation is not None:
+            values |= {f"validation_{k}": v for k, v in model.evaluate(validation, now()).items()}
+        return values
+
+    return Watch(now, evaluate if model._metrics or validation is not None else None, rules, callbacks)
+
+
+def _result(
+    model: Model,
+    job: Job,
+    layout: FlatLayout,
+    start: Mapping[str, Array],
+    plan: Plan,
+    outcome: Outcome,
+    record: Iterable[str],
+) -> Result:
+    epochs = job["epoch"]
+    history: dict[str, Array] = {"loss": job.history[:epochs].copy(), "seconds": np.array(outcome.seconds[:epochs])}
+    history |= {name: np.array(values) for name, values in outcome.values.items()}
+    path = None
+    if job.path is not None:
+        whole = _parameters(model, layout, job.path[: job["step"] + 1], start)
+        path = ByName({symbol: whole[symbol] for symbol in model.parameters if name_of(symbol) in set(record)})
+    parameters = _parameters(model, layout, job.parameters, start)
+    return Result(parameters, history, outcome.reason, epochs, job["step"], model.predict, outcome.interrupted, path)

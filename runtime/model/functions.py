@@ -1,0 +1,200 @@
+"""`sm.lambdify`: expressions as compiled functions of arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import sympy as sp
+
+from sympile.compiler.errors import ArgumentError, ArrayShapeError, DtypeError, MissingValue, did_you_mean, listed
+from sympile.compiler.graph.definition import Definition
+from sympile.compiler.graph.node import Node
+from sympile.compiler.passes.assemble import polynomial
+from sympile.compiler.passes.reading.scope import Scope
+from sympile.compiler.pipeline import Request, Work, analyse, build, inputs_of, signature
+from sympile.compiler.program import BATCH
+from sympile.compiler.show.formula import Formula
+from sympile.runtime.arguments import Binder
+from sympile.runtime.byname import name_of
+from sympile.runtime.model.compiling import DTYPES, demand_one_symbol_per_name
+from sympile.runtime.native import NativeProgram
+
+Array = npt.NDArray[Any]
+
+
+def lambdify(args: Any, expr: Any, *, dtype: str = "float64") -> Function:
+    """Compiles expressions to a function of NumPy arrays.
+
+    Args:
+        args: the symbol, or the symbols in the order in which the function takes their values.
+        expr: a scalar, matrix, index or tensor expression, a Formula, or a list of them.
+        dtype: "float64" (default: what SymPy users expect of a number) or "float32" (half the memory traffic).
+
+    Returns:
+        A function of as many arrays. Arrays of a scalar symbol broadcast as in NumPy; further axes in front of a matrix
+        symbol's own are broadcast too. The result has the broadcast shape followed by the shape of `expr`; of a list,
+        a list. `out=` takes an array (or a list of them) to write to.
+
+    Raises:
+        UnknownFunction: `expr` uses a function without a row; the message points at it.
+        MissingValue: `expr` has a symbol that is not among `args`.
+        ArrayShapeError: arrays disagree with the symbols, when called.
+
+    Example:
+        >>> x = sp.Symbol("x")
+        >>> f = lambdify([x], sp.sin(x) / x)
+        >>> f(np.array([1.0, 2.0]))
+        array([0.84147098, 0.45464871])
+    """
+    if dtype not in DTYPES:
+        raise ArgumentError(f"dtype must be one of {listed(DTYPES)}, not {dtype!r}")
+    symbols = tuple(args) if isinstance(args, (list, tuple)) else (args,)
+    single = not isinstance(expr, (list, tuple))
+    given = [e.expanded() if isinstance(e, Formula) else sp.sympify(e) for e in ([expr] if single else expr)]
+    demand_one_symbol_per_name([*given, *symbols])
+    return Function(symbols, given, single, dtype)
+
+
+class Function:
+    """What `sm.lambdify` returns; code is compiled for each combination of arguments with and without axes in front."""
+
+    def __init__(self, args: tuple[Any, ...], expressions: list[Any], single: bool, dtype: str) -> None:
+        self._args = args
+        self._expressions = expressions
+        self._single = single
+        self._dtype = dtype
+        self._names = [name_of(a) for a in args]
+        self._variants: dict[tuple[bool, ...], _Variant] = {}
+        self._ranks = [len(tuple(n for n in (getattr(a, "shape", ()) or ()))) for a in args]
+        self._variant((False,) * len(args))  # mistakes in the formula show at once
+
+    def __call__(self, *values: Any, out: Any = None) -> Any:
+        if len(values) != len(self._args):
+            raise ArgumentError(
+                f"the function takes {len(self._args)} arguments ({', '.join(self._names)}), not {len(values)}"
+            )
+        arrays = [self._array(name, value) for name, value in zip(self._names, values, strict=True)]
+        leading = [a.shape[: a.ndim - rank] for a, rank in zip(arrays, self._ranks, strict=True)]
+        try:
+            shape = np.broadcast_shapes(*leading)
+        except ValueError:
+            shapes = ", ".join(f"{n}: {a.shape}" for n, a in zip(self._names, arrays, strict=True))
+            raise ArrayShapeError(f"the arrays do not broadcast together ({shapes})") from None
+        batched = tuple(bool(lead) for lead in leading)
+        variant = self._variant(batched)
+        count = int(np.prod(shape, dtype=np.int64))
+        flat = {
+            n: _flattened(a, rank, shape, count) if b else a
+            for n, a, rank, b in zip(self._names, arrays, self._ranks, batched, strict=True)
+        }
+        results = variant.run(flat, shape, count, None if out is None else [out] if self._single else list(out))
+        return results[0] if self._single else results
+
+    def _array(self, name: str, value: Any) -> Array:
+        array = np.asarray(value)
+        if array.dtype.kind not in "biuf":
+            raise DtypeError(f"{name} must be real numbers, not {array.dtype}")
+        rank = self._ranks[self._names.index(name)]
+        declared = tuple(getattr(self._args[self._names.index(name)], "shape", ()) or ())
+        if array.ndim < rank and sum(1 for n in declared if n != 1) == array.ndim:
+            array = array.reshape(_with_ones(declared, array.shape))
+        if array.ndim < rank:
+            raise ArrayShapeError(f"{name} has shape {declared}, but an array of shape {array.shape} is given")
+        return array
+
+    def _variant(self, batched: tuple[bool, ...]) -> _Variant:
+        variant = self._variants.get(batched)
+        if variant is None:
+            variant = self._variants[batched] = _Variant(self._args, self._expressions, batched, self._dtype)
+        return variant
+
+    def __repr__(self) -> str:
+        return f"<compiled function of {', '.join(self._names)}; {self._dtype}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        expr = self._expressions[0] if self._single else self._expressions
+        return _again, (self._args, expr, self._dtype)
+
+
+def _again(args: tuple[Any, ...], expr: Any, dtype: str) -> Function:
+    return lambdify(args, expr, dtype=dtype)
+
+
+def _with_ones(declared: Sequence[Any], shape: Sequence[int]) -> tuple[int, ...]:
+    inner = iter(shape)
+    return tuple(1 if n == 1 else next(inner) for n in declared)
+
+
+def _flattened(array: Array, rank: int, shape: tuple[int, ...], count: int) -> Array:
+    """The array with one axis for all that stands in front of its symbol's own."""
+    own = array.shape[array.ndim - rank :]
+    return np.broadcast_to(array, (*shape, *own)).reshape((count, *own))
+
+
+class _Variant:
+    """Code for one choice of which arguments have axes in front."""
+
+    def __init__(self, args: tuple[Any, ...], expressions: list[Any], batched: tuple[bool, ...], dtype: str) -> None:
+        constants = {name_of(a): a for a, b in zip(args, batched, strict=True) if not b}
+        scope = Scope(constants=constants, batched=any(batched))
+        work = analyse(Request({f"expression {k}": e for k, e in enumerate(expressions)}, scope))
+        self._demand_arguments(work, args)
+        self.outputs: dict[str, Definition] = work.outputs
+        self.declared: dict[str, tuple[Node, ...]] = work.declared
+        names = inputs_of(work, list(self.outputs.values()))
+        built = build(work, self.outputs, [scope.symbols[n].tensor for n in names], dtype)
+        self.native = NativeProgram(built.program)
+        self.signature = signature(work, names, self.outputs, dtype)
+        self.binder = Binder(self.signature, ignored=[name_of(a) for a in args if name_of(a) not in names])
+
+    @staticmethod
+    def _demand_arguments(work: Work, args: tuple[Any, ...]) -> None:
+        known = [name_of(a) for a in args]
+        missing = [name for name in work.scope.symbols if name not in known]
+        if missing:
+            raise MissingValue(
+                f"the expression uses {listed(missing)}{did_you_mean(missing[0], known)}; name every symbol in args, which has {listed(known)}"
+            )
+
+    def run(self, arrays: dict[str, Array], shape: tuple[int, ...], count: int, out: list[Array] | None) -> list[Any]:
+        bound = self.binder.bind(arrays)
+        sizes = {**bound.sizes, BATCH: bound.sizes.get(BATCH, count)}
+        targets = None if out is None else self._targets(out, sizes, shape)
+        results = self.native.run(bound.by_name(), sizes, targets)
+        if out is not None:
+            return list(out)
+        return [self._shaped(label, results[label], shape, sizes) for label in self.outputs]
+
+    def _shaped(self, label: str, result: Array, shape: tuple[int, ...], sizes: dict[str, int]) -> Any:
+        """The result in front of which the broadcast axes stand, and behind them the formula's own with their 1s."""
+        own = tuple(_length(n, sizes) for n in self.declared[label])
+        if not self.outputs[label].batched:
+            result = np.broadcast_to(result.reshape(own), (*shape, *own)).copy() if shape else result
+        shaped = result.reshape((*shape, *own))
+        return shaped[()] if shaped.ndim == 0 else shaped
+
+    def _targets(self, out: list[Array], sizes: dict[str, int], shape: tuple[int, ...]) -> dict[str, Array]:
+        found = {}
+        for label, array in zip(self.outputs, out, strict=True):
+            wanted = (*shape, *[_length(n, sizes) for n in self.declared[label]])
+            good = (
+                isinstance(array, np.ndarray)
+                and array.shape == wanted
+                and array.dtype == np.dtype(self.signature.dtype)
+            )
+            if not good or not array.flags.carray or not (self.outputs[label].batched or not shape):
+                raise ArrayShapeError(
+                    f"out= must be a C-contiguous writable array of shape {wanted} and dtype {self.signature.dtype}"
+                )
+            inner = tuple(
+                extent.value(sizes) for extent in next(o for o in self.native.program.outputs if o.name == label).shape
+            )
+            found[label] = array.reshape(inner)
+        return found
+
+
+def _length(node: Node, sizes: dict[str, int]) -> int:
+    return polynomial(node).value(sizes)

@@ -1,0 +1,288 @@
+"""A compiled model: its gradient to read, its forward and backward parts to call, its training loop to run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from sympile.compiler.errors import ArgumentError, listed
+from sympile.compiler.graph.definition import Definition, elementwise
+from sympile.compiler.graph.node import ZERO
+from sympile.compiler.pipeline import GRADIENT, METRIC, OBJECTIVE, PREDICTION, Built, Work, build, inputs_of, signature
+from sympile.compiler.program import Signature
+from sympile.compiler.show.formula import Formula, formula
+from sympile.compiler.show.per_example import per_example
+from sympile.runtime.arguments import Binder
+from sympile.runtime.byname import ByName, Keys, name_of
+from sympile.runtime.model import explaining, fitting
+from sympile.runtime.model.checking import CheckReport, checked
+from sympile.runtime.model.notation import kind_of
+from sympile.runtime.native import NativeProgram
+
+Array = npt.NDArray[Any]
+Values = Mapping[Any, Any]
+PER_EXAMPLE = {"mean": "per example; the objective is the mean", "sum": "per example; the objective is the sum"}
+
+
+class Part:
+    """Some outputs of a model as one callable program."""
+
+    def __init__(self, work: Work, outputs: Mapping[str, Definition], dtype: str) -> None:
+        names = inputs_of(work, list(outputs.values()))
+        self.built: Built = build(work, outputs, [work.scope.symbols[n].tensor for n in names], dtype)
+        self.signature: Signature = signature(work, names, outputs, dtype)
+        self.native = NativeProgram(self.built.program)
+        others = [n for n in work.scope.symbols if n not in names]
+        self.binder = Binder(self.signature, ignored=others)
+
+    def __call__(self, values: Values, out: Mapping[str, Array] | None = None) -> dict[str, Array]:
+        bound = self.binder.bind(values)
+        return self.native.run(bound.by_name(), bound.sizes, out)
+
+
+class Model:
+    """What `sm.compile` returns.
+
+    Attributes:
+        gradient: symbol (or name) → Formula, d loss / d parameter of one example.
+        loss: the loss as a Formula.
+        parameters: the parameters' symbols.
+        dtype: "float64" or "float32".
+    """
+
+    def __init__(
+        self, work: Work, dtype: str, arguments: Mapping[str, Any], rebuild: Callable[[Mapping[str, Any]], Model]
+    ) -> None:
+        self._work = work
+        self._arguments = dict(arguments)
+        self._rebuild = rebuild
+        self._parts: dict[tuple[str, ...], Part] = {}
+        self.dtype = dtype
+        self.parameters: tuple[Any, ...] = tuple(work.scope.parameters.values())
+        self._used = [name for name in work.request.wrt if name in work.scope.symbols]
+        self._keys = Keys(self.parameters)
+
+    # ------------------------------------------------------------------------------------------ formulas
+
+    @cached_property
+    def gradient(self) -> ByName[Formula]:
+        """The gradient formulas of one example, by parameter."""
+        return ByName([self._gradient_formula(name) for name in self._keys.names()], self._keys)
+
+    @cached_property
+    def loss(self) -> Formula:
+        """The loss of one example as it was understood."""
+        return formula(
+            self._work.outputs["loss"],
+            "loss",
+            self._work.scope,
+            self._work.names,
+            (),
+            "scalar",
+            adjoint_of=self._work.adjoint_of,
+        )
+
+    def _gradient_formula(self, name: str) -> Formula:
+        work = self._work
+        given = work.scope.parameters[name]
+        symbol = work.scope.declare(given, name, getattr(given, "shape", ()) or ())
+        shown = work.shown.get(GRADIENT + name) or elementwise(symbol.tensor.axes, ZERO)
+        note = PER_EXAMPLE[self._arguments["reduction"]] if work.outputs["loss"].batched else ""
+        return formula(per_example(shown, "sum"), f"dloss/d{name}", work.scope, work.names, symbol.declared, kind_of(symbol.given), note,
+                       adjoint_of=work.adjoint_of)  # fmt: skip
+
+    # ------------------------------------------------------------------------------------------ calls
+
+    def _part(self, *labels: str) -> Part:
+        """The program of some outputs; compiled at its first use."""
+        part = self._parts.get(labels)
+        if part is None:
+            part = self._parts[labels] = Part(
+                self._work, {label: self._work.outputs[label] for label in labels}, self.dtype
+            )
+        return part
+
+    @property
+    def _step(self) -> Part:
+        return self._part(OBJECTIVE, *[GRADIENT + name for name in self._used])
+
+    def forward(self, values: Values) -> np.floating[Any]:
+        """The objective: the mean (or sum) of the examples' losses.
+
+        Args:
+            values: arrays and numbers for all symbols of the loss, keyed by symbols or names; data have an example axis in front.
+
+        Returns:
+            A NumPy scalar of the model's dtype.
+
+        Raises:
+            ValuesError: a value is missing, unknown, or of the wrong shape or kind.
+        """
+        return _number(self._part(OBJECTIVE)(values)[OBJECTIVE])
+
+    def value_and_grad(self, values: Values) -> tuple[np.floating[Any], ByName[Array]]:
+        """The objective and its gradient in one native call.
+
+        Args:
+            values: as for `forward`.
+
+        Returns:
+            The objective, and d objective / d parameter by symbol or name, in the parameters' declared shapes.
+        """
+        results = self._step(values)
+        return _number(results[OBJECTIVE]), self._gradients(results)
+
+    def backward(self, values: Values) -> ByName[Array]:
+        """The gradient of the objective: d objective / d parameter, by symbol or name, in the parameters' declared shapes."""
+        return self.value_and_grad(values)[1]
+
+    def _gradients(self, results: Mapping[str, Array]) -> ByName[Array]:
+        declared = {slot.name: slot for slot in self._step.signature.slots}
+        arrays = []
+        for symbol in self.parameters:
+            name = name_of(symbol)
+            if name in declared:
+                array = results[GRADIENT + name]
+                arrays.append(array.reshape(with_ones(declared[name].declared, array.shape)))
+            else:
+                arrays.append(np.zeros(tuple(int(n) for n in getattr(symbol, "shape", ()) or ()), self.dtype))
+        return ByName(arrays, self._keys)
+
+    def predict(self, data: Values, parameters: Values | None = None) -> Any:
+        """The prediction for some data.
+
+        Args:
+            data: arrays of the data symbols that the prediction uses, N examples each; others are ignored.
+            parameters: values of the parameters; they may also stand in `data`.
+
+        Returns:
+            An array whose first axis is the examples, or a dict of them where `prediction` was a dict.
+        """
+        labels = [label for label in self._work.outputs if label.startswith(PREDICTION)]
+        if not labels:
+            raise ArgumentError(
+                "this model was compiled without `prediction=`; write sm.compile(loss, parameters, prediction=...)"
+            )
+        results = self._part(*labels)(_merged(data, parameters))
+        if isinstance(self._arguments["prediction"], Mapping):
+            return {label.removeprefix(PREDICTION): array for label, array in results.items()}
+        return results[labels[0]]
+
+    def evaluate(self, data: Values, parameters: Values | None = None) -> dict[str, float]:
+        """The objective ("loss") and the metrics on some data.
+
+        Args:
+            data: arrays of all data symbols.
+            parameters: values of the parameters; they may also stand in `data`.
+
+        Returns:
+            A dict of numbers by name.
+        """
+        results = self._part(OBJECTIVE, *self._metrics)(_merged(data, parameters))
+        return {"loss" if k == OBJECTIVE else k.removeprefix(METRIC): float(v) for k, v in results.items()}
+
+    @property
+    def _metrics(self) -> list[str]:
+        return [label for label in self._work.outputs if label.startswith(METRIC)]
+
+    def check(self, values: Values) -> CheckReport:
+        """Compares the gradient with central differences in float64.
+
+        Args:
+            values: as for `forward`.
+
+        Returns:
+            Per parameter the largest relative error, and at which entry; prints as a table.
+        """
+        model = self if self.dtype == "float64" else self._rebuild({**self._arguments, "dtype": "float64"})
+        return checked(model, values)
+
+    # ------------------------------------------------------------------------------------------ training
+
+    def fit(self, data: Values | None = None, *, epochs: int, start: Values | None = None, optimizer: Any = None, batch_size: int | None = None,
+            shuffle: Any = True, seed: int = 0, validation_data: Values | None = None, validation_split: float | None = None, stop: Any = None,
+            callbacks: Any = (), record: Any = (), drop_last: bool = False, verbose: bool | int | None = None) -> Any:  # fmt: skip
+        """Trains the parameters: batches, forward, backward and update run in one native loop.
+
+        Args:
+            data: arrays of all data symbols, N examples each, and the constants' values; keyed by symbols or names.
+            epochs: how often to go through the data.
+            start: first values of parameters; others start at 0 where they are only added, else Glorot uniform.
+            optimizer: `sm.adam()` by default.
+            batch_size: examples per update; None takes all of them.
+            shuffle: True (a fresh seeded order each epoch), False, or an integer array (epochs, N) of orders.
+            seed: of first values and orders; the same seed gives the same bits.
+            validation_data: data whose loss (and metrics) are reported after each epoch.
+            validation_split: the part of the data, from the end, that is kept for validation instead: 0 to less than 1.
+            stop: rules such as `sm.no_improvement(patience=5)`.
+            callbacks: functions of an EpochReport, called after each epoch; one that returns False ends the fit.
+            record: parameters whose values after each step are kept in `result.path`.
+            drop_last: whether a smaller last batch is left out.
+            verbose: None shows a progress bar in a terminal; True always; False never.
+
+        Returns:
+            A `Result`.
+
+        Raises:
+            ValuesError: the data do not fit the formula.
+            StationaryStart: every gradient is exactly 0 at the start.
+        """
+        options = fitting.Options(epochs=epochs, start=start, optimizer=optimizer, batch_size=batch_size, shuffle=shuffle, seed=seed,
+                                  validation_data=validation_data, validation_split=validation_split, stop=stop, callbacks=callbacks, record=record,
+                                  drop_last=drop_last, verbose=verbose)  # fmt: skip
+        return fitting.fit(self, data or {}, options)
+
+    # ------------------------------------------------------------------------------------------ looking inside
+
+    def explain(self, stage: str | None = None) -> None:
+        """Prints the way from formula to machine code, or one stage of it.
+
+        Args:
+            stage: "formula", "rewrites", "gradient", "batched", "graph", "loops", "llvm", "assembly", "times"; all by default.
+        """
+        names = explaining.STAGES if stage is None else (stage,)
+        for name in names:
+            if name not in explaining.STAGES:
+                raise ArgumentError(f"no stage is called {name!r}; there are {listed(explaining.STAGES)}")
+            print(f"--- {name}\n{self.stages[name]}\n" if stage is None else self.stages[name])
+
+    @property
+    def stages(self) -> Mapping[str, str]:
+        """Every stage as text, computed when asked for."""
+        return explaining.Stages(self)
+
+    def _repr_latex_(self) -> str:
+        return self.loss._repr_latex_()
+
+    def __repr__(self) -> str:
+        parts = ", ".join(
+            f"{s.name}{_dims(s.declared)}" for s in self._work.scope.symbols.values() if s.role == "parameter"
+        )
+        data = ", ".join(f"{s.name}{_dims(s.declared)}" for s in self._work.scope.symbols.values() if s.role == "data")
+        return f"Model(parameters: {parts}; data: {data or 'none'}; {self.dtype})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self._rebuild, (self._arguments,)
+
+
+def with_ones(declared: tuple[Any, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A code shape with the literal 1s of the declared one put back."""
+    inner = iter(shape)
+    return tuple(1 if n == 1 else next(inner) for n in declared)
+
+
+def _dims(declared: tuple[Any, ...]) -> str:
+    return f"[{'×'.join(str(n.data) for n in declared)}]" if declared else ""
+
+
+def _number(array: Array) -> np.floating[Any]:
+    return cast("np.floating[Any]", array[()])
+
+
+def _merged(data: Values, parameters: Values | None) -> Values:
+    """One dict; ByName and dict alike."""
+    return data if parameters is None else {**dict(data.items()), **dict(parameters.items())}

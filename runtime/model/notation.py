@@ -1,0 +1,34 @@
+"""In which notation a symbol is written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import sympy as sp
+
+from sympile.compiler.language import Tensor
+
+
+def kind_of(symbol: Any) -> str:
+    """The notation in which a symbol's gradient is shown: "matrix", "scalar" or "index"."""
+    if getattr(symbol, "is_Matrix", False):
+        return "matrix"
+    return "scalar" if getattr(symbol, "is_Symbol", False) else "index"
+
+
+def symbol_like(name: str, other: Any) -> Any:
+    """A new symbol of another one's notation and shape."""
+    if isinstance(other, sp.IndexedBase):
+        return sp.IndexedBase(name, shape=other.shape)
+    shape = tuple(getattr(other, "shape", ()) or ())
+    return symbol_of_shape(name, shape, kind_of(other))
+
+
+def symbol_of_shape(name: str, shape: Sequence[Any], kind: str) -> Any:
+    """A new symbol of a shape, in a notation."""
+    if not shape:
+        return sp.Symbol(name)
+    if kind == "matrix" and len(shape) == 2:
+        return sp.MatrixSymbol(name, *shape)
+    return Tensor(name, tuple(shape))

@@ -1,0 +1,113 @@
+"""Around the native loop: epochs, reports, validation, stopping rules, callbacks, interrupts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sympile.compiler.program import NOT_FINITE, PAUSED, SINGULAR, STOPPED
+from sympile.runtime.byname import ByName
+from sympile.runtime.interrupts import interrupt_flag
+from sympile.runtime.job import Job, Plan
+from sympile.runtime.native import address_of
+from sympile.runtime.progress import Progress
+from sympile.runtime.report import EpochReport
+from sympile.runtime.stopping import StoppingRule
+
+Array = npt.NDArray[Any]
+Evaluate = Callable[[], Mapping[str, float]]
+Callback = Callable[[EpochReport], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What happens at the end of each epoch."""
+
+    parameters: Callable[[], ByName[Array]]  # copies, as the user knows them
+    evaluate: Evaluate | None = None  # metrics, and the loss of validation data
+    rules: Sequence[StoppingRule] = ()
+    callbacks: Sequence[Callback] = ()
+
+    @property
+    def active(self) -> bool:
+        return self.evaluate is not None or bool(self.rules) or bool(self.callbacks)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How the loop ended."""
+
+    reason: str
+    interrupted: bool = False
+    seconds: list[float] = field(default_factory=list)  # of each epoch
+    values: dict[str, list[float]] = field(default_factory=dict)  # what `evaluate` found, per epoch
+
+
+def run(job: Job, plan: Plan, watch: Watch, verbose: bool | int | None) -> Outcome:
+    """Runs a job to its end. Ctrl-C ends it early; nothing is lost."""
+    job["pause"] = int(watch.active)
+    outcome = Outcome(reason="")
+    with interrupt_flag() as flag, Progress(plan.epochs, plan.epochs * plan.steps_per_epoch, verbose) as progress:
+        job["flag"] = address_of(flag)
+        started = last = time.perf_counter()
+        while not outcome.reason:
+            first = job["epoch"]
+            status = job.run_slice()
+            now = time.perf_counter()
+            _spread(outcome.seconds, job["epoch"] - first, now - last)
+            last = now if job["epoch"] > first else last
+            progress.report(job["epoch"], job["step"], job.last_loss)
+            outcome.reason = _reason(job, plan, status)
+            outcome.interrupted = status == STOPPED
+            if status == PAUSED and not outcome.reason:
+                outcome.reason = _epoch_ended(job, plan, watch, outcome, now - started)
+            elif job["epoch"] >= plan.epochs and not outcome.reason:
+                outcome.reason = f"all {plan.epochs} epochs done"
+    return outcome
+
+
+def _spread(seconds: list[float], epochs: int, passed: float) -> None:
+    """Epochs that ended in one slice share its time."""
+    seconds.extend([passed / epochs] * epochs if epochs else [])
+
+
+def _reason(job: Job, plan: Plan, status: int) -> str:
+    """Why a fit ends here, or nothing."""
+    if status == STOPPED:
+        return f"interrupted in epoch {job['epoch'] + 1} after {job['step']} steps"
+    if status == NOT_FINITE:
+        job.restore()
+        what = "the loss became" if not np.isfinite(job.last_loss) else "a gradient became"
+        shown = f" {job.last_loss}" if not np.isfinite(job.last_loss) else " nan or inf"
+        return (
+            f"{what}{shown} at step {job['step']} (epoch {job['epoch'] + 1}); the parameters are the last finite ones"
+        )
+    if status == SINGULAR:
+        return f"a matrix was singular at step {job['step']} (epoch {job['epoch'] + 1})"
+    return ""
+
+
+def _epoch_ended(job: Job, plan: Plan, watch: Watch, outcome: Outcome, passed: float) -> str:
+    """Validation, stopping rules and callbacks; returns the reason to stop, if any."""
+    epoch = job["epoch"] - 1
+    values = {"loss": float(job.history[epoch])}
+    if watch.evaluate is not None:
+        found = watch.evaluate()
+        for name, value in found.items():
+            outcome.values.setdefault(name, []).append(value)
+        values.update(found)
+    norm = float(np.linalg.norm(job.gradient.astype(np.float64)))
+    report = EpochReport(epoch, plan.epochs, job["step"], passed, values, norm, watch.parameters())
+    for callback in watch.callbacks:
+        if callback(report) is False:
+            return f"a callback ended the fit after epoch {epoch + 1}"
+    for rule in watch.rules:
+        reason = rule.check(report)
+        if reason is not None:
+            return reason
+    return f"all {plan.epochs} epochs done" if epoch + 1 >= plan.epochs else ""

@@ -1,0 +1,44 @@
+"""SymPy formulas in; readable gradients and native training loops out."""
+
+from __future__ import annotations
+
+from pathlib import Path as _Path
+
+
+def _find_folders(package: _Path, search_path: list[str]) -> None:
+    """Where the links to `compiler` and `runtime` were lost (a zip, Windows), also looks in the repository."""
+    repository = package.parent.parent
+    if not (package / "compiler").is_dir() and (repository / "compiler" / "__init__.py").is_file():
+        search_path.append(str(repository))
+
+
+_find_folders(_Path(__file__).resolve().parent, __path__)
+
+from sympile.compiler import language as _language  # noqa: E402  (the folders must be found first)
+from sympile.compiler.errors import SympileError  # noqa: E402
+from sympile.compiler.language import *  # noqa: E402, F403
+from sympile.compiler.show.formula import Formula  # noqa: E402
+from sympile.runtime.model import (  # noqa: E402
+    Model,
+    grad,
+    hessian,
+    hvp,
+    jacobian,
+    jvp,
+    lambdify,
+    value_and_grad,
+    vjp,
+)
+from sympile.runtime.model import compile_model as compile  # noqa: E402
+from sympile.runtime.optimizers import adagrad, adam, adamw, optimizer, rmsprop, sgd  # noqa: E402
+from sympile.runtime.result import Result  # noqa: E402
+from sympile.runtime.stopping import no_improvement, small_gradient  # noqa: E402
+from sympile.runtime.storage import load_parameters  # noqa: E402
+
+__version__ = "0.1.0"
+__all__ = [
+    *_language.NAMES,
+    "compile", "Model", "Formula", "Result", "SympileError",
+    "grad", "value_and_grad", "jacobian", "hessian", "jvp", "vjp", "hvp", "lambdify",
+    "optimizer", "sgd", "rmsprop", "adagrad", "adam", "adamw", "no_improvement", "small_gradient", "load_parameters",
+]  # fmt: skip

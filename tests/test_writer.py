@@ -1,0 +1,234 @@
+"""The text builder, memory through lanes and reductions: what is written runs and means what it says."""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from sympile.compiler.code.jit import compile_text
+from sympile.compiler.code.lanes import Lanes
+from sympile.compiler.code.target import host
+from sympile.compiler.code.value import Integer, Value, i64
+from sympile.compiler.code.writer import Function, Module
+from sympile.compiler.errors import InternalError
+
+HOST = host()
+Body = Callable[[Function, Value], Integer]
+
+
+def of_integer(body: Body) -> Callable[[int], int]:
+    """Compiles i64 → i64."""
+    f = Function(Module(HOST), "run", [("i64", "v1")], result="i64")       # a name that the writer uses itself
+    f.ret(i64(body(f, f.arguments[0])))
+    loaded = compile_text(f.module.text(), ["run"])
+    call = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(loaded.address("run"))
+
+    def run(n: int) -> int:
+        assert loaded.addresses
+        return int(call(n))
+
+    return run
+
+
+def sum_below(f: Function, n: Value) -> Integer:
+    """0 + 1 + ... + n-1."""
+    with f.loop(0, n, carry=[i64(0)]) as loop:
+        loop.next = [i64(f.add(loop.carried[0], loop.index))]
+    return loop.results[0]
+
+
+def nested(f: Function, n: Value) -> Integer:
+    """The number of pairs j < i < n, in steps of 2 for i."""
+    with f.loop(0, n, 2, carry=[i64(0)]) as outer:
+        with f.loop(0, outer.index, carry=[outer.carried[0]]) as inner:
+            inner.next = [i64(f.add(inner.carried[0], 1))]
+        outer.next = inner.results
+    return outer.results[0]
+
+
+def known_turns(f: Function, n: Value) -> Integer:
+    """n doubled ten times, in a loop whose bounds are known."""
+    with f.loop(0, 10, carry=[n]) as loop:
+        loop.next = [i64(f.mul(loop.carried[0], 2))]
+    return loop.results[0]
+
+
+def no_turns(f: Function, n: Value) -> Integer:
+    """A loop that is known not to run."""
+    with f.loop(5, 5, carry=[n]) as loop:
+        loop.next = [i64(0)]
+    return loop.results[0]
+
+
+def absolute(f: Function, n: Value) -> Integer:
+    """|n| by a branch."""
+    with f.either(f.compare("slt", n, 0)) as choice:
+        with choice.then():
+            choice.give(i64(f.sub(0, n)))
+        with choice.otherwise():
+            choice.give(n)
+    return choice.results[0]
+
+
+def through_memory(f: Function, n: Value) -> Integer:
+    """n stored, replaced by 7 where it is above 100, loaded."""
+    room = f.alloca("i64")
+    f.atomic_store(n, room)
+    with f.when(f.compare("sgt", n, 100), unlikely=True):
+        f.store(i64(7), room)
+    return f.atomic_load("i64", room)
+
+
+@pytest.mark.parametrize(
+    ("body", "given", "want"),
+    [
+        pytest.param(sum_below, 10, 45, id="loop"),
+        pytest.param(sum_below, 0, 0, id="no turn"),
+        pytest.param(sum_below, -3, 0, id="stop before start"),
+        pytest.param(nested, 7, 12, id="nested loops, step 2"),
+        pytest.param(known_turns, 3, 3072, id="known bounds"),
+        pytest.param(no_turns, 9, 9, id="known to be empty"),
+        pytest.param(absolute, -5, 5, id="then"),
+        pytest.param(absolute, 5, 5, id="otherwise"),
+        pytest.param(through_memory, 100, 100, id="not when"),
+        pytest.param(through_memory, 101, 7, id="when"),
+        pytest.param(lambda f, n: f.div(n, 4), -7, -1, id="division cuts towards zero"),
+        pytest.param(lambda f, n: f.rem(n, 4), -7, -3, id="remainder has the sign of a"),
+        pytest.param(lambda f, n: f.min(f.max(n, 3), 9), 1, 3, id="max"),
+        pytest.param(lambda f, n: f.min(f.max(n, 3), 9), 11, 9, id="min"),
+    ],
+)
+def test_integers_and_control(body: Body, given: int, want: int) -> None:
+    assert of_integer(body)(given) == want
+
+
+def test_known_integers_write_nothing() -> None:
+    f = Function(Module(HOST), "run")
+    before = f.text()
+    assert [f.add(2, 3), f.sub(2, 3), f.mul(2, 3), f.div(-7, 2), f.rem(-7, 2), f.min(2, 3), f.max(2, 3)] == [
+        5, -1, 6, -3, -1, 2, 3,
+    ]  # fmt: skip
+    n = Value("%n", "i64")
+    assert [f.add(n, 0), f.sub(n, 0), f.mul(n, 1), f.mul(0, n), f.div(n, 1), f.rem(n, 1)] == [n, n, n, 0, n, 0]
+    assert f.compare("slt", 2, 3).text == "true"
+    assert f.text() == before
+
+
+@pytest.mark.parametrize(
+    ("mistake", "message"),
+    [
+        pytest.param(lambda module: Function(module, "run"), "two functions", id="name"),
+        pytest.param(lambda module: module.declare("i32", "@puts", ["i64"]), "declared twice", id="declaration"),
+    ],
+)
+def test_mistakes_are_named(mistake: Callable[[Module], object], message: str) -> None:
+    module = Module(HOST)
+    Function(module, "run")
+    module.declare("i32", "@puts", ["ptr"])
+    with pytest.raises(InternalError, match=message):
+        mistake(module)
+
+
+def test_a_loop_must_carry_on() -> None:
+    f = Function(Module(HOST), "run")
+    with pytest.raises(InternalError, match="carries 1 values, and next has 0"), f.loop(0, 3, carry=[i64(0)]):
+        pass
+
+
+def test_ten_thousand_instructions_are_quick() -> None:
+    def write() -> float:
+        f = Function(Module(HOST), "run", [("double", "x")], result="double")
+        k, value = Lanes(f, "double", 1, HOST), f.arguments[0]
+        start = time.perf_counter()
+        for _ in range(10_000):
+            value = k.add(value, value)
+        f.module.text()
+        return time.perf_counter() - start
+
+    assert min(write() for _ in range(5)) < 0.1      # 0.03 s on a quiet machine
+
+
+def test_imported_symbols_are_called_wherever_they_are() -> None:
+    f = Function(Module(HOST), "run", [("double", "x")], result="double")
+    f.ret(f.call("double", "@somewhere", f.arguments[0]))
+    kind = ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_double)
+    ours = kind(lambda x: 3 * x)
+    address = ctypes.cast(ours, ctypes.c_void_p).value
+    assert address is not None
+    loaded = compile_text(f.module.text(), ["run"], imports={"somewhere": address})
+    assert kind(loaded.address("run"))(14.0) == 42.0
+
+
+def test_tables_and_variables() -> None:
+    module = Module(HOST)
+    f = Function(module, "run", [("i64", "n")], result="i64")
+    table, counter = module.table("primes", "i64", ["2", "3", "5"]), module.variable("calls", "i64")
+    calls = f.add(f.load("i64", counter), 1)
+    f.store(i64(calls), counter)
+    f.ret(i64(f.mul(f.load("i64", f.gep("i64", table, f.arguments[0])), calls)))
+    loaded = compile_text(module.text(), ["run"])
+    run = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(loaded.address("run"))
+    assert [run(0), run(1), run(2)] == [2, 6, 15]
+
+
+# ----------------------------------------------------------------------------------------- lanes and memory
+
+
+@pytest.mark.parametrize("lanes", [1, 4, 8])
+@pytest.mark.parametrize("element", ["double", "float"])
+def test_memory(element: str, lanes: int) -> None:
+    """Masked, strided and gathered numbers come from, and go to, where they should, and nowhere else."""
+    kind = np.float64 if element == "double" else np.float32
+    f = Function(Module(HOST), "run", [("ptr", "x"), ("ptr", "y"), ("i64", "count"), ("i64", "stride")])
+    x, y, count, stride = f.arguments
+    k = Lanes(f, element, lanes, HOST)
+    mask = k.first(count)
+    k.store_masked(k.load_masked(x, mask, -1.0), y, mask)
+    k.store_strided(k.load_strided(x, stride), f.gep(element, y, 100), stride)
+    k.store(k.load_strided(x, 3), f.gep(element, y, 200))
+    k.store(k.load_strided(x, 0), f.gep(element, y, 300))
+    k.store(k.gather(x, k.counting(5, 2), mask, 9.0), f.gep(element, y, 400))
+    f.ret()
+    loaded = compile_text(f.module.text(), ["run"])
+    source, result = np.arange(1, 101, dtype=kind), np.zeros(500, kind)
+    pointer, integer = ctypes.c_void_p, ctypes.c_int64
+    call = ctypes.CFUNCTYPE(None, pointer, pointer, integer, integer)(loaded.address("run"))
+    call(source.ctypes.data, result.ctypes.data, lanes - 1, 7)
+    want = np.zeros(500, kind)
+    want[: lanes - 1] = source[: lanes - 1]
+    want[100 : 100 + 7 * lanes : 7] = source[: 7 * lanes : 7]
+    want[200 : 200 + lanes] = source[: 3 * lanes : 3]
+    want[300 : 300 + lanes] = source[0]
+    want[400 : 400 + lanes] = [*source[5 : 5 + 2 * (lanes - 1) : 2], 9.0]
+    np.testing.assert_array_equal(result, want)
+
+
+def halving_tree(numbers: np.ndarray) -> np.floating:
+    """The documented order: lane i with lane i + n/2, and so on."""
+    while numbers.size > 1:
+        half = numbers.size // 2
+        numbers = numbers[:half] + numbers[half:]
+    return numbers[0]
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 8, 16])
+@pytest.mark.parametrize(("element", "kind"), [("double", np.float64), ("float", np.float32)])
+def test_reductions(element: str, kind: type, lanes: int) -> None:
+    f = Function(Module(HOST), "run", [("ptr", "x"), ("ptr", "y")])
+    k = Lanes(f, element, lanes, HOST)
+    value = k.load(f.arguments[0])
+    for at, reduced in enumerate([k.reduce_add(value), k.reduce_max(value), k.reduce_min(value)]):
+        f.store(reduced, f.gep(element, f.arguments[1], at))
+    f.ret()
+    loaded = compile_text(f.module.text(), ["run"])
+    call = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)(loaded.address("run"))
+    numbers, result = np.random.default_rng(lanes).normal(size=lanes).astype(kind), np.zeros(3, kind)
+    call(numbers.ctypes.data, result.ctypes.data)
+    np.testing.assert_array_equal(result, [halving_tree(numbers), numbers.max(), numbers.min()])
+    numbers[lanes // 2] = np.nan
+    call(numbers.ctypes.data, result.ctypes.data)
+    assert np.isnan(result).all()
