@@ -44,14 +44,14 @@ class Outcome:
 
     reason: str
     interrupted: bool = False
-    seconds: list[float] = field(default_factory=list)  # of each epoch
+    seconds: Array = field(default_factory=lambda: np.zeros(0))  # of each epoch
     values: dict[str, list[float]] = field(default_factory=dict)  # what `evaluate` found, per epoch
 
 
 def run(job: Job, plan: Plan, watch: Watch, verbose: bool | int | None) -> Outcome:
     """Runs a job to its end. Ctrl-C ends it early; nothing is lost."""
     job["pause"] = int(watch.active)
-    outcome = Outcome(reason="")
+    outcome = Outcome(reason="", seconds=np.zeros(plan.epochs))
     with interrupt_flag() as flag, Progress(plan.epochs, plan.epochs * plan.steps_per_epoch, verbose) as progress:
         job["flag"] = address_of(flag)
         started = last = time.perf_counter()
@@ -59,7 +59,7 @@ def run(job: Job, plan: Plan, watch: Watch, verbose: bool | int | None) -> Outco
             first = job["epoch"]
             status = job.run_slice()
             now = time.perf_counter()
-            _spread(outcome.seconds, job["epoch"] - first, now - last)
+            _spread(outcome.seconds, first, job["epoch"], now - last)
             last = now if job["epoch"] > first else last
             progress.report(job["epoch"], job["step"], job.last_loss)
             outcome.reason = _reason(job, plan, status)
@@ -71,9 +71,10 @@ def run(job: Job, plan: Plan, watch: Watch, verbose: bool | int | None) -> Outco
     return outcome
 
 
-def _spread(seconds: list[float], epochs: int, passed: float) -> None:
+def _spread(seconds: Array, first: int, last: int, passed: float) -> None:
     """Epochs that ended in one slice share its time."""
-    seconds.extend([passed / epochs] * epochs if epochs else [])
+    if last > first:
+        seconds[first:last] = passed / (last - first)
 
 
 def _reason(job: Job, plan: Plan, status: int) -> str:

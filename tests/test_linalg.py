@@ -17,7 +17,7 @@ import pytest
 
 from sympile.compiler.code.target import host
 from sympile.compiler.errors import EnvironmentProblem, InternalError
-from sympile.compiler.graph.arithmetic import mul
+from sympile.compiler.graph.arithmetic import add, function, mul
 from sympile.compiler.graph.definition import (
     EXAMPLES,
     Definition,
@@ -32,11 +32,12 @@ from sympile.compiler.graph.node import ZERO, Node, const, index, number, size
 from sympile.compiler.graph.reduce import total
 from sympile.compiler.passes.assemble import assemble, polynomial
 from sympile.compiler.passes.derive import gradient, jacobian
-from sympile.compiler.passes.emitting import calls
+from sympile.compiler.passes.emitting import calls, room
+from sympile.compiler.passes.factor import factor
 from sympile.compiler.passes.fuse import fuse
 from sympile.compiler.passes.schedule import schedule
 from sympile.compiler.program import BATCH, Polynomial, Program
-from sympile.compiler.rules.linalg import ADJOINTS, ROUTINES, right_sides
+from sympile.compiler.rules.linalg import ADJOINTS, ROUTINES, SHARED, SOLVES, right_sides
 from sympile.runtime.libraries import import_addresses
 from sympile.runtime.load import Native, load
 
@@ -55,12 +56,12 @@ class Ready:
 
     program: Program
     native: Native
-    room: tuple[Polynomial, ...]
+    words: tuple[Polynomial, ...]
 
     def run(self, values: Mapping[str, Array], **sizes: int) -> tuple[list[Array], int]:
         """The outputs in order, and the status."""
         program, known = self.program, {BATCH: sizes.pop("examples", 1), **sizes}
-        words = max((p.value(known) for p in self.room), default=0)
+        words = max((p.value(known) for p in self.words), default=0)
         scratch = np.full(words + 8, CANARY, np.uint64)
         status = np.zeros(1, np.int32)
         arrays = {array.name: np.ascontiguousarray(values[array.name], program.dtype) for array in program.inputs}
@@ -85,8 +86,8 @@ def compiled(outputs: Sequence[Definition], dtype: str = "float64") -> Ready:
     loops = schedule(fused, target.lanes("double" if dtype == "float64" else "float"), target.registers)
     inputs = [t for t in definitions(outputs) if t.kind == "input"]
     program = assemble({str(k): t for k, t in enumerate(outputs)}, inputs, fused, loops, dtype, target)
-    room = tuple(polynomial(calls.scratch_words(t)) for t in fused.stored if t.kind == "call")
-    return Ready(program, load(program.code), room)
+    words = tuple(polynomial(calls.scratch_words(t)) for t in fused.stored if t.kind == "call")
+    return Ready(program, load(program.code), words)
 
 
 def given(name: str, *shape: Node | int) -> Definition:
@@ -379,11 +380,109 @@ def test_a_missing_routine_is_named() -> None:
         import_addresses(["lapack_dnothing"])
 
 
+# ------------------------------------------------------------------------------------------------ shared factors
+
+
+def transposed(matrix: Definition) -> Definition:
+    *batch, i, j = matrix.axes
+    return elementwise((*batch, j, i), read(matrix, *matrix.axes))
+
+
+def everything(matrix: Definition, right: Definition) -> list[Definition]:
+    """Every routine of one matrix, and those of its transpose that are calls of the same factors."""
+    turned = transposed(matrix)
+    return [
+        *[called(name, matrix) for name in SQUARE],
+        called("solve", matrix, right),
+        called("solve", turned, right),
+        called("solve", transposed(turned), right),
+        called("det", turned),
+    ]
+
+
+def factored(outputs: list[Definition]) -> list[Definition]:
+    new = factor(outputs)
+    return [new[o] for o in outputs]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("order", [pytest.param(N, id="any order"), pytest.param(5, id="known order")])
+@pytest.mark.parametrize("batch", [(), (EXAMPLES,), (B,)], ids=["one", "examples", "a size"])
+@pytest.mark.parametrize("columns", [(), (M,)], ids=["vector", "matrix"])
+def test_one_factorisation_for_all(
+    batch: tuple[Node, ...], order: Node | int, columns: tuple[Node, ...], dtype: str
+) -> None:
+    outputs = factored(everything(given("A", *batch, order, order), given("b", *batch, order, *columns)))
+    assert [t.routine for t in definitions(outputs) if t.kind == "call"].count("lu") == 1
+    ready = compiled(outputs, dtype)
+    assert ready.program.code.text.count(f"call void @lapack_{'d' if dtype == 'float64' else 's'}getrf") == 1
+    front, back = (3,) * len(batch), (4,) * len(columns)
+    matrices, right = drawn(*front, 5, 5).astype(dtype), plain(*front, 5, *back)
+    got, status = ready.run({"A": matrices, "b": right}, n=5, m=4, b=3, examples=3)
+    assert status == 0
+    wide = matrices.astype(float)
+    sides = right if columns else right[..., None]
+    solutions = [np.linalg.solve(m, sides).reshape(right.shape) for m in (wide, np.swapaxes(wide, -1, -2), wide)]
+    wanted = [*[NUMPY[name](wide) for name in SQUARE], *solutions, NUMPY["det"](wide)]
+    for result, want in zip(got, wanted, strict=True):
+        close(result, want, dtype, 50)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("matrix", "number"),
+    [
+        pytest.param(SINGULAR["equal rows"], 1, id="equal rows"),
+        pytest.param(SINGULAR["rank 1"], 1, id="rank 1"),
+        pytest.param(np.array([[1.0, math.nan], [1.0, 1.0]]), 0, id="nan"),
+    ],
+)
+def test_singular_with_shared_factors(matrix: Array, number: int, dtype: str) -> None:
+    n = len(matrix)
+    outputs = factored(everything(given("A", N, N), given("b", N)))
+    ready = compiled(outputs, dtype)
+    got, status = ready.run({"A": matrix, "b": np.ones(n)}, n=n)
+    assert bool(status) == bool(number)
+    for tensor, result in zip(outputs, got, strict=True):
+        want = {"det": 0.0, "logdet": -math.inf, "logabsdet": -math.inf}.get(tensor.routine) if number else None
+        want = math.nan if want is None else want
+        np.testing.assert_array_equal(result, np.full(result.shape, want), err_msg=tensor.routine)
+
+
+def test_a_single_call_keeps_its_factors_to_itself() -> None:
+    matrix, right = given("A", 3, 3), given("b", 3)
+    (alone,) = factored([called("solve", matrix, right)])
+    assert alone is called("solve", matrix, right)
+    (turned,) = factored([called("solve", transposed(matrix), right)])
+    assert (turned.routine, turned.operands) == ("solve_transposed", (matrix, right))
+    point, known = drawn(3, 3), plain(3)
+    (got,), _ = compiled([turned]).run({"A": point, "b": known})
+    close(got, np.linalg.solve(point.T, known), "float64", 3)
+
+
+def test_shared_factors_below_formulas() -> None:
+    """The gradient of y' K⁻¹ y + log det K, K = exp(L) not symmetric: the calls are operands of formulas and of calls."""
+    exponents, known = given("L", 4, 4), given("y", 4)
+    matrix = elementwise(exponents.axes, function("exp", read(exponents, *exponents.axes)))
+    quadratic = weighted(called("solve", matrix, known), known)
+    loss = elementwise((), add(read(quadratic), read(called("logabsdet", matrix))))
+    slopes = gradient(loss, [exponents], {})
+    outputs = factored([loss, *slopes.values()])
+    routines = sorted(t.routine for t in definitions(outputs) if t.kind == "call")
+    assert routines == ["inv", "logabsdet", "lu", "solve", "solve_transposed"]
+    values = {"L": plain(4, 4, seed=3), "y": np.arange(1.0, 5.0)}
+    got, _ = compiled(outputs).run(values)
+    want = differences(functools.partial(loss_at, compiled([loss]), values, "L"), values["L"])
+    np.testing.assert_allclose(got[1], want, rtol=1e-6, atol=1e-7 * np.abs(want).max())
+
+
 # ------------------------------------------------------------------------------------------------ tables
 
 
 def test_every_routine_has_all_its_rows() -> None:
-    assert set(ROUTINES) == set(ADJOINTS) == set(calls._WRITERS) == set(calls._NEEDS) == set(NUMPY)
+    assert set(ROUTINES) == set(ADJOINTS) == set(NUMPY)
+    assert set(ROUTINES) | SHARED == set(calls._WRITERS) == set(room.NEEDS)
+    assert set(calls.TRANS) == SOLVES
 
 
 def test_an_unknown_routine_is_an_error() -> None:

@@ -20,6 +20,8 @@ from sympile.compiler.passes.schedule import Loops
 
 ELEMENT = {"float64": "double", "float32": "float"}
 ENTRY = "sympile_run"
+APART = "nounwind noinline"
+SMALL, FEW = 200, 8          # operations and groups of a program that is written as one function
 LARGE = 5000  # operations in one function above which code is generated without optimisation
 
 
@@ -37,16 +39,14 @@ def emit(fused: Fused, loops: Mapping[Definition, Loops], layout: Layout, copies
     """The code of all groups, then of the copies: outputs that are another tensor once more."""
     module = Module(target)
     element = ELEMENT[dtype]
-    names = []
-    for number, group in enumerate(fused.groups):
-        name = f"{entry}.{number}"
-        _write_group(module, name, group, loops.get(group.members[0]), layout, element, target)
-        names.append(name)
+    main = Function(module, entry, [("ptr noalias", "table")])
+    if sum(map(_operations, fused.groups)) <= SMALL and len(fused.groups) <= FEW:
+        _write_together(main, fused, loops, layout, Lanes(main, element, 1, target))
+    else:
+        _write_apart(main, fused, loops, layout, Lanes(main, element, 1, target))
     for tensor, slot in copies:
-        names.append(f"{entry}.copy.{slot}")
-        _write_copy(module, names[-1], tensor, slot, layout, element)
-    main = Function(module, entry, [("ptr", "table")])
-    for name in names:
+        name = f"{entry}.copy.{slot}"
+        _write_copy(module, name, tensor, slot, layout, element)
         main.call("void", f"@{name}", main.arguments[0])
     main.ret()
     largest = max((_operations(group) for group in fused.groups), default=0)
@@ -58,27 +58,41 @@ def _operations(group: Group) -> int:
     return sum(1 for _ in postorder([t.formula for t in group.results if t.kind == "formula"]))
 
 
-def _write_group(
-    module: Module, name: str, group: Group, loops: Loops | None, layout: Layout, element: str, target: Target
-) -> None:
-    function = Function(module, name, [("ptr noalias", "table")], linkage="internal", attributes="nounwind noinline")
+def _write_together(main: Function, fused: Fused, loops: Mapping[Definition, Loops], layout: Layout, scalar: Lanes) -> None:
+    """Small programs: everything in one function, scalars handed on in registers."""
+    frame = Frame(main, layout, main.arguments[0])
+    tensors = dict.fromkeys(tensor for group in fused.groups for tensor in _tensors(group))
+    frame.enter(tensors, sorted(set().union(*[_sizes(group) for group in fused.groups])))
+    for group in fused.groups:
+        _write_group(frame, group, loops.get(group.members[0]), scalar)
+
+
+def _write_apart(main: Function, fused: Fused, loops: Mapping[Definition, Loops], layout: Layout, scalar: Lanes) -> None:
+    """Larger ones: a function for each group, which the code generator takes one by one."""
+    for number, group in enumerate(fused.groups):
+        name = f"{main.name}.{number}"
+        function = Function(main.module, name, [("ptr noalias", "table")], linkage="internal", attributes=APART)
+        frame = Frame(function, layout, function.arguments[0])
+        frame.enter(_tensors(group), sorted(_sizes(group)))
+        _write_group(frame, group, loops.get(group.members[0]), Lanes(function, scalar.element, 1, scalar.target))
+        function.ret()
+        main.call("void", f"@{name}", main.arguments[0])
+
+
+def _write_group(frame: Frame, group: Group, loops: Loops | None, scalar: Lanes) -> None:
     for tensor in group.results:
-        function.comment(_described(tensor))
-    frame = Frame(function, layout, function.arguments[0])
-    frame.enter(_tensors(group), sorted(_sizes(group)))
-    scalar = Lanes(function, element, 1, target)
+        frame.function.comment(_described(tensor))
     first = group.members[0]
     if first.kind == "call":
         write_call(frame, first, scalar)
+        return
+    assert loops is not None
+    wide = Lanes(frame.function, scalar.element, loops.lanes, scalar.target)
+    elements = Elements(frame, scalar, wide, loops.vector, loops.row)
+    if scatter_axis(first) is not None:
+        Scatter(elements, first, loops).write()
     else:
-        assert loops is not None
-        wide = Lanes(function, element, loops.lanes, target)
-        elements = Elements(frame, scalar, wide, loops.vector, loops.row)
-        if scatter_axis(first) is not None:
-            Scatter(elements, first, loops).write()
-        else:
-            Nest(elements, group, loops).write()
-    function.ret()
+        Nest(elements, group, loops).write()
 
 
 def _write_copy(module: Module, name: str, tensor: Definition, slot: int, layout: Layout, element: str) -> None:

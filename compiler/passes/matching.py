@@ -97,7 +97,7 @@ def _key(node: Node) -> int:
     return node.key
 
 
-_OPERATION: Mapping[str, str] = {"raised": "pow", "each": "add"}      # what a pattern's op is a form of
+OPERATION: Mapping[str, str] = {"raised": "pow", "each": "add"}      # what a pattern's op is a form of
 
 
 # ------------------------------------------------------------------------------------------------ matching one node
@@ -133,7 +133,7 @@ class Matcher:
 
     def open(self, pattern: Node, node: Node) -> Node:
         """The node, or the formula behind it where that is what the pattern asks for."""
-        wanted = _OPERATION.get(pattern.op, pattern.op)
+        wanted = OPERATION.get(pattern.op, pattern.op)
         while self.through and node.op == "read" and pattern.op not in ("over", "call") and self._may_open(target(node), wanted):
             node = self.formula_behind(node)
         return node
@@ -335,7 +335,7 @@ def _some_terms(matcher: Matcher, wanted: list[tuple[Number, Node]], terms: _Ter
         return
     coefficient, pattern = wanted[0]
     for term in _candidates(matcher, pattern, terms, bound):
-        ratio = Fraction(terms[term]) / coefficient
+        ratio = terms[term] if coefficient == 1 else Fraction(terms[term]) / coefficient
         if factor is None or ratio == factor:
             left = {t: c for t, c in terms.items() if t is not term}
             for found in matcher.match(pattern, term, bound):
@@ -366,7 +366,7 @@ def products(matcher: Matcher, pattern: Node, node: Node, bound: Bindings) -> It
     own, product = split(node)
     powers = {base: exponent for base, exponent in map(_based, factors_of(product)) if base is not ONE}
     takers.sort(key=lambda h: str(h.data))
-    for found, factor, left in _some_factors(matcher, others, powers, bound, Fraction(own) / scale):  # type: ignore[arg-type]
+    for found, factor, left in _some_factors(matcher, others, powers, bound, own if scale == 1 else Fraction(own) / scale):
         yield from _taken(takers, found, factor, left)
 
 
@@ -402,7 +402,7 @@ def _some_factors(matcher: Matcher, wanted: list[tuple[Node, Number | Node]], po
     if _whole(pattern, bound) and pattern.op not in _FILLED and isinstance(exponent, (int, Fraction)):
         taken = _without(powers, filled(pattern, bound), exponent)
         if taken is not None:
-            yield from _some_factors(matcher, further, taken[1], bound, factor / Fraction(taken[0]))
+            yield from _some_factors(matcher, further, taken[1], bound, factor if taken[0] == 1 else factor / Fraction(taken[0]))
             return
     if pattern.op == "hole":
         return
@@ -437,7 +437,7 @@ def _without(powers: _Terms, product: Node, exponent: Number) -> tuple[Number, _
     return coefficient, left
 
 
-def _based_matches(matcher: Matcher, pattern: Node, base: Node, bound: Bindings, exponent: Number) -> Iterator[tuple[Bindings, Fraction]]:
+def _based_matches(matcher: Matcher, pattern: Node, base: Node, bound: Bindings, exponent: Number) -> Iterator[tuple[Bindings, Number]]:
     """The base as an instance of the pattern; of a sum, up to a factor, which is returned to its power."""
     if pattern.op == "add" and isinstance(exponent, int):
         opened = matcher.open(pattern, base)
@@ -447,4 +447,4 @@ def _based_matches(matcher: Matcher, pattern: Node, base: Node, bound: Bindings,
                     yield found.bound, Fraction(found.factor) ** exponent
         return
     for bindings in matcher.match(pattern, base, bound):
-        yield bindings, Fraction(1)
+        yield bindings, 1

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from sympile.compiler.errors import ArgumentError, InternalError, did_you_mean, listed
-from sympile.compiler.graph.arithmetic import add, mul, power, rebuild, split, substitute
-from sympile.compiler.graph.definition import Definition, call, define, definitions, depends_on, elementwise, read
+from sympile.compiler.graph.arithmetic import add, mul, power, rebuild, substitute
+from sympile.compiler.graph.definition import Definition, call, define, elementwise, read
 from sympile.compiler.graph.node import ONE, Node, Number, const, target
 from sympile.compiler.graph.reduce import reduce
 from sympile.compiler.passes import solving
-from sympile.compiler.passes.matching import Bindings, Found, Matcher, filled, holes, products, sums
+from sympile.compiler.passes.matching import Bindings, Found, filled, products, sums
+from sympile.compiler.passes.row_index import Indexed, RowIndex, by_operation
 from sympile.compiler.passes.rewriting import Rewriting, recorded
 from sympile.compiler.rules.facts import Facts
 from sympile.compiler.rules.rewrites import LEVELS, Faith, Rewrite, rows_for
@@ -50,8 +51,8 @@ def simplify(outputs: Sequence[Definition], rewrites: str = "stable", names: Nam
     if rewrites not in LEVELS:
         raise ArgumentError(f"rewrites={rewrites!r} is none of {listed(LEVELS)}{did_you_mean(str(rewrites), LEVELS)}")
     own = names if names is not None else {}
-    run = Simplifier(_by_operation(rows_for(rewrites, last), own), LEVELS[rewrites], own)
-    became = {tensor: tensor for tensor in definitions(outputs)}
+    run = Simplifier(by_operation(rows_for(rewrites, last), own), LEVELS[rewrites], own)
+    became = {tensor: tensor for tensor in _ordered(outputs)}
     for _ in range(_ROUNDS):
         wanted = [became[o] for o in outputs]
         new = run.round(wanted)
@@ -61,64 +62,6 @@ def simplify(outputs: Sequence[Definition], rewrites: str = "stable", names: Nam
     raise InternalError("simplification does not settle; please report it with the formula")
 
 
-# ------------------------------------------------------------------------------------------------ rows by operation
-
-
-@dataclass(frozen=True, slots=True)
-class Indexed:
-    """A row, and the operations that the operands of a node must have for it to fit."""
-
-    row: Rewrite
-    pattern: Node
-    after: Node
-    needs: frozenset[str]
-    matcher: Matcher
-
-
-_ROOT = {"raised": "pow", "over": "read", "call": "read"}
-
-
-def _by_operation(rows: Iterable[Rewrite], names: Names) -> dict[str, list[Indexed]]:
-    opened: dict[Node, Node] = {}
-    table: dict[str, list[Indexed]] = {}
-    for row in rows:
-        scale, pattern = split(row.before)
-        if pattern.op != "add":                      # a sum is met up to a factor anyway
-            scale, pattern = 1, row.before
-        after = mul(const(Fraction(1) / scale), row.after)
-        needs = frozenset(_needed(arg) for arg in pattern.args) - {""}
-        entry = Indexed(row, pattern, after, needs, Matcher(row.through, names, opened))
-        table.setdefault(_ROOT.get(pattern.op, pattern.op), []).append(entry)
-    return table
-
-
-def _needed(operand: Node) -> str:
-    """The operation that a pattern's operand asks for; nothing of a hole, or of a multiple of one."""
-    if operand.op in ("pow", "raised") and operand.args[0].op not in ("hole", "pow"):
-        operand = operand.args[0]
-    rest = split(operand)[1] if operand.op == "mul" else operand
-    plain = {"over": "reduction", "each": "add", "raised": "pow"}
-    return "" if rest.op in ("hole", "mul", "gram", "pow") or not holes(rest) and rest.op != "const" else plain.get(rest.op, rest.op)
-
-
-def _present(node: Node) -> set[str]:
-    """The operations of a node's operands, without coefficients and exponents; those behind reads too."""
-    present = set()
-    for arg in node.args:
-        inner = split(arg)[1] if arg.op == "mul" else arg
-        inner = inner.args[0] if inner.op == "pow" else inner
-        present.update((arg.op, inner.op))
-        if inner.op == "read":
-            present.update(_behind(target(inner)))
-    return present
-
-
-def _behind(tensor: Definition) -> tuple[str, ...]:
-    if tensor.kind != "formula":
-        return (tensor.kind,)
-    return ("reduction",) if tensor.monoid is not None else (tensor.formula.op, "reduction")
-
-
 # ------------------------------------------------------------------------------------------------ the engine
 
 
@@ -126,39 +69,52 @@ def _behind(tensor: Definition) -> tuple[str, ...]:
 class Simplifier:
     """One run: what is settled already, and what was rewritten."""
 
-    table: dict[str, list[Indexed]]
+    table: RowIndex
     level: Faith
     names: Names
     facts: Facts = field(default_factory=Facts)
-    settled: set[Definition] = field(default_factory=set)
+    settled: set[Definition] = field(default_factory=set)        # nothing more will be rewritten in these, nor below
+    loose: set[Node] = field(default_factory=set)                # nodes that read what is not settled
     made: dict[tuple[str, str], Rewriting] = field(default_factory=dict)
 
     def round(self, outputs: Sequence[Definition]) -> dict[Definition, Definition]:
         """Every definition below the outputs, with simplified operands, simplified itself."""
         new: dict[Definition, Definition] = {}
         done: dict[Node, Node] = {}
-        for tensor in definitions(outputs):
+        self.loose.clear()
+        for tensor in _ordered(outputs):
             now = new[tensor] = self._definition(tensor, new, done)
             if now is not tensor and tensor in self.names and now.kind != "input":
                 self.names.setdefault(now, self.names[tensor])
         return new
 
     def _definition(self, tensor: Definition, new: dict[Definition, Definition], done: dict[Node, Node]) -> Definition:
+        if tensor in self.settled:
+            return tensor
         if tensor.kind == "input":
+            self.settled.add(tensor)
             return tensor
         if tensor.kind == "call":
-            return call(tensor.routine, [new[o] for o in tensor.operands], tensor.shape)
-        if tensor in self.settled and all(new[t] is t for t in depends_on(tensor)):
-            return tensor
+            return self._call(tensor, [new[o] for o in tensor.operands])
         body = self._formula(tensor.formula, new, done)
         now = _redefined(tensor, body)
         by_solve = solving.solved(now) if self.level >= Faith.STABLE else None
         if by_solve is not None:
             self._record(Rewriting(solving.NAME, solving.BEFORE, solving.AFTER, solving.WHY))
             return by_solve
-        if now is tensor:
-            self.settled.add(tensor)
+        if now is tensor or now.body is body:
+            self._settle(now)
         return now
+
+    def _call(self, tensor: Definition, operands: list[Definition]) -> Definition:
+        now = call(tensor.routine, operands, tensor.shape)
+        if all(o in self.settled for o in operands):
+            self.settled.add(now)
+        return now
+
+    def _settle(self, tensor: Definition) -> None:
+        if tensor.body is not None and tensor.body not in self.loose:
+            self.settled.add(tensor)
 
     def _formula(self, root: Node, new: dict[Definition, Definition], done: dict[Node, Node]) -> Node:
         """Operands first; what a row makes is simplified again, its settled parts not."""
@@ -184,11 +140,17 @@ class Simplifier:
                 now = self._rewritten(node)
             if now is node:
                 done[node] = node
+                self._mark(node)
             else:
                 becomes[node] = now
                 if now in becomes and now not in done:
                     raise InternalError(f"two rewrites undo each other at {node!r}; please report it with the formula")
         return done[root]
+
+    def _mark(self, node: Node) -> None:
+        loose = self.loose
+        if not loose.isdisjoint(node.args) or (node.op == "read" and target(node) not in self.settled):
+            loose.add(node)
 
     def _rebuilt(self, node: Node, new: dict[Definition, Definition], done: dict[Node, Node]) -> Node:
         args = tuple([done[arg] for arg in node.args])
@@ -202,15 +164,10 @@ class Simplifier:
 
     def _rewritten(self, node: Node) -> Node:
         """What the first row that fits makes of a node; the node itself where none does."""
-        rows = self.table.get(node.op)
-        if not rows:
-            return node
-        present = _present(node) if node.op != "read" else None
-        for entry in rows:
-            if present is None or entry.needs <= present:
-                now = self._applied(entry, node)
-                if now is not node:
-                    return now
+        for entry in self.table.candidates(node):
+            now = self._applied(entry, node)
+            if now is not node:
+                return now
         return node
 
     def _applied(self, entry: Indexed, node: Node) -> Node:
@@ -250,6 +207,27 @@ def _joined(node: Node, part: Node, left: Node) -> Node:
     if node.op == "add":
         return add(part, left)
     return mul(part, left)
+
+
+def _ordered(outputs: Iterable[Definition]) -> list[Definition]:
+    """All tensors below the outputs, operands first; a node that many of them share is walked once."""
+    order: list[Definition] = []
+    seen: set[Node | Definition] = set()
+    stack: list[tuple[Node | Definition, bool]] = [(o, False) for o in reversed(list(outputs))]
+    while stack:
+        item, done = stack.pop()
+        if done:
+            order.append(item)  # type: ignore[arg-type]   # only definitions are visited twice
+        elif item not in seen:
+            seen.add(item)
+            if isinstance(item, Node):
+                stack.extend((arg, False) for arg in reversed(item.args) if arg not in seen)
+                below: tuple[Node | Definition, ...] = (target(item),) if item.op == "read" else ()
+            else:
+                stack.append((item, True))
+                below = item.operands if item.body is None else (item.body,)
+            stack.extend((b, False) for b in reversed(below) if b not in seen)
+    return order
 
 
 def _redefined(tensor: Definition, body: Node) -> Definition:

@@ -11,10 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sympile.compiler.errors import ArgumentError, EmptyData, StationaryStart
-from sympile.compiler.passes.roles import only_added
 from sympile.compiler.pipeline import GRADIENT, OBJECTIVE, build_loop, build_update
 from sympile.compiler.program import BATCH
-from sympile.runtime.arguments import Binder, Bound
+from sympile.runtime.arguments import Bound
 from sympile.runtime.byname import ByName, name_of
 from sympile.runtime.flat import FlatLayout
 from sympile.runtime.initializers import first_parameters
@@ -58,11 +57,11 @@ def fit(model: Model, data: Mapping[Any, Any], options: Options) -> Result:
     optimizer = adam() if options.optimizer is None else options.optimizer
     if not isinstance(optimizer, Optimizer):
         raise ArgumentError(f"optimizer must be one such as sm.adam(1e-3), not {optimizer!r}")
-    bound = Binder(step.signature, roles=("data", "constant"), ignored=_elsewhere(model)).bind(data)
+    bound = model._data_binder.bind(data)
     arrays, validation = _split(model, bound, options)
     plan = _plan(model, arrays, options)
     sizes = {k: v for k, v in bound.sizes.items() if k != BATCH}
-    start = first_parameters(step.signature, sizes=sizes, seed=options.seed, added=_added(model), start=options.start)
+    start = first_parameters(step.signature, sizes=sizes, seed=options.seed, added=model._added, start=options.start)
     sizes |= _sizes_of(model, start)
     _demand_motion(model, arrays, start, options)
     layout = FlatLayout.of({name: start[name].shape for name in model._used})
@@ -72,11 +71,6 @@ def fit(model: Model, data: Mapping[Any, Any], options: Options) -> Result:
     watch = _watch(model, job, layout, arrays, validation, start, options)
     outcome = run(job, plan, watch, options.verbose)
     return _result(model, job, layout, start, plan, outcome, record)
-
-
-def _elsewhere(model: Model) -> list[str]:
-    """Data of the prediction alone are not wanted for training, and not an error either."""
-    return [n for n in model._work.scope.symbols if n not in {s.name for s in model._step.signature.slots}]
 
 
 # ------------------------------------------------------------------------------------------------ the data
@@ -92,9 +86,8 @@ def _split(model: Model, bound: Bound, options: Options) -> tuple[dict[str, Arra
     if options.validation_data is not None:
         if options.validation_split is not None:
             raise ArgumentError("give validation_data or validation_split, not both")
-        slots = Binder(model._step.signature, roles=("data", "constant"), ignored=_elsewhere(model))
         constants = {s.name: arrays[s.name] for s in model._step.signature.slots if s.role == "constant"}
-        return arrays, slots.bind({**constants, **dict(options.validation_data.items())}).by_name()
+        return arrays, model._data_binder.bind({**constants, **dict(options.validation_data.items())}).by_name()
     if not options.validation_split:
         return arrays, None
     if not 0 < options.validation_split < 1:
@@ -149,12 +142,6 @@ def _orders(given: Any, epochs: int, examples: int) -> npt.NDArray[np.int64]:
 
 
 # ------------------------------------------------------------------------------------------------ the start
-
-
-def _added(model: Model) -> set[str]:
-    """The parameters that start at 0."""
-    work = model._work
-    return only_added([work.outputs["loss"]], [work.scope.symbols[n].tensor for n in model._used])
 
 
 def _sizes_of(model: Model, start: Mapping[str, Array]) -> dict[str, int]:
@@ -268,7 +255,7 @@ def _result(
     record: Iterable[str],
 ) -> Result:
     epochs = job["epoch"]
-    history: dict[str, Array] = {"loss": job.history[:epochs].copy(), "seconds": np.array(outcome.seconds[:epochs])}
+    history: dict[str, Array] = {"loss": job.history[:epochs].copy(), "seconds": outcome.seconds[:epochs].copy()}
     history |= {name: np.array(values) for name, values in outcome.values.items()}
     path = None
     if job.path is not None:

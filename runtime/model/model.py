@@ -12,6 +12,7 @@ import numpy.typing as npt
 from sympile.compiler.errors import ArgumentError, listed
 from sympile.compiler.graph.definition import Definition, elementwise
 from sympile.compiler.graph.node import ZERO
+from sympile.compiler.passes.roles import only_added
 from sympile.compiler.pipeline import GRADIENT, METRIC, OBJECTIVE, PREDICTION, Built, Work, build, inputs_of, signature
 from sympile.compiler.program import Signature
 from sympile.compiler.show.formula import Formula, formula
@@ -109,6 +110,19 @@ class Model:
     @property
     def _step(self) -> Part:
         return self._part(OBJECTIVE, *[GRADIENT + name for name in self._used])
+
+    @cached_property
+    def _data_binder(self) -> Binder:
+        """Data and constants of a fit; data of the prediction alone are not wanted, and not an error either."""
+        own = self._step.signature
+        others = [n for n in self._work.scope.symbols if n not in {s.name for s in own.slots}]
+        return Binder(own, roles=("data", "constant"), ignored=others)
+
+    @cached_property
+    def _added(self) -> set[str]:
+        """The parameters that start at 0."""
+        work = self._work
+        return only_added([work.outputs["loss"]], [work.scope.symbols[n].tensor for n in self._used])
 
     def forward(self, values: Values) -> np.floating[Any]:
         """The objective: the mean (or sum) of the examples' losses.

@@ -14,7 +14,7 @@ from sympile.compiler.code.value import Integer, Value, i64, typed
 from sympile.compiler.errors import UnknownFunction
 from sympile.compiler.graph.affine import Affine, affine
 from sympile.compiler.graph.definition import Definition
-from sympile.compiler.graph.node import Node, number, postorder, target
+from sympile.compiler.graph.node import Node, make, number, postorder, target
 from sympile.compiler.graph.ranges import stays_inside
 from sympile.compiler.passes.emitting.layout import Frame
 from sympile.compiler.rules.functions import CONSTANTS
@@ -284,6 +284,8 @@ class Elements:
         forward = self.forwarded.get(tensor)
         if forward is not None and node.args == tensor.axes:
             return forward(place)
+        if tensor in self.frame.scalars:
+            return self.frame.scalars[tensor]
         pointer, along, offsets = self.address(tensor, node.args, place)
         if tensor.integer:
             return self._load_integers(node, pointer, along, offsets, place)
@@ -348,6 +350,11 @@ def _factor_parts(product: Node) -> tuple[Node, ...]:
 
 def _is_division(factor: Node) -> bool:
     return factor.op == "pow" and factor.data == -1
+
+
+def _is_fixed(factor: Node) -> bool:
+    """A number or a size, or a power of one."""
+    return factor.op in ("const", "constant", "size") or (factor.op == "pow" and _is_fixed(factor.args[0]))
 
 
 def _as_tuple(key: object) -> tuple[object, ...]:
@@ -436,6 +443,12 @@ def _multiplied(elements: Elements, lanes: Lanes, factors: tuple[Node, ...], pla
 
 def _mul(elements: Elements, node: Node, place: Place) -> Value:
     lanes = elements.lanes_of(node)
+    fixed = tuple(f for f in node.args if _is_fixed(f))
+    if 1 < len(fixed) < len(node.args):      # what sizes and numbers alone decide is ready before the rest is
+        factor = elements.value(make("mul", *fixed), place)
+        moving = tuple(f for f in node.args if f not in fixed)
+        rest = elements.value(moving[0] if len(moving) == 1 else make("mul", *moving), place)
+        return lanes.mul(lanes.splat(factor) if lanes is elements.wide else factor, rest)
     below = [f.args[0] for f in node.args if _is_division(f)]
     above = tuple(f for f in node.args if not _is_division(f))
     sign = bool(above) and above[0].op == "const" and above[0].data == -1

@@ -284,6 +284,8 @@ class Nest:
 
     def _store(self, tensor: Definition, value: Value, place: Place) -> None:
         elements = self.elements
+        if not tensor.axes:
+            elements.frame.scalars[tensor] = value
         pointer, along, _ = elements.address(tensor, tensor.axes, place)
         if self.loops.vector is None or self.loops.vector not in tensor.axes:
             elements.scalar.store(value, pointer)

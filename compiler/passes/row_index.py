@@ -1,0 +1,125 @@
+"""The rows by the operation at their root, each with what a node's operands must be for it to fit: a quick no."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from sympile.compiler.graph.arithmetic import mul, split
+from sympile.compiler.graph.definition import Definition
+from sympile.compiler.graph.node import Node, const, target
+from sympile.compiler.passes.matching import OPERATION, Matcher, holes
+from sympile.compiler.rules.rewrites import Rewrite, Through
+
+_ROOT: Mapping[str, str] = {**OPERATION, "over": "read", "call": "read"}
+_WRAPPED = frozenset({"mul", "pow"})
+_LEAF = frozenset({"hole", "gram", ""})
+
+
+@dataclass(frozen=True, slots=True)
+class Indexed:
+    """A row, made ready to be looked for."""
+
+    row: Rewrite
+    pattern: Node                                    # row.before, a sum without its factor
+    after: Node
+    needs: frozenset[str]                            # operations among a node's operands
+    inner: tuple[tuple[str, frozenset[str]], ...]    # (operation, operations among the operands of one such operand)
+    matcher: Matcher
+
+
+
+@dataclass(slots=True)
+class RowIndex:
+    """Finds the rows that may fit a node; what it finds for one node serves all that look alike from above."""
+
+    table: dict[str, list[Indexed]]
+    present: dict[Node, frozenset[str]] = field(default_factory=dict)
+    alike: dict[tuple[str, frozenset[str]], tuple[Indexed, ...]] = field(default_factory=dict)
+
+    def candidates(self, node: Node) -> Iterable[Indexed]:
+        """The rows, in their order, that are not ruled out by the operations of operands and theirs."""
+        rows = self.table.get(node.op)
+        if rows is None:
+            return ()
+        seen = (node.op, _present(node, self.present))
+        fitting = self.alike.get(seen)
+        if fitting is None:
+            fitting = self.alike[seen] = tuple(row for row in rows if row.needs <= seen[1])
+        return [row for row in fitting if not row.inner or self._inner_fits(row, node)] if fitting else ()
+
+    def _inner_fits(self, row: Indexed, node: Node) -> bool:
+        return all(_has(node, op, needs, self.present) for op, needs in row.inner)
+
+
+def by_operation(rows: Iterable[Rewrite], names: Mapping[Definition, str]) -> RowIndex:
+    """The rows in their order, under the operation of the nodes that they match."""
+    opened: dict[Node, Node] = {}
+    table: dict[str, list[Indexed]] = {}
+    for row in rows:
+        entry = _indexed(row, Matcher(row.through, names, opened))
+        table.setdefault(_ROOT.get(entry.pattern.op, entry.pattern.op), []).append(entry)
+    return RowIndex(table)
+
+
+def _indexed(row: Rewrite, matcher: Matcher) -> Indexed:
+    scale, pattern = split(row.before) if split(row.before)[1].op == "add" else (1, row.before)
+    after = mul(const(Fraction(1) / scale), row.after)
+    if pattern.op == "call":
+        return Indexed(row, pattern, after, frozenset(), (), matcher)
+    inner = []
+    if row.through is Through.NOTHING:
+        for operand in map(_inside, pattern.args):
+            needs = _needs(operand)
+            if needs and operand.op not in ("over", "each"):
+                inner.append((operand.op, needs))
+    return Indexed(row, pattern, after, _needs(pattern), tuple(inner), matcher)
+
+
+def _inside(operand: Node) -> Node:
+    """An operand without its coefficient and its exponent."""
+    rest = split(operand)[1] if operand.op == "mul" else operand
+    return rest.args[0] if rest.op in ("pow", "raised") else rest
+
+
+def _needs(pattern: Node) -> frozenset[str]:
+    return frozenset(_asked(_inside(operand)) for operand in pattern.args) - _LEAF
+
+
+def _asked(operand: Node) -> str:
+    """The operation that an operand of a pattern asks for."""
+    if operand.op == "mul" or (not holes(operand) and operand.op != "const"):
+        return ""
+    return {"over": "reduction", "each": "add"}.get(operand.op, operand.op)
+
+
+def _present(node: Node, known: dict[Node, frozenset[str]]) -> frozenset[str]:
+    """The operations of a node's operands, without coefficients and exponents, and those behind reads."""
+    found = known.get(node)
+    if found is None:
+        present = set()
+        for arg in node.args:
+            inner = _inside(arg) if arg.op in _WRAPPED else arg
+            present.add(arg.op)
+            if inner is not arg:
+                present.add(inner.op)
+            if inner.op == "read":
+                present.update(_behind(target(inner)))
+        found = known[node] = frozenset(present)
+    return found
+
+
+def _behind(tensor: Definition) -> tuple[str, ...]:
+    if tensor.kind != "formula":
+        return (tensor.kind,)
+    return ("reduction",) if tensor.monoid is not None else (tensor.formula.op, "reduction")
+
+
+def _has(node: Node, op: str, needs: frozenset[str], known: dict[Node, frozenset[str]]) -> bool:
+    """Whether some operand has this operation, on operands with those that it needs."""
+    for arg in node.args:
+        inner = _inside(arg) if arg.op in _WRAPPED else arg
+        if inner.op == op and needs <= _present(inner, known):
+            return True
+    return False
