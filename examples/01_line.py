@@ -1,10 +1,12 @@
 """Lesson 1: a line.
 
-We write the loss of one example, (a x + b - y)², as it stands in the book. sympile derives its gradient, which we can
-read, and compiles forward pass, backward pass and update into one native loop. The data are many examples: each symbol
-that is not a parameter takes an array, and the objective is the mean over the examples.
+We write the loss of one example, (a x + b - y)², as it stands in the book. sympile derives its gradient,
+which we can read, and compiles forward pass, backward pass and update into one native loop. The data are
+many examples: each symbol that is not a parameter takes an array, and the objective is the mean over the
+examples.
 
-For a straight line the best a and b are also known in closed form (least squares), so we can see that training finds them.
+For a straight line the best a and b are also known in closed form (least squares), so we can see that
+training finds them.
 """
 
 from __future__ import annotations

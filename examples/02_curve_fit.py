@@ -1,12 +1,13 @@
 """Lesson 2: fitting a curve, with a formula to read.
 
-y = a (1 - exp(-k x)) rises towards a, the faster the larger k. The data are a dental-research measurement that the
-American standards institute publishes together with the right answer, certified to eleven digits:
-NIST Statistical Reference Datasets, nonlinear regression, "Misra1a" (https://www.itl.nist.gov/div898/strd/).
+y = a (1 - exp(-k x)) rises towards a, the faster the larger k. The data are a dental-research measurement
+that the American standards institute publishes together with the right answer, certified to eleven digits:
+NIST Statistical Reference Datasets, nonlinear regression, "Misra1a"
+(https://www.itl.nist.gov/div898/strd/).
 
-Gradient descent needs quantities of similar size, so x is counted in thousands and y in hundreds. The two parameters are
-nearly interchangeable on these data (a larger a looks like a larger k), which makes a long narrow valley: 200,000 steps
-with momentum. In a native loop these take a fraction of a second.
+Gradient descent needs quantities of similar size, so x is counted in thousands and y in hundreds. The two
+parameters are nearly interchangeable on these data (a larger a looks like a larger k), which makes a long
+narrow valley: 200,000 steps with momentum. In a native loop these take a fraction of a second.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Lesson 3: logistic regression, written with matrices.
 
-One example is a vector x of measurements and a label y, which is +1 or -1. The model scores it by wᵀx + b; the loss is
-log(1 + exp(-y (wᵀx + b))), which is small where the score has the label's sign. The formula is written naively: for a score
-of -1000 its exp overflows. sympile recognises softplus, so that neither the loss nor its gradient does.
+One example is a vector x of measurements and a label y, which is +1 or -1. The model scores it by wᵀx + b;
+the loss is log(1 + exp(-y (wᵀx + b))), which is small where the score has the label's sign. The formula is
+written naively: for a score of -1000 its exp overflows. sympile recognises softplus, so that neither the
+loss nor its gradient does.
 
 The data are 569 breast tumours, 30 measurements each, benign (+1) or malignant (-1).
 """

@@ -1,8 +1,9 @@
 """Lesson 4: the same logistic regression, written with indices.
 
-Sums over indices are how many books and papers write it: score = Σⱼ wⱼ xⱼ + b. sympile reads matrices and indices into one
-and the same inner form, its core. So the two models of this lesson are one: their cores are the same object, their trained
-numbers agree to the last bit. Only the gradient is shown differently: in the notation of its parameter.
+Sums over indices are how many books and papers write it: score = Σⱼ wⱼ xⱼ + b. sympile reads matrices and
+indices into one and the same inner form, its core. So the two models of this lesson are one: their cores
+are the same object, their trained numbers agree to the last bit. Only the gradient is shown differently: in
+the notation of its parameter.
 """
 
 from __future__ import annotations

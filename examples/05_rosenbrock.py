@@ -1,10 +1,12 @@
 """Lesson 5: Rosenbrock's banana valley, with the path that was taken.
 
-f(x, y) = (1 - x)² + 100 (y - x²)² has one minimum, at (1, 1), at the end of a long curved valley. There are no data here:
-the loss is the objective itself, and x and y are the parameters. With `record=` the fit keeps every point it went through.
+f(x, y) = (1 - x)² + 100 (y - x²)² has one minimum, at (1, 1), at the end of a long curved valley. There are
+no data here: the loss is the objective itself, and x and y are the parameters. With `record=` the fit keeps
+every point it went through.
 
-The Hessian says why the valley is hard: at the minimum it curves 2,500 times as much across as along. Plain gradient descent
-must take steps small enough for the steep direction, and hardly moves along the flat one; momentum adds up along it.
+The Hessian says why the valley is hard: at the minimum it curves 2,500 times as much across as along. Plain
+gradient descent must take steps small enough for the steep direction, and hardly moves along the flat one;
+momentum adds up along it.
 
     python examples/05_rosenbrock.py            draws the path into a picture in a temporary folder
     python examples/05_rosenbrock.py --show     opens a window

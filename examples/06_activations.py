@@ -1,8 +1,9 @@
 """Lesson 6: activation functions and their derivatives.
 
-What stands between the layers of a network. `sm.grad` gives each derivative as a formula, `sm.lambdify` compiles a formula
-to a function of NumPy arrays (as SymPy's `lambdify` does, but to machine code). At a kink the convention is stated, never left
-to chance: the slope of relu at 0 is 0, that of leaky relu is the one from the left.
+What stands between the layers of a network. `sm.grad` gives each derivative as a formula, `sm.lambdify`
+compiles a formula to a function of NumPy arrays (as SymPy's `lambdify` does, but to machine code). At a
+kink the convention is stated, never left to chance: the slope of relu at 0 is 0, that of leaky relu is the
+one from the left.
 
     python examples/06_activations.py            draws them into a picture in a temporary folder
     python examples/06_activations.py --show     opens a window
@@ -12,12 +13,15 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import sympy as sp
 
 import sympile as sm
+
+Compiled = Callable[..., np.ndarray]
 
 x = sp.Symbol("x")
 ACTIVATIONS = {
@@ -31,11 +35,20 @@ ACTIVATIONS = {
     "softplus": sm.softplus(x),
     "hard tanh": sm.hard_tanh(x),
 }
-AT_ZERO = {"sigmoid": 0.25, "tanh": 1, "relu": 0, "leaky relu": 0.1, "elu": 1, "gelu": 0.5, "silu": 0.5, "softplus": 0.5,
-           "hard tanh": 1}  # fmt: skip
+AT_ZERO = {
+    "sigmoid": 0.25,
+    "tanh": 1,
+    "relu": 0,
+    "leaky relu": 0.1,
+    "elu": 1,
+    "gelu": 0.5,
+    "silu": 0.5,
+    "softplus": 0.5,
+    "hard tanh": 1,
+}
 
 
-def check(name: str, function: sm.Model, slope: sm.Model) -> None:
+def check(name: str, function: Compiled, slope: Compiled) -> None:
     """The slope against central differences away from kinks, at 0 against the convention, and finite far out."""
     points = np.linspace(-4, 4, 82)                          # neither 0 nor ±1, where some have a kink
     h = 1e-6
@@ -45,7 +58,7 @@ def check(name: str, function: sm.Model, slope: sm.Model) -> None:
     assert np.isfinite(slope(np.array([-1e4, 1e4]))).all(), name
 
 
-def draw(functions: dict[str, tuple[sm.Model, sm.Model]]) -> None:
+def draw(functions: dict[str, tuple[Compiled, Compiled]]) -> None:
     """Each function and its derivative; goes on without matplotlib."""
     try:
         import matplotlib.pyplot as plt  # optional

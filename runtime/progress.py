@@ -32,7 +32,7 @@ class Progress:
         if verbose not in (None, True, False):
             raise ArgumentError(f"verbose must be None, True or False (1 or 0), not {verbose!r}")
         self._epochs = epochs
-        self._bar = _bar(steps, wait=verbose is None) if _wanted(verbose) else None
+        self._bar = _bar(f"epoch 1/{epochs}", steps, wait=verbose is None) if _wanted(verbose) else None
 
     @property
     def active(self) -> bool:
@@ -73,8 +73,9 @@ def _wanted(verbose: bool | int | None) -> bool:
     return sys.stderr.isatty() if verbose is None else bool(verbose)
 
 
-def _bar(steps: int, *, wait: bool) -> tqdm:
+def _bar(description: str, steps: int, *, wait: bool) -> tqdm:
     return tqdm(
+        desc=description,
         total=steps,
         unit=" steps",
         unit_scale=True,

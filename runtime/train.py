@@ -61,7 +61,7 @@ def run(job: Job, plan: Plan, watch: Watch, verbose: bool | int | None) -> Outco
             now = time.perf_counter()
             _spread(outcome.seconds, first, job["epoch"], now - last)
             last = now if job["epoch"] > first else last
-            progress.report(job["epoch"], job["step"], job.last_loss)
+            progress.report(job["epoch"], job["step"], _loss_so_far(job))
             outcome.reason = _reason(job, plan, status)
             outcome.interrupted = status == STOPPED
             if status == PAUSED and not outcome.reason:
@@ -69,6 +69,11 @@ def run(job: Job, plan: Plan, watch: Watch, verbose: bool | int | None) -> Outco
             elif job["epoch"] >= plan.epochs and not outcome.reason:
                 outcome.reason = f"all {plan.epochs} epochs done"
     return outcome
+
+
+def _loss_so_far(job: Job) -> float:
+    """The mean over the last finished epoch, which the result will also say; before that, the last batch's."""
+    return float(job.history[job["epoch"] - 1]) if job["epoch"] else job.last_loss
 
 
 def _spread(seconds: Array, first: int, last: int, passed: float) -> None:

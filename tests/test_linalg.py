@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import itertools
 import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -309,6 +310,16 @@ def test_a_nan_shows(matrix: list[list[float]]) -> None:
     assert np.isnan(got).any() and status == 0
 
 
+def test_every_small_matrix_with_a_nan() -> None:
+    """Wherever the search for a pivot may pass over it."""
+    matrices = np.array(list(itertools.product((0.0, 1.0, math.nan), repeat=9))).reshape(-1, 3, 3)
+    matrices = matrices[np.isnan(matrices).any((1, 2))]
+    for name in SQUARE:
+        (got,), status = of_square(name, "float64", N, B).run({"A": matrices}, n=3, b=len(matrices))
+        assert status == 0
+        assert np.isnan(got).reshape(len(matrices), -1).any(1).all(), name
+
+
 def test_one_singular_matrix_of_a_batch() -> None:
     """The others come out."""
     matrices = drawn(4, 3, 3)
@@ -397,6 +408,7 @@ def everything(matrix: Definition, right: Definition) -> list[Definition]:
         called("solve", turned, right),
         called("solve", transposed(turned), right),
         called("det", turned),
+        called("inv", turned),
     ]
 
 
@@ -423,7 +435,8 @@ def test_one_factorisation_for_all(
     wide = matrices.astype(float)
     sides = right if columns else right[..., None]
     solutions = [np.linalg.solve(m, sides).reshape(right.shape) for m in (wide, np.swapaxes(wide, -1, -2), wide)]
-    wanted = [*[NUMPY[name](wide) for name in SQUARE], *solutions, NUMPY["det"](wide)]
+    inverse = np.swapaxes(np.linalg.inv(wide), -1, -2)
+    wanted = [*[NUMPY[name](wide) for name in SQUARE], *solutions, np.linalg.det(wide), inverse]
     for result, want in zip(got, wanted, strict=True):
         close(result, want, dtype, 50)
 
@@ -461,7 +474,7 @@ def test_a_single_call_keeps_its_factors_to_itself() -> None:
 
 
 def test_shared_factors_below_formulas() -> None:
-    """The gradient of y' K⁻¹ y + log det K, K = exp(L) not symmetric: the calls are operands of formulas and of calls."""
+    """The gradient of y' K⁻¹ y + log |det K|, K = exp(L) not symmetric: calls as operands of formulas."""
     exponents, known = given("L", 4, 4), given("y", 4)
     matrix = elementwise(exponents.axes, function("exp", read(exponents, *exponents.axes)))
     quadratic = weighted(called("solve", matrix, known), known)
@@ -561,6 +574,28 @@ def test_second_derivatives_of_log_det() -> None:
     (got,), _ = compiled([second]).run({"A": point})
     inverse = np.linalg.inv(point)
     np.testing.assert_allclose(got, -np.einsum("li,jk->ijkl", inverse, inverse), rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("routine", [*SQUARE, "solve"])
+def test_second_derivatives(routine: str) -> None:
+    """The Hessian of a weighted sum of results: differences of its gradient."""
+    matrix, known = given("A", 3, 3), given("b", 3)
+    result = called(routine, matrix, known) if routine == "solve" else called(routine, matrix)
+    first = gradient(weighted(result, input_tensor("w", result.shape)), [matrix], {})[matrix]
+    slope, hessian = compiled([first]), compiled([jacobian(first, [matrix], {})[matrix]])
+    values = {"A": positive(drawn(3, 3, seed=7)), "b": plain(3), "w": plain(*[3] * len(result.shape), seed=1)}
+    values = {t.name: values[t.name] for t in definitions([first]) if t.kind == "input"}
+    (got,), _ = hessian.run(values)
+    for place in np.ndindex(3, 3):
+        up, down = (values | {"A": values["A"] + step * unit(place)} for step in (1e-5, -1e-5))
+        want = (slope.run(up)[0][0] - slope.run(down)[0][0]) / 2e-5
+        np.testing.assert_allclose(got[(..., *place)], want, rtol=1e-5, atol=1e-6 * np.abs(got).max())
+
+
+def unit(place: tuple[int, ...]) -> Array:
+    result = np.zeros((3, 3))
+    result[place] = 1
+    return result
 
 
 @pytest.mark.parametrize("right", [pytest.param((3,), id="vector"), pytest.param((3, 2), id="matrix")])

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from sympile.compiler.graph.arithmetic import add
-from sympile.compiler.graph.definition import Definition, call, define, definitions
+from sympile.compiler.graph.definition import Definition, call, define, definitions, read
 from sympile.compiler.graph.inline import rewritten
 from sympile.compiler.graph.node import ONE, target
 from sympile.compiler.rules.linalg import ROUTINES
@@ -20,7 +20,7 @@ def factor(outputs: Sequence[Definition]) -> dict[Definition, Definition]:
             that a transpose can be seen.
     """
     order = definitions(outputs)
-    uses = Counter(_seen_through(t)[0] for t in order if t.kind == "call" and t.routine in ROUTINES)
+    uses = Counter(_seen_through(t.operands[0])[0] for t in order if t.kind == "call" and t.routine in ROUTINES)
     new: dict[Definition, Definition] = {}
     for tensor in order:
         if tensor.kind == "call":
@@ -33,12 +33,14 @@ def factor(outputs: Sequence[Definition]) -> dict[Definition, Definition]:
 def _called(tensor: Definition, new: dict[Definition, Definition], uses: Counter[Definition]) -> Definition:
     if tensor.routine not in ROUTINES:
         return call(tensor.routine, [new[o] for o in tensor.operands], tensor.shape)
-    matrix, transposed = _seen_through(tensor)
-    routine = "solve_transposed" if transposed and tensor.routine == "solve" else tensor.routine
+    matrix, transposed = _seen_through(tensor.operands[0])
     operands = [new[matrix], *[new[o] for o in tensor.operands[1:]]]
     if uses[matrix] > 1:
         operands.append(_factors(new[matrix]))
-    return call(routine, operands, tensor.shape)
+    if transposed and tensor.routine == "solve":
+        return call("solve_transposed", operands, tensor.shape)
+    result = call(tensor.routine, operands, tensor.shape)
+    return _transposed(result) if transposed and tensor.routine == "inv" else result
 
 
 def _factors(matrix: Definition) -> Definition:
@@ -46,11 +48,16 @@ def _factors(matrix: Definition) -> Definition:
     return call("lu", [matrix], [*batch, add(rows, ONE), columns])
 
 
-def _seen_through(tensor: Definition) -> tuple[Definition, bool]:
-    """The matrix that is factorised, and whether the call's operand is its transpose; an inverse keeps its operand."""
-    matrix, transposed = tensor.operands[0], False
+def _transposed(matrix: Definition) -> Definition:
+    *batch, i, j = matrix.axes
+    return define((*batch, j, i), (), None, read(matrix, *matrix.axes))
+
+
+def _seen_through(operand: Definition) -> tuple[Definition, bool]:
+    """The matrix that is factorised, and whether the operand is its transpose."""
+    matrix, transposed = operand, False
     below = _transpose_of(matrix)
-    while below is not None and tensor.routine != "inv":
+    while below is not None:
         matrix, transposed = below, not transposed
         below = _transpose_of(matrix)
     return matrix, transposed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from sympile.compiler.graph.arithmetic import (
     add,
@@ -32,6 +32,7 @@ from sympile.compiler.graph.definition import (
 )
 from sympile.compiler.graph.inline import inlined
 from sympile.compiler.graph.node import INFINITY, Node, const, postorder, target
+from sympile.compiler.passes.sharing import shared_products
 from sympile.compiler.rules.lowering import CHEAP, EXPANSIONS, a, b
 
 
@@ -41,9 +42,12 @@ class Group:
 
     members: tuple[Definition, ...]
     domain: tuple[Node, ...]
-    finish: Definition | None = (
-        None  # elementwise work on the one member's result while it is in registers; stored in its place
-    )
+    finish: Definition | None = None  # elementwise work on the one member's result, stored in its place
+    bodies: dict[Definition, Node] = field(default_factory=dict)  # formulas with common factors found again
+
+    def body(self, tensor: Definition) -> Node:
+        """The formula of a result as code is written for it."""
+        return self.bodies.get(tensor, tensor.formula)
 
     @property
     def stored(self) -> tuple[Definition, ...]:
@@ -72,7 +76,13 @@ def fuse(outputs: Sequence[Definition]) -> Fused:
     mapping = {o: o for o in outputs}
     for step in (_inline, _lower, _lift, _order_axes):
         mapping = _chained(mapping, step)
-    return Fused(tuple(_grouped(list(mapping.values()))), mapping)
+    return Fused(tuple(_with_shared_products(g) for g in _grouped(list(mapping.values()))), mapping)
+
+
+def _with_shared_products(group: Group) -> Group:
+    formulas = [tensor for tensor in group.results if tensor.kind == "formula"]
+    bodies = shared_products([tensor.formula for tensor in formulas])
+    return replace(group, bodies=dict(zip(formulas, bodies, strict=True)))
 
 
 def _chained(

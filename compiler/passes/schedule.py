@@ -57,14 +57,17 @@ def _length(index: Node) -> int:
 
 
 def strides_along(node: Node, index: Node) -> int | None:
-    """How far a read moves in memory for one step of an index; None where data decide."""
+    """How far a read moves in memory for one step of an index; None where data decide, or it is a fraction."""
     step, scale = 0, 1
     for at, length in reversed(list(zip(node.args, target(node).shape, strict=True))):
         if index in at.free:
             form = affine(at)
             if form is None or any(leaf is not index and index in leaf.free for leaf, _ in form.terms):
                 return None
-            step += int(next(c for leaf, c in form.terms if leaf is index)) * scale
+            own = next(c for leaf, c in form.terms if leaf is index)
+            if not isinstance(own, int):
+                return None
+            step += own * scale
         scale *= extent_value(length, 64)
     return step
 

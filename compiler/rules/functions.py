@@ -159,6 +159,9 @@ COMPOSED: Mapping[str, Node] = {
     "Mod":        sub(a, mul(b, _f("floor", div(a, b)))),
     "frac":       sub(a, _f("floor", a)),
     "log2":       _f("log2", a),
+    "re":         a,                                                   # SymPy writes Abs(exp(x)) as exp(re(x)): symbols are real
+    "conjugate":  a,
+    "im":         ZERO,
     "neg":        neg(a),
     "greater":    when(ONE, _f("less", b, a)),
     "less":       when(ONE, _f("less", a, b)),

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import sympy as sp
+
 from sympile.compiler.errors import InternalError
 from sympile.compiler.graph.definition import Definition, definitions
+from sympile.compiler.graph.node import extent, number
 from sympile.compiler.passes.reading.scope import Scope
+from sympile.compiler.show.entries import entries, is_by_entries
 from sympile.compiler.show.index_notation import IndexNotation, NoIndexForm
 from sympile.compiler.show.matrix_notation import MatrixNotation
 from sympile.compiler.show.naming import Plan
@@ -44,6 +48,8 @@ class Raiser:
 
     def line(self, tensor: Definition) -> Any:
         """One definition; index notation is the way out of matrix notation, all examples at once that of index notation."""
+        if is_by_entries(tensor):
+            return self._by_entries(tensor)
         if self.notation == "matrix":
             try:
                 return self.matrices.value(tensor)
@@ -55,6 +61,12 @@ class Raiser:
             except NoIndexForm:
                 continue
         raise InternalError(f"no notation can show {tensor}")
+
+    def _by_entries(self, tensor: Definition) -> Any:
+        """A column or a matrix with its entries written out."""
+        rows = int(number(extent(tensor.axes[0])))
+        columns = int(number(extent(tensor.axes[1]))) if len(tensor.axes) == 2 else 1
+        return sp.ImmutableDenseMatrix(rows, columns, [self.line(entry) for entry in entries(tensor)])
 
     def _matrix_value(self, tensor: Definition) -> Any:
         """A linear-algebra call for index notation: the whole matrix."""

@@ -37,7 +37,7 @@ class Part:
         self.built: Built = build(work, outputs, [work.scope.symbols[n].tensor for n in names], dtype)
         self.signature: Signature = signature(work, names, outputs, dtype)
         self.native = NativeProgram(self.built.program)
-        others = [n for n in work.scope.symbols if n not in names]
+        others = [n for n in (*work.scope.symbols, *work.scope.parameters, *work.scope.constants) if n not in names]
         self.binder = Binder(self.signature, ignored=others)
 
     def __call__(self, values: Values, out: Mapping[str, Array] | None = None) -> dict[str, Array]:
@@ -92,8 +92,10 @@ class Model:
         given = work.scope.parameters[name]
         symbol = work.scope.declare(given, name, getattr(given, "shape", ()) or ())
         shown = work.shown.get(GRADIENT + name) or elementwise(symbol.tensor.axes, ZERO)
-        note = PER_EXAMPLE[self._arguments["reduction"]] if work.outputs["loss"].batched else ""
-        return formula(per_example(shown, "sum"), f"dloss/d{name}", work.scope, work.names, symbol.declared, kind_of(symbol.given), note,
+        batched = work.outputs["loss"].batched    # else the loss is the objective, and no example has a share of it
+        note = PER_EXAMPLE[self._arguments["reduction"]] if batched else ""
+        share = per_example(shown, "sum") if batched else shown
+        return formula(share, f"dloss/d{name}", work.scope, work.names, symbol.declared, kind_of(symbol.given), note,
                        adjoint_of=work.adjoint_of)  # fmt: skip
 
     # ------------------------------------------------------------------------------------------ calls
@@ -273,10 +275,9 @@ class Model:
         return self.loss._repr_latex_()
 
     def __repr__(self) -> str:
-        parts = ", ".join(
-            f"{s.name}{_dims(s.declared)}" for s in self._work.scope.symbols.values() if s.role == "parameter"
-        )
-        data = ", ".join(f"{s.name}{_dims(s.declared)}" for s in self._work.scope.symbols.values() if s.role == "data")
+        symbols = self._work.scope.symbols
+        parts = ", ".join(f"{n}{_dims(symbols[n].declared)}" for n in self._keys.names() if n in symbols)
+        data = ", ".join(f"{n}{_dims(s.declared)}" for n, s in sorted(symbols.items()) if s.role == "data")
         return f"Model(parameters: {parts}; data: {data or 'none'}; {self.dtype})"
 
     def __reduce__(self) -> tuple[Any, ...]:

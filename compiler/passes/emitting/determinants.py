@@ -19,7 +19,7 @@ def determinant_parts(call: Call, position: Integer) -> tuple[Value, Value]:
         fraction, power = _parted(call, _double(call).mul(loop.carried[0], pivot))
         loop.next = [fraction, i64(f.add(loop.carried[1], power))]
     fraction, exponent = loop.results
-    return _untainted(call, position, fraction), exponent
+    return fraction, exponent
 
 
 def _double(call: Call) -> Lanes:
@@ -49,17 +49,6 @@ def _parted(call: Call, value: Value) -> tuple[Value, Value]:
     pair = f.call(kind, "@llvm.frexp.f64.i32", value)
     power = f.emit(f"extractvalue {typed(pair)}, 1", "i32")
     return f.emit(f"extractvalue {typed(pair)}, 0", "double"), f.emit(f"sext {typed(power)} to i64", "i64")
-
-
-def _untainted(call: Call, position: Integer, fraction: Value) -> Value:
-    """0 only if the whole matrix is finite: the search for a pivot may pass over a nan."""
-    zero = _double(call).compare("oeq", fraction, 0.0)
-    with call.function.either(zero, unlikely=True) as choice:
-        with choice.then():
-            choice.give(_widened(call, call.taint(position)))
-        with choice.otherwise():
-            choice.give(fraction)
-    return choice.results[0]
 
 
 def write_determinant(call: Call, position: Integer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -12,7 +13,7 @@ import mpmath
 from sympile.compiler.code.lanes import Lanes
 from sympile.compiler.code.value import Integer, Value, i64, typed
 from sympile.compiler.errors import UnknownFunction
-from sympile.compiler.graph.affine import Affine, affine
+from sympile.compiler.graph.affine import affine
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import Node, make, number, postorder, target
 from sympile.compiler.graph.ranges import stays_inside
@@ -165,14 +166,13 @@ class Elements:
 
     def integer(self, node: Node, place: Place) -> Integer:
         """An index expression; varying ones by their first lane. Reads of integer data are loaded."""
-        form = affine(node)
-        assert form is not None, node
+        constant, terms, divisor = _whole(node)
         function = self.frame.function
-        result: Integer = _whole(form)
-        for leaf, coefficient in form.terms:
+        result: Integer = constant
+        for leaf, coefficient in terms:
             part = self._leaf(leaf, place)
-            result = function.add(result, function.mul(part, int(coefficient)))
-        return result
+            result = function.add(result, function.mul(part, coefficient))
+        return function.div(result, divisor)
 
     def _leaf(self, leaf: Node, place: Place) -> Integer:
         if leaf.op == "index":
@@ -183,31 +183,27 @@ class Elements:
 
     def integer_lanes(self, node: Node, place: Place) -> Value:
         """An index expression in every lane (i64)."""
-        form = affine(node)
-        assert form is not None, node
         function, wide = self.frame.function, self.wide
-        result = wide.splat(i64(self.integer_without_vector(node, place)))
-        for leaf, coefficient in form.terms:
+        constant, terms, divisor = _whole(node)
+        result = wide.splat(i64(self._same_in_every_lane(constant, terms, place)))
+        for leaf, coefficient in terms:
             if not self._is_wide(leaf):
                 continue
             lane = wide.counting(self.position(leaf, place)) if leaf is self.vector else self.value(leaf, place)
             scaled = (
                 lane
                 if coefficient == 1
-                else function.emit(f"mul {typed(lane)}, {wide.splat(i64(int(coefficient))).text}", lane.type)
+                else function.emit(f"mul {typed(lane)}, {wide.splat(i64(coefficient)).text}", lane.type)
             )
             result = function.emit(f"add {typed(result)}, {scaled.text}", result.type)
-        return result
+        return result if divisor == 1 else function.emit(f"sdiv {typed(result)}, {wide.splat(i64(divisor)).text}", result.type)
 
-    def integer_without_vector(self, node: Node, place: Place) -> Integer:
-        """The part of an index expression that is the same in every lane."""
-        form = affine(node)
-        assert form is not None, node
+    def _same_in_every_lane(self, constant: int, terms: list[tuple[Node, int]], place: Place) -> Integer:
         function = self.frame.function
-        result: Integer = _whole(form)
-        for leaf, coefficient in form.terms:
+        result: Integer = constant
+        for leaf, coefficient in terms:
             if not self._is_wide(leaf):
-                result = function.add(result, function.mul(self._leaf(leaf, place), int(coefficient)))
+                result = function.add(result, function.mul(self._leaf(leaf, place), coefficient))
         return result
 
     # ------------------------------------------------------------------------------------------ conditions
@@ -259,14 +255,15 @@ class Elements:
         return pointer, None, scattered
 
     def _along(self, node: Node) -> Integer | None:
-        """By how much an index expression grows from lane to lane; None where data decide."""
+        """By how much an index expression grows from lane to lane; None where data decide, or it is a fraction."""
         if not self._is_wide(node):
             return 0
         form = affine(node)
         assert form is not None, node
         if any(leaf is not self.vector and self._is_wide(leaf) for leaf, _ in form.terms):
             return None
-        return int(next(c for leaf, c in form.terms if leaf is self.vector))
+        step = next(c for leaf, c in form.terms if leaf is self.vector)
+        return step if isinstance(step, int) else None
 
     def _clamped_lanes(self, node: Node, length: Node, place: Place) -> Value:
         """Guarded positions may lie outside; what is read there is thrown away by the guard."""
@@ -361,8 +358,12 @@ def _as_tuple(key: object) -> tuple[object, ...]:
     return key if isinstance(key, tuple) else (key,)
 
 
-def _whole(form: Affine) -> int:
-    return int(form.constant)
+def _whole(node: Node) -> tuple[int, list[tuple[Node, int]], int]:
+    """An index expression as (constant + sum of coefficient * leaf) / divisor; the rest of that division is guarded to be 0."""
+    form = affine(node)
+    assert form is not None, node
+    divisor = math.lcm(*[Fraction(c).denominator for c in (form.constant, *[c for _, c in form.terms])])
+    return int(form.constant * divisor), [(leaf, int(c * divisor)) for leaf, c in form.terms], divisor
 
 
 def _const(elements: Elements, node: Node, place: Place) -> Value:

@@ -64,7 +64,7 @@ class Nest:
     # ------------------------------------------------------------------------------------------ loops
 
     def _bodies(self) -> list[Node]:
-        return [tensor.formula for tensor in self.group.results]
+        return [self.group.body(tensor) for tensor in self.group.results]
 
     def _bound(self) -> frozenset[Node]:
         return frozenset(self.elements.positions)
@@ -177,7 +177,7 @@ class Nest:
             self._store(tensor, value, place)
 
     def _element(self, tensor: Definition, place: Place) -> Value:
-        return self._in_lanes(tensor.formula, tensor, place)
+        return self._in_lanes(self.group.body(tensor), tensor, place)
 
     def _in_lanes(self, body: Node, tensor: Definition, place: Place) -> Value:
         """The body's value, in lanes if the tensor varies along them."""
@@ -247,7 +247,7 @@ class Nest:
     def _accumulated(self, place: Place, total: Value, lanes: Lanes, tensor: Definition | None = None) -> Value:
         """The accumulator after one more element; lanes beyond the end, and guarded ones, leave it as it is."""
         tensor = tensor or self.first
-        body = tensor.formula
+        body = self.group.body(tensor)
         monoid = str(tensor.monoid)
         beyond = self.elements.mask if place.masked and self.loops.vector_is_reduced else None
         if monoid == "sum":
@@ -280,7 +280,7 @@ class Nest:
             self.elements.pop()
 
     def _finished(self, finish: Definition, place: Place) -> Value:
-        return self._in_lanes(finish.formula, finish, place)
+        return self._in_lanes(self.group.body(finish), finish, place)
 
     def _store(self, tensor: Definition, value: Value, place: Place) -> None:
         elements = self.elements
@@ -298,7 +298,7 @@ class Nest:
     def _straight_line(self) -> None:
         """Scalars: no loop at all."""
         for tensor in self.group.members:
-            value = self.elements.value(tensor.formula, Place())
+            value = self.elements.value(self.group.body(tensor), Place())
             self._store(tensor, value, Place())
             self.elements.forwarded[tensor] = partial(_held, value)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any
@@ -51,7 +52,10 @@ def _rational(reader: Reader, item: Any, values: list[Value], bindings: Bindings
 
 
 def _float(reader: Reader, item: Any, values: list[Value], bindings: Bindings) -> Value:
-    return Value(const(Fraction(float(item))))
+    value = float(item)
+    if math.isinf(value):                                      # too large for the target: as its arithmetic has it
+        return Value(INFINITY if value > 0 else NEGATIVE_INFINITY)
+    return Value(const(Fraction(value)))
 
 
 def constant(name: str) -> Row:

@@ -1,0 +1,72 @@
+"""Common factors: the normal form flattens products, so what several of them share is found again before code is written."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import combinations
+
+from sympile.compiler.graph.node import Node, make, postorder
+
+ROUNDS = 6                   # each round can join factors found by the one before
+MOST_FACTORS = 12            # longer products are left alone
+
+Pair = tuple[Node, Node]
+
+
+def shared_products(bodies: Sequence[Node]) -> list[Node]:
+    """The bodies with pairs of factors that several products share as products of their own.
+
+    The result is no normal form: it is for the code generator only.
+    """
+    current = list(bodies)
+    for _ in range(ROUNDS):
+        pairs = _frequent_pairs(current)
+        if not pairs:
+            break
+        current = _joined(current, pairs)
+    return current
+
+
+def _factors(node: Node) -> tuple[Node, ...]:
+    return tuple(f for f in node.args if f.op != "const")
+
+
+def _frequent_pairs(bodies: Sequence[Node]) -> list[Pair]:
+    """Pairs of factors that stand in more than one product, the most frequent first."""
+    counts: Counter[Pair] = Counter()
+    for node in postorder(bodies):
+        if node.op == "mul" and len(factors := _factors(node)) <= MOST_FACTORS:
+            counts.update(combinations(factors, 2))
+    often = [(pair, count) for pair, count in counts.items() if count > 1]
+    often.sort(key=lambda item: (-item[1], item[0][0].key, item[0][1].key))
+    return [pair for pair, _ in often]
+
+
+def _joined(bodies: Sequence[Node], pairs: Sequence[Pair]) -> list[Node]:
+    """Every product takes the most frequent pairs that it has."""
+    rank = {pair: k for k, pair in enumerate(pairs)}
+    done: dict[Node, Node] = {}
+    for node in postorder(bodies):
+        args = tuple([done[a] for a in node.args])
+        if node.op == "mul":
+            done[node] = _product(node, args, rank)
+        else:
+            done[node] = node if args == node.args else make(node.op, *args, data=node.data)
+    return [done[body] for body in bodies]
+
+
+def _product(node: Node, args: tuple[Node, ...], rank: dict[Pair, int]) -> Node:
+    new = dict(zip(node.args, args, strict=True))
+    factors = list(_factors(node))
+    found = [(rank[p], p) for p in combinations(factors, 2) if p in rank] if 2 <= len(factors) <= MOST_FACTORS else []
+    joined: list[Node] = []
+    for _, (a, b) in sorted(found, key=lambda item: item[0]):
+        if a in factors and b in factors and len(node.args) > 2:
+            factors.remove(a)
+            factors.remove(b)
+            joined.append(make("mul", new[a], new[b]))
+    rest = [new[f] for f in node.args if f.op == "const" or f in factors]
+    consts, others = [f for f in rest if f.op == "const"], [f for f in rest if f.op != "const"]
+    parts = (*consts, *joined, *others)
+    return parts[0] if len(parts) == 1 else make("mul", *parts)
