@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +58,7 @@ def check(name: str, function: Compiled, slope: Compiled) -> None:
     assert np.isfinite(slope(np.array([-1e4, 1e4]))).all(), name
 
 
-def draw(functions: dict[str, tuple[Compiled, Compiled]]) -> None:
+def draw(functions: Mapping[str, tuple[Compiled, Compiled]]) -> None:
     """Each function and its derivative; goes on without matplotlib."""
     try:
         import matplotlib.pyplot as plt  # optional

@@ -47,10 +47,10 @@ def main() -> None:
 
     gradient = sm.grad(f, [x, y, z])
     print("\nThe same as formulas:")
-    for symbol, step in zip((x, y, z), ("dv1", "dv2", "dv3"), strict=True):
+    for symbol, adjoint in zip((x, y, z), ("dv1", "dv2", "dv3"), strict=True):
         compiled = sm.lambdify([x, y, z], gradient[symbol])
-        print(f"d f / d {symbol} = {gradient[symbol]!s:<18} = {values[step]:.5f}")
-        assert math.isclose(compiled(*POINT.values()), values[step], rel_tol=1e-12)
+        print(f"d f / d {symbol} = {gradient[symbol]!s:<18} = {values[adjoint]:.5f}")
+        assert math.isclose(compiled(*POINT.values()), values[adjoint], rel_tol=1e-12)
         assert sp.simplify(gradient[symbol].expr - sp.diff(f, symbol)) == 0
 
 

@@ -26,8 +26,8 @@ from sympile.compiler.passes.fuse import fuse
 from sympile.compiler.passes.schedule import schedule
 from sympile.compiler.program import Program
 from sympile.runtime.native import NativeProgram
-from tests.definition_cases import CASES, PAIRS, World, large_sum
-from tests.reference import evaluate
+from definition_cases import CASES, PAIRS, World, large_sum
+from reference import evaluate
 
 Array = npt.NDArray[Any]
 DTYPES = ("float64", "float32")

@@ -27,11 +27,12 @@ from sympile.compiler.graph.definition import (
     define_free,
     definitions,
     depends_on,
+    extent_value,
     instance,
     read,
 )
 from sympile.compiler.graph.inline import inlined
-from sympile.compiler.graph.node import INFINITY, Node, const, postorder, target
+from sympile.compiler.graph.node import INFINITY, Node, const, extent, postorder, target
 from sympile.compiler.passes.sharing import shared_products
 from sympile.compiler.rules.lowering import CHEAP, EXPANSIONS, a, b
 
@@ -74,7 +75,7 @@ class Fused:
 def fuse(outputs: Sequence[Definition]) -> Fused:
     """The groups that compute the outputs: everything elementwise inlined, then stored again where that is cheaper."""
     mapping = {o: o for o in outputs}
-    for step in (_inline, _lower, _lift, _order_axes):
+    for step in (_inline, _lower, _lift, _pack, _order_axes):
         mapping = _chained(mapping, step)
     return Fused(tuple(_with_shared_products(g) for g in _grouped(list(mapping.values()))), mapping)
 
@@ -151,8 +152,8 @@ def _lift(outputs: list[Definition]) -> dict[Definition, Definition]:
         elif tensor.kind == "call":
             new[tensor] = call(tensor.routine, [new[o] for o in tensor.operands], tensor.shape)
         else:
-            body = _redirected(tensor.formula, new)
-            new[tensor] = define(tensor.axes, tensor.reduced, tensor.monoid, _lifted_body(tensor, body, shared, held))
+            body = _lifted_body(tensor, new, shared, held)
+            new[tensor] = define(tensor.axes, tensor.reduced, tensor.monoid, body)
     return new
 
 
@@ -181,11 +182,11 @@ def _key(node: Node) -> int:
     return define_free(node.free, (), None, node)[0].key
 
 
-def _lifted_body(tensor: Definition, body: Node, shared: set[int], held: set[Definition]) -> Node:
+def _lifted_body(tensor: Definition, new: dict[Definition, Definition], shared: set[int], held: set[Definition]) -> Node:
     domain = frozenset(domain_of(tensor))
     if len(domain) <= 1:
-        return body
-    body = _lift_costly(body, domain, shared, elementwise_at_root=tensor.monoid is None)
+        return _redirected(tensor.formula, new)
+    body = _lift_costly(tensor, new, domain, shared)
     return _lift_operands(body, domain, held) if tensor.monoid == "sum" else body
 
 
@@ -234,18 +235,67 @@ def _may_leave_range(node: Node) -> bool:
     return node.op == "read" and any(arg.op != "index" for arg in node.args)
 
 
-def _lift_costly(body: Node, domain: frozenset[Node], shared: set[int], elementwise_at_root: bool) -> Node:
+def _lift_costly(tensor: Definition, new: dict[Definition, Definition], domain: frozenset[Node], shared: set[int]) -> Node:
     """Costly subexpressions that need fewer indices than the loops have, or that several nests need, are held."""
     done: dict[Node, Node] = {}
-    for node in postorder([body]):
+    root = tensor.formula if tensor.monoid is None else None
+    for node in postorder([tensor.formula]):
         args = tuple([done[arg] for arg in node.args])
+        if node.op == "read":
+            done[node] = read(new[target(node)], *args)
+            continue
         now = node if args == node.args else rebuild(node, args)
-        if costly(node) and node.free and not (node is body and elementwise_at_root):
-            narrow = now.free < domain
-            if (narrow and now.free) or _key(node) in shared:
-                now = _held(now)
+        if costly(node) and node.free and node is not root and (now.free < domain or _key(node) in shared):
+            now = _held(now) if now.free else now
         done[node] = now
-    return done[body]
+    return done[tensor.formula]
+
+
+# ------------------------------------------------------------------------------------------------ packing
+
+WORTH_PACKING = 8            # how often each element must be read again
+
+
+def _pack(outputs: list[Definition]) -> dict[Definition, Definition]:
+    """An operand of a contraction that lies across the vector axis is copied so that it lies along it."""
+    new: dict[Definition, Definition] = {}
+    for tensor in definitions(outputs):
+        if tensor.kind == "input":
+            new[tensor] = tensor
+        elif tensor.kind == "call":
+            new[tensor] = call(tensor.routine, [new[o] for o in tensor.operands], tensor.shape)
+        else:
+            packed = {node: _packed(node, tensor.axes[-1]) for node in _across(tensor)}
+            body = _redirected(substitute(tensor.formula, packed), new)
+            new[tensor] = define(tensor.axes, tensor.reduced, tensor.monoid, body)
+    return new
+
+
+def _across(tensor: Definition) -> list[Node]:
+    """The reads of a product that have the last axis of the result, but not as their last, and are read often."""
+    if tensor.monoid != "sum" or not tensor.axes or conditions_of(tensor.formula):
+        return []
+    factors = [f for f in factors_of(split(tensor.formula)[1]) if f.op == "read" and _is_plain(f)]
+    if len(factors) < 2 or len(factors) != len(factors_of(split(tensor.formula)[1])):
+        return []
+    last = tensor.axes[-1]
+    found = []
+    for factor in factors:
+        again = 1
+        for axis in tensor.axes:
+            again *= 1 if axis in factor.free else extent_value(extent(axis), 64)
+        if last in factor.args[:-1] and factor.args[-1] in tensor.reduced and again >= WORTH_PACKING:
+            found.append(factor)
+    return found
+
+
+def _is_plain(node: Node) -> bool:
+    return all(arg.op == "index" for arg in node.args) and len(set(node.args)) == len(node.args)
+
+
+def _packed(node: Node, last: Node) -> Node:
+    order = (*[arg for arg in node.args if arg is not last], last)
+    return read(define(order, (), None, node), *order)
 
 
 # ------------------------------------------------------------------------------------------------ finishes
@@ -253,7 +303,7 @@ def _lift_costly(body: Node, domain: frozenset[Node], shared: set[int], elementw
 
 def _finished_reduction(tensor: Definition) -> Node | None:
     """The read of the one reduction that an elementwise definition finishes with cheap work at the same place."""
-    if tensor.kind != "formula" or tensor.reduced or any(costly(n) for n in postorder([tensor.formula])):
+    if tensor.kind != "formula" or tensor.reduced or any(costly(n) and n.free for n in postorder([tensor.formula])):
         return None
     found = [
         n

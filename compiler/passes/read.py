@@ -75,10 +75,12 @@ def survey(expressions: Iterable[Any], scope: Scope) -> None:
     """Finds, before anything is read, which symbols are sizes and which are bound somewhere."""
     seen: set[int] = set()
     stack = [sp.sympify(e) for e in expressions]
-    keep = list(stack)
+    keep = scope.kept
+    keep.extend(stack)
     while stack:
         item = stack.pop()
         if id(item) in seen:
+            scope.shared.add(id(item))
             continue
         seen.add(id(item))
         keep.append(item)

@@ -119,7 +119,7 @@ def _row(axes: tuple[Node, ...], lanes: int) -> tuple[Node | None, int]:
     length = _length(row)
     if extent(row).op != "const":
         return row, 4
-    return row, next(n for n in (6, 4, 5, 3, 2, 1) if length % n == 0 or n == 1) if length <= 12 else 4
+    return row, min((6, 5, 4, 3, 2, 1), key=lambda n: (n > length, length % n if n > 3 else 6 - n, -n))
 
 
 def _unrolled(group: Group, vector: Node, lanes: int) -> int:

@@ -13,7 +13,7 @@ from sympile.compiler.graph.affine import never_at_least_zero
 from sympile.compiler.graph.arithmetic import sub
 from sympile.compiler.graph.node import ONE, Node, brief
 from sympile.compiler.passes.reading.scope import Scope, shape_text
-from sympile.compiler.passes.reading.values import Value, broadcast_shape, elementwise_of
+from sympile.compiler.passes.reading.values import Value, broadcast_shape, elementwise_of, lifted
 
 
 @dataclass(slots=True)
@@ -63,9 +63,16 @@ class Reader:
             if missing:
                 stack.extend(reversed(missing))
                 continue
-            done[id(item)] = (item, row.build(self, item, [done[id(part)][1] for part in parts], bindings))
+            value = row.build(self, item, [done[id(part)][1] for part in parts], bindings)
+            done[id(item)] = (item, self._held(item, value))
             stack.pop()
         return done[id(expression)][1]
+
+    def _held(self, item: Any, value: Value) -> Value:
+        """An array that stands in several places gets a definition, which all of them read."""
+        if id(item) in self.scope.shared and value.indices and value.body.op != "read":
+            return lifted(value)[0]
+        return value
 
     def _row(self, item: Any) -> Row:
         for kind in type(item).__mro__:

@@ -44,6 +44,9 @@ class Scope:
     names: dict[Definition, str] = field(default_factory=dict)
     bound: set[Any] = field(default_factory=set)  # every symbol that some binder binds
 
+    shared: set[int] = field(default_factory=set)  # ids of expressions that stand in more than one place
+    kept: list[Any] = field(default_factory=list)  # all expressions, so that ids stay true
+
     def role(self, name: str) -> str:
         return "parameter" if name in self.parameters else "constant" if name in self.constants else "data"
 
