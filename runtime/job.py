@@ -14,6 +14,7 @@ from sympile.compiler.program import BATCH, GATHER_WORDS, JOB
 from sympile.runtime.flat import FlatLayout
 from sympile.runtime.load import Native
 from sympile.runtime.native import Desk, NativeProgram, address_of, aligned
+from sympile.runtime.rewind import Rewind
 
 Array = npt.NDArray[Any]
 SLICE = 0.05  # seconds between looks at the clock, for reports and Ctrl-C
@@ -55,8 +56,8 @@ class Job:
     path: Array | None
     step_desk: Desk
     keep: list[Any] = field(default_factory=list)
-    good: Array = field(default_factory=lambda: np.zeros(0))  # the last parameters known to be finite
-    pace: float = 64.0  # steps per slice
+    rewind: Rewind = field(default_factory=lambda: Rewind(np.zeros(0), ()))
+    pace: float = 1.0  # steps per slice: the first one tells how long a step takes
 
     def __getitem__(self, name: str) -> int:
         return int(self.words[JOB[name]])
@@ -70,7 +71,7 @@ class Job:
 
     def run_slice(self) -> int:
         """About SLICE seconds of steps, or less; returns the outcome."""
-        np.copyto(self.good, self.parameters)
+        self.rewind.keep()
         self["budget"] = max(1, int(self.pace))
         before, started = self["step"], time.perf_counter()
         self.loop.call(address_of(self.words))
@@ -81,9 +82,19 @@ class Job:
         return self["status"]
 
     def restore(self) -> None:
-        """Back to finite parameters, if the present ones are not."""
-        if not np.isfinite(self.parameters).all():
-            np.copyto(self.parameters, self.good)
+        """Back to the last finite parameters, if the present ones are not."""
+        last = self["step"] - 1
+        calm = np.zeros(1, np.int32)
+
+        def replay() -> None:
+            self["flag"] = address_of(calm)
+            before = -1
+            while before < self["step"] < last:
+                before = self["step"]
+                self["budget"] = last - before
+                self.loop.call(address_of(self.words))
+
+        self.rewind.last_finite(replay)
 
 
 def make_job(loop: Native, step: NativeProgram, update: NativeProgram, layout: FlatLayout, start: Mapping[str, Array], arrays: Mapping[str, Array],
@@ -100,10 +111,11 @@ def make_job(loop: Native, step: NativeProgram, update: NativeProgram, layout: F
         path[0] = parameters
     desk = step.desk({**sizes, BATCH: plan.batch}, fresh=True)
     words = np.zeros(len(JOB), np.int64)
-    job = Job(loop, words, parameters, gradient, history, path, desk, good=parameters.copy())
+    job = Job(loop, words, parameters, gradient, history, path, desk)
     _place_step(job, step, layout, arrays, plan, gradient_prefix, objective)
-    _place_update(job, update, layout, state, numbers)
-    _place_loop(job, plan)
+    states = _place_update(job, update, layout, state, numbers)
+    order = _place_loop(job, plan)
+    job.rewind = Rewind(parameters, [a for a in (parameters, words, *states, order) if a is not None])
     return job
 
 
@@ -166,7 +178,8 @@ def _gather(job: Job, source: Array, plan: Plan, word: int) -> list[int]:
 
 def _place_update(
     job: Job, update: NativeProgram, layout: FlatLayout, state: Mapping[str, float], numbers: Mapping[str, float]
-) -> None:
+) -> list[Array]:
+    """Pointers of the update's table; returns the states."""
     dtype = update.program.dtype
     desk = update.desk({COUNT: layout.count}, fresh=True)
     arrays: dict[str, Array] = {"gradient": job.gradient, "parameter": job.parameters}
@@ -181,9 +194,11 @@ def _place_update(
     job["update_function"], job["update_table"] = update.native.address, desk.address
     job["parameter"] = address_of(job.parameters)
     job["step_value"], job["epoch_value"] = address_of(arrays["step"]), address_of(arrays["epoch"])
+    return [arrays[name] for name in state]
 
 
-def _place_loop(job: Job, plan: Plan) -> None:
+def _place_loop(job: Job, plan: Plan) -> Array | None:
+    """Where to begin and in which order; returns the order that the loop shuffles."""
     order = np.arange(plan.examples, dtype=np.int64) if plan.gathers and plan.orders is None else None
     job.keep += [order, plan.orders]
     job["order"] = 0 if order is None else address_of(order)
@@ -195,3 +210,4 @@ def _place_loop(job: Job, plan: Plan) -> None:
     job["history"] = address_of(job.history)
     if job.path is not None:
         job["path"], job["path_count"] = address_of(job.path), job.path.shape[1]
+    return order

@@ -10,9 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from sympile.compiler.graph.arithmetic import add, at_least_zero, div, divides, equal, function, maximum, minimum, mul, power, select, sqrt, sub, when
+from sympile.compiler.graph.arithmetic import add, div, mul, power, sqrt, sub
+from sympile.compiler.graph.brackets import at_least_zero, divides, equal
+from sympile.compiler.graph.conditions import select, when
 from sympile.compiler.graph.definition import Definition, define, elementwise, input_tensor, read
 from sympile.compiler.graph.node import HALF, NAN, ONE, TWO, ZERO, Node, const, index, make, size
+from sympile.compiler.graph.rebuild import function, maximum, minimum
 from sympile.compiler.graph.reduce import total
 
 Outputs = list[Definition]

@@ -13,21 +13,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from definition_cases import CASES, PAIRS, World, large_sum
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from reference import evaluate
 
 from sympile.compiler.code.jit import emit_assembly
 from sympile.compiler.code.target import TARGETS, Target, host
-from sympile.compiler.graph.arithmetic import add, at_least_zero, equal, function, maximum, mul, select, sub, when
+from sympile.compiler.graph.arithmetic import add, mul, sub
+from sympile.compiler.graph.brackets import at_least_zero, equal
+from sympile.compiler.graph.conditions import select, when
 from sympile.compiler.graph.definition import Definition, define, definitions, elementwise, read
 from sympile.compiler.graph.node import ONE, Node, const
+from sympile.compiler.graph.rebuild import function, maximum
 from sympile.compiler.passes.assemble import assemble
 from sympile.compiler.passes.fuse import fuse
 from sympile.compiler.passes.schedule import schedule
 from sympile.compiler.program import Program
 from sympile.runtime.native import NativeProgram
-from definition_cases import CASES, PAIRS, World, large_sum
-from reference import evaluate
 
 Array = npt.NDArray[Any]
 DTYPES = ("float64", "float32")

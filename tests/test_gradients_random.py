@@ -11,10 +11,11 @@ from typing import Any
 import mpmath
 import numpy as np
 import pytest
-import sympile as sm
 import sympy as sp
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
+
+import sympile as sm
 
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)
 FEW = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), phases=PHASES)

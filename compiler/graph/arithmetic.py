@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
 from fractions import Fraction
 
-from sympile.compiler.graph.affine import always_at_least_zero, never_at_least_zero
+from sympile.compiler.graph.conditions import when
 from sympile.compiler.graph.node import (
-    HALF,
     MINUS_ONE,
     ONE,
     ZERO,
     Node,
     Number,
+    by_key,
     const,
     make,
     number,
-    postorder,
 )
 
 _EXACT = 2**53  # larger integers are floats in disguise: no common factor of theirs is pulled out
-
-
-def _key(node: Node) -> int:
-    return node.key
 
 
 # ------------------------------------------------------------------------------------------------ sums
@@ -164,7 +158,7 @@ def _product(coefficient: Number, exponents: dict[Node, Number]) -> Node:
             c, rest = split(powered)
             coefficient *= c
             out.extend(rest.args if rest.op == "mul" else () if rest is ONE else (rest,))
-    out.sort(key=_key)
+    out.sort(key=by_key)
     if coefficient != 1 or not out:
         out.insert(0, const(coefficient))
     return out[0] if len(out) == 1 else make("mul", *out)
@@ -245,206 +239,3 @@ def square(a: Node) -> Node:
 
 def sqrt(a: Node) -> Node:
     return power(a, Fraction(1, 2))
-
-
-# ------------------------------------------------------------------------------------------------ conditions
-
-
-def equal(a: Node, b: Node) -> Node:
-    """[a == b] on index expressions; ONE or ZERO where that is known."""
-    difference = sub(a, b)
-    if difference is ZERO:
-        return ONE
-    if difference.op == "const" or never_at_least_zero(difference) or never_at_least_zero(neg(difference)):
-        return ZERO
-    return make("eq", *sorted((a, b), key=_key))
-
-
-def at_least_zero(a: Node) -> Node:
-    """[a >= 0] on an index expression; ONE or ZERO where that is known."""
-    if always_at_least_zero(a):
-        return ONE
-    if never_at_least_zero(a):
-        return ZERO
-    return make("ge", a)
-
-
-def divides(divisor: int, a: Node) -> Node:
-    """[divisor divides a] on an index expression."""
-    if divisor == 1:
-        return ONE
-    if a.op == "const":
-        return ONE if number(a) % divisor == 0 else ZERO
-    return make("divides", a, data=divisor)
-
-
-def inside(a: Node, bound: Node) -> Node:
-    """[0 <= a < bound]; data indices are in range by the entry check's promise."""
-    if any(node.op == "read" for node in postorder([a])):
-        return ONE
-    return when(ONE, at_least_zero(a), at_least_zero(sub(sub(bound, ONE), a)))
-
-
-def when(value: Node, *conditions: Node) -> Node:
-    """value where every condition holds, else 0. A guard is a select, not a factor: what is guarded may be nan."""
-    kept: set[Node] = set()
-    for condition in conditions:
-        if condition is ZERO:
-            return ZERO
-        if condition.op == "when":
-            kept.update(condition.args[1:])
-        elif condition.op == "and":
-            kept.update(conditions_of(when(ONE, *condition.args)))
-        elif condition is not ONE:
-            kept.add(condition)
-    if value.op == "when":
-        kept.update(value.args[1:])
-        value = value.args[0]
-    if value is ZERO or not kept:
-        return value
-    return make("when", value, *sorted(kept, key=_key))
-
-
-def conditions_of(node: Node) -> tuple[Node, ...]:
-    return node.args[1:] if node.op == "when" else ()
-
-
-def unguarded(node: Node) -> Node:
-    return node.args[0] if node.op == "when" else node
-
-
-# ------------------------------------------------------------------------------------------------ other operations
-
-
-def select(condition: Node, yes: Node, no: Node) -> Node:
-    """yes where the condition holds, else no; with a 0 on one side it is a guard."""
-    condition = _bare_condition(condition)
-    if yes is no or condition is ONE:
-        return yes
-    if condition is ZERO:
-        return no
-    if no is ZERO:
-        return when(yes, condition)
-    return when(no, negation(condition)) if yes is ZERO else make("select", condition, yes, no)
-
-
-def _bare_condition(condition: Node) -> Node:
-    """A condition that was made a number, [c], is c again."""
-    plain = condition.op == "when" and condition.args[0] is ONE and len(condition.args) == 2
-    return condition.args[1] if plain else condition
-
-
-def negation(condition: Node) -> Node:
-    """The condition does not hold (a comparison with nan does not)."""
-    condition = _bare_condition(condition)
-    if condition in (ZERO, ONE):
-        return ONE if condition is ZERO else ZERO
-    return condition.args[0] if condition.op == "not" else make("not", condition)
-
-
-def maximum(*operands: Node) -> Node:
-    return _extreme("max", operands)
-
-
-def minimum(*operands: Node) -> Node:
-    return _extreme("min", operands)
-
-
-def _extreme(op: str, operands: tuple[Node, ...]) -> Node:
-    flat = {part for operand in operands for part in (operand.args if operand.op == op else (operand,))}
-    ordered = sorted(flat, key=_key)
-    return ordered[0] if len(ordered) == 1 else make(op, *ordered)
-
-
-_SYMMETRIC = frozenset({"equals", "differs", "and", "or"})
-_AT_POINT: dict[tuple[str, Node], Node] = {
-    ("exp", ZERO): ONE,
-    ("log", ONE): ZERO,
-    ("sin", ZERO): ZERO,
-    ("cos", ZERO): ONE,
-    ("tanh", ZERO): ZERO,
-    ("sigmoid", ZERO): HALF,
-    ("abs", ZERO): ZERO,
-    ("sign", ZERO): ZERO,
-    ("relu", ZERO): ZERO,
-}
-
-
-def function(op: str, *args: Node) -> Node:
-    """Any other operation; exact values at exact points are folded, nothing else."""
-    if len(args) == 1:
-        known = _AT_POINT.get((op, args[0]))
-        if known is not None:
-            return known
-    if op in _SYMMETRIC:
-        args = tuple(sorted(args, key=_key))
-    return make(op, *args)
-
-
-# ------------------------------------------------------------------------------------------------ rebuilding
-
-BUILD: Mapping[str, Callable[..., Node]] = {
-    "add": add,
-    "mul": mul,
-    "eq": equal,
-    "ge": at_least_zero,
-    "when": when,
-    "select": select,
-    "not": negation,
-    "max": maximum,
-    "min": minimum,
-}
-_WITH_DATA: Mapping[str, Callable[[Node, tuple[Node, ...]], Node]] = {
-    "pow": lambda node, args: power(args[0], node.data),  # type: ignore[arg-type]
-    "divides": lambda node, args: divides(node.data, args[0]),  # type: ignore[arg-type]
-    "read": lambda node, args: make("read", *args, data=node.data),
-}
-
-
-def rebuild(node: Node, args: tuple[Node, ...]) -> Node:
-    """The same operation on other operands, in normal form."""
-    build = BUILD.get(node.op)
-    if build is not None:
-        return build(*args)
-    with_data = _WITH_DATA.get(node.op)
-    if with_data is not None:
-        return with_data(node, args)
-    return function(node.op, *args) if node.data is None else make(node.op, *args, data=node.data)
-
-
-def substitute(root: Node, replacements: Mapping[Node, Node]) -> Node:
-    """Replaces nodes by others, all at once; subgraphs without any of the replaced indices are not entered."""
-    replacements = {old: new for old, new in replacements.items() if old is not new}
-    if not replacements:
-        return root
-    indices = frozenset(n for n in replacements if n.op == "index")
-    only_indices = len(indices) == len(replacements)
-    if only_indices and indices.isdisjoint(root.free):
-        return root
-    done: dict[Node, Node] = dict(replacements)
-    stack = [root]
-    while stack:
-        node = stack[-1]
-        if node in done:
-            stack.pop()
-        elif not node.args or (only_indices and indices.isdisjoint(node.free)):
-            done[node] = node
-            stack.pop()
-        else:
-            missing = [a for a in node.args if a not in done]
-            if missing:
-                stack.extend(missing)
-                continue
-            args = tuple([done[a] for a in node.args])
-            done[node] = node if args == node.args else rebuild(node, args)
-            stack.pop()
-    return done[root]
-
-
-def transform(roots: list[Node], change: Callable[[Node], Node]) -> list[Node]:
-    """Rebuilds bottom-up: every node whose operands are rebuilt goes through `change`."""
-    done: dict[Node, Node] = {}
-    for node in postorder(roots):
-        args = tuple([done[a] for a in node.args])
-        done[node] = change(node if args == node.args else rebuild(node, args))
-    return [done[root] for root in roots]

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
-from sympile.compiler.graph.arithmetic import substitute
 from sympile.compiler.graph.node import Node, const, extent, index, index_name, make, postorder, size, target, word_key
+from sympile.compiler.graph.rebuild import substitute
 from sympile.compiler.program import BATCH
 
 EXAMPLES = size(BATCH)  # how many examples there are

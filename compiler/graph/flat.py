@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sympile.compiler.graph.arithmetic import conditions_of, factors_of, mul, split, unguarded, when
+from sympile.compiler.graph.arithmetic import factors_of, mul, split
+from sympile.compiler.graph.conditions import conditions_of, unguarded, when
 from sympile.compiler.graph.definition import EXAMPLES, Definition, define, instance, read
 from sympile.compiler.graph.node import ONE, Node, Number, const, extent, make, number, postorder, target, word_key
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from sympile.compiler.graph.arithmetic import rebuild, substitute
 from sympile.compiler.graph.definition import Definition, call, define, definitions, elementwise, read
 from sympile.compiler.graph.flat import flat_sum
 from sympile.compiler.graph.node import Node, postorder, target
+from sympile.compiler.graph.rebuild import rebuild, substitute
 from sympile.compiler.graph.reduce import reduce
 
 

@@ -134,6 +134,11 @@ def number(node: Node) -> Number:
     return node.data
 
 
+def by_key(node: Node) -> int:
+    """The order of operands that commute."""
+    return node.key
+
+
 def target(node: Node) -> Definition:
     """What a read reads."""
     found: Definition = node.data  # type: ignore[assignment]

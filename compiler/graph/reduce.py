@@ -7,23 +7,13 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
 from sympile.compiler.graph.affine import affine
-from sympile.compiler.graph.arithmetic import (
-    add,
-    conditions_of,
-    divides,
-    equal,
-    factors_of,
-    inside,
-    mul,
-    split,
-    sub,
-    substitute,
-    unguarded,
-    when,
-)
+from sympile.compiler.graph.arithmetic import add, factors_of, mul, split, sub
+from sympile.compiler.graph.brackets import divides, equal, inside
+from sympile.compiler.graph.conditions import conditions_of, unguarded, when
 from sympile.compiler.graph.definition import EXAMPLES, define_free, extent_value, instance, read
 from sympile.compiler.graph.node import ONE, ZERO, Node, Number, const, extent, postorder, target
 from sympile.compiler.graph.ranges import stays_inside
+from sympile.compiler.graph.rebuild import substitute
 
 
 def reduce(monoid: str, reduced: Iterable[Node], body: Node) -> Node:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sympile.compiler.errors import NotDifferentiable
-from sympile.compiler.graph.arithmetic import add, function, mul, negation, power, sub, substitute, when
+from sympile.compiler.graph.arithmetic import add, mul, power, sub
+from sympile.compiler.graph.conditions import negation, when
 from sympile.compiler.graph.definition import (
     Definition,
     define,
@@ -16,6 +17,7 @@ from sympile.compiler.graph.definition import (
     read,
 )
 from sympile.compiler.graph.node import HALF, ONE, ZERO, Node, const, extent, index, number, postorder, target
+from sympile.compiler.graph.rebuild import function, substitute
 from sympile.compiler.graph.reduce import contribution, total
 from sympile.compiler.rules.derivatives import PARTIALS, a, b, y
 from sympile.compiler.rules.linalg import ADJOINTS

@@ -6,20 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from sympile.compiler.graph.arithmetic import (
-    add,
-    conditions_of,
-    factors_of,
-    function,
-    mul,
-    rebuild,
-    split,
-    sub,
-    substitute,
-    transform,
-    unguarded,
-    when,
-)
+from sympile.compiler.graph.arithmetic import add, factors_of, mul, split, sub
+from sympile.compiler.graph.conditions import conditions_of, unguarded, when
 from sympile.compiler.graph.definition import (
     Definition,
     call,
@@ -33,6 +21,7 @@ from sympile.compiler.graph.definition import (
 )
 from sympile.compiler.graph.inline import inlined
 from sympile.compiler.graph.node import INFINITY, Node, const, extent, postorder, target
+from sympile.compiler.graph.rebuild import function, rebuild, substitute, transform
 from sympile.compiler.passes.sharing import shared_products
 from sympile.compiler.rules.lowering import CHEAP, EXPANSIONS, a, b
 

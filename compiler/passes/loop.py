@@ -161,51 +161,26 @@ done:
 
 
 def _train(element: str, target: Target) -> str:
-    words = len(GATHER_WORDS)
-    widen = "%loss = fadd double %loss.v, 0.0" if element == "double" else "%loss = fpext float %loss.v to double"
-    number = {"double": ("sitofp i64 {} to double"), "float": ("sitofp i64 {} to float")}[element]
-    loads = "\n".join(
-        _word(name, "ptr", name)
-        for name in (
-            "step_function",
-            "step_table",
-            "update_function",
-            "update_table",
-            "flag",
-            "gathers",
-            "batch_word",
-            "order",
-            "given_orders",
-            "objective",
-            "history",
-            "gradient",
-            "parameter",
-            "path",
-            "step_value",
-            "epoch_value",
-            "trouble",
-        )  # fmt: skip
-    )
-    numbers = "\n".join(
-        _word(name, "i64", name)
-        for name in (
-            "gather_count",
-            "examples",
-            "batch",
-            "drop_last",
-            "epochs",
-            "pause",
-            "budget",
-            "shuffle",
-            "summed",
-            "gradient_count",
-            "path_count",
-        )  # fmt: skip
-    )
-    places = "\n".join(
-        f"  %{name}.at = getelementptr i64, ptr %job, i64 {JOB[name]}"
-        for name in ("epoch", "position", "step", "order", "random", "epoch_loss", "status", "last_loss")
-    )
+    """The loop itself: one turn a batch."""
+    parts = (_where_we_are(element, target), _batch_arrays(), _one_step(element), _end_of_turn(), _OUTCOMES)
+    return "\n".join(parts)
+
+
+POINTERS = (
+    "step_function", "step_table", "update_function", "update_table", "flag", "gathers", "batch_word", "order", "given_orders",
+    "objective", "history", "gradient", "parameter", "path", "step_value", "epoch_value", "trouble",
+)  # fmt: skip
+NUMBERS = (
+    "gather_count", "examples", "batch", "drop_last", "epochs", "pause", "budget", "shuffle", "summed", "gradient_count", "path_count",
+)  # fmt: skip
+PLACES = ("epoch", "position", "step", "order", "random", "epoch_loss", "status", "last_loss")
+
+
+def _where_we_are(element: str, target: Target) -> str:
+    """The words of the job; whether to go on; the examples of this batch."""
+    loads = "\n".join(_word(name, "ptr", name) for name in POINTERS)
+    numbers = "\n".join(_word(name, "i64", name) for name in NUMBERS)
+    places = "\n".join(f"  %{name}.at = getelementptr i64, ptr %job, i64 {JOB[name]}" for name in PLACES)
     return f"""
 define void @{ENTRY}(ptr %job) nounwind {target.attributes} {{
 entry:
@@ -249,8 +224,13 @@ cut:
   %permutation = select i1 %given, ptr %given.row, ptr %order
   %ordered = icmp ne ptr %permutation, null
   %chosen = getelementptr i64, ptr %permutation, i64 %position
-  br label %arrays
-arrays:
+  br label %arrays"""
+
+
+def _batch_arrays() -> str:
+    """Every data array: rows gathered by the permutation, or a pointer to where they lie."""
+    words = len(GATHER_WORDS)
+    return f"""arrays:
   %g = phi i64 [0, %cut], [%g.next, %array.end]
   %g.more = icmp slt i64 %g, %gather_count
   br i1 %g.more, label %array, label %compute
@@ -276,8 +256,13 @@ array.direct:
   br label %array.end
 array.end:
   %g.next = add i64 %g, 1
-  br label %arrays
-compute:
+  br label %arrays"""
+
+
+def _one_step(element: str) -> str:
+    """Forward and backward; nothing is updated where the loss or a gradient is not finite."""
+    widen = "%loss = fadd double %loss.v, 0.0" if element == "double" else "%loss = fpext float %loss.v to double"
+    return f"""compute:
   call void %step_function(ptr %step_table)
   %trouble.v = load i32, ptr %trouble
   %singular = icmp ne i32 %trouble.v, 0
@@ -293,9 +278,9 @@ check:
   br i1 %ok, label %update, label %lost
 update:
   %step = load i64, ptr %step.at
-  %step.number = {number.format("%step")}
+  %step.number = sitofp i64 %step to {element}
   store {element} %step.number, ptr %step_value
-  %epoch.number = {number.format("%epoch")}
+  %epoch.number = sitofp i64 %epoch to {element}
   store {element} %epoch.number, ptr %epoch_value
   call void %update_function(ptr %update_table)
   %step.next = add i64 %step, 1
@@ -306,8 +291,12 @@ record:
   %path.at = mul i64 %step.next, %parameter.bytes
   %path.row = getelementptr i8, ptr %path, i64 %path.at
   call void @llvm.memcpy.p0.p0.i64(ptr %path.row, ptr %parameter, i64 %parameter.bytes, i1 false)
-  br label %account
-account:
+  br label %account"""
+
+
+def _end_of_turn() -> str:
+    """The epoch's loss; whether the epoch ends here."""
+    return """account:
   %is.sum = icmp ne i64 %summed, 0
   %rows.number = sitofp i64 %rows to double
   %weight = select i1 %is.sum, double 1.0, double %rows.number
@@ -338,8 +327,10 @@ epoch.end:
   br i1 %pausing, label %paused, label %next
 next:
   %done.next = add i64 %done, 1
-  br label %turn
-stopped:
+  br label %turn"""
+
+
+_OUTCOMES = f"""stopped:
   store i64 {STOPPED}, ptr %status.at
   br label %out
 finished:

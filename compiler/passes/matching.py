@@ -8,9 +8,10 @@ from fractions import Fraction
 from functools import cache
 from typing import TypeAlias
 
-from sympile.compiler.graph.arithmetic import add, factors_of, function, maximum, mul, power, rebuild, split, substitute
+from sympile.compiler.graph.arithmetic import add, factors_of, mul, power, split
 from sympile.compiler.graph.definition import Definition, call, instance, read
 from sympile.compiler.graph.node import ONE, ZERO, Node, Number, const, make, number, postorder, target
+from sympile.compiler.graph.rebuild import function, maximum, rebuild, substitute
 from sympile.compiler.graph.reduce import reduce
 from sympile.compiler.rules.rewrites import Through
 

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from sympile.compiler.graph.arithmetic import neg, power, rebuild, split
+from sympile.compiler.graph.arithmetic import neg, power, split
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import Node, index_name, make, number, target
+from sympile.compiler.graph.rebuild import rebuild
 from sympile.compiler.passes.matching import Bindings, Bound, holes
 from sympile.compiler.rules.rewrites import Rewrite
 

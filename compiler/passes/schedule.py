@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sympile.compiler.graph.affine import affine
-from sympile.compiler.graph.arithmetic import conditions_of, substitute, unguarded, when
+from sympile.compiler.graph.conditions import conditions_of, unguarded, when
 from sympile.compiler.graph.definition import Definition, extent_value
 from sympile.compiler.graph.node import Node, extent, postorder, target
+from sympile.compiler.graph.rebuild import substitute
 from sympile.compiler.passes.fuse import Fused, Group, scatter_axis
 
 

@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from sympile.compiler.errors import ArgumentError, InternalError, did_you_mean, listed
-from sympile.compiler.graph.arithmetic import add, mul, power, rebuild, substitute
+from sympile.compiler.graph.arithmetic import add, mul, power
 from sympile.compiler.graph.definition import Definition, call, define, elementwise, read
 from sympile.compiler.graph.node import ONE, Node, Number, const, target
+from sympile.compiler.graph.rebuild import rebuild, substitute
 from sympile.compiler.graph.reduce import reduce
 from sympile.compiler.passes import solving
 from sympile.compiler.passes.matching import Bindings, Found, filled, products, sums
-from sympile.compiler.passes.row_index import Indexed, RowIndex, by_operation
 from sympile.compiler.passes.rewriting import Rewriting, recorded
+from sympile.compiler.passes.row_index import Indexed, RowIndex, by_operation
 from sympile.compiler.rules.facts import Facts
 from sympile.compiler.rules.rewrites import LEVELS, Faith, Rewrite, rows_for
 
@@ -40,7 +41,8 @@ def simplify(outputs: Sequence[Definition], rewrites: str = "stable", names: Nam
         ArgumentError: `rewrites` is none of the three.
 
     Example:
-        >>> from sympile.compiler.graph.arithmetic import add, function
+        >>> from sympile.compiler.graph.arithmetic import add
+from sympile.compiler.graph.rebuild import function
         >>> from sympile.compiler.graph.definition import input_tensor
         >>> z = read(input_tensor("z", ()))
         >>> naive = elementwise((), function("log", add(ONE, function("exp", z))))

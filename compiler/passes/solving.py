@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sympile.compiler.graph.arithmetic import conditions_of, factors_of, mul, unguarded, when
+from sympile.compiler.graph.arithmetic import factors_of, mul
+from sympile.compiler.graph.conditions import conditions_of, unguarded, when
 from sympile.compiler.graph.definition import EXAMPLE, Definition, call, elementwise, read
 from sympile.compiler.graph.node import Node, extent, target
 from sympile.compiler.rules.facts import symmetric

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from sympile.compiler.graph.arithmetic import add, div, function, mul, neg, power, select, square, sub, when
+from sympile.compiler.graph.arithmetic import add, div, mul, neg, power, square, sub
+from sympile.compiler.graph.conditions import select, when
 from sympile.compiler.graph.node import HALF, MINUS_ONE, ONE, ZERO, Node, const, hole, make
+from sympile.compiler.graph.rebuild import function
 
 a, b, y = hole("a"), hole("b"), hole("y")
 

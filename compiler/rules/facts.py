@@ -9,10 +9,11 @@ from functools import reduce
 from operator import or_
 from typing import TypeAlias
 
-from sympile.compiler.graph.arithmetic import factors_of, rebuild, split, substitute
+from sympile.compiler.graph.arithmetic import factors_of, split
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.inline import core
 from sympile.compiler.graph.node import ONE, Node, index, number, postorder, target
+from sympile.compiler.graph.rebuild import rebuild, substitute
 
 # A sign is the set of signs that a real value may have, as bits. A nan has none: where it comes in, it goes through.
 Sign: TypeAlias = int

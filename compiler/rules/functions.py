@@ -13,8 +13,10 @@ import scipy.special as special
 import sympy as sp
 
 from sympile.compiler import language
-from sympile.compiler.graph.arithmetic import add, div, function, mul, neg, power, select, sub, when
+from sympile.compiler.graph.arithmetic import add, div, mul, neg, power, sub
+from sympile.compiler.graph.conditions import select, when
 from sympile.compiler.graph.node import ONE, ZERO, Node, const, hole
+from sympile.compiler.graph.rebuild import function
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sympile.compiler.graph.arithmetic import function, mul, select, when
+from sympile.compiler.graph.arithmetic import mul
+from sympile.compiler.graph.conditions import select, when
 from sympile.compiler.graph.node import MINUS_ONE, ONE, ZERO, Node, hole, make
+from sympile.compiler.graph.rebuild import function
 
 a, b = hole("a"), hole("b")
 

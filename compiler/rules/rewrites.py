@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 from fractions import Fraction
 
-from sympile.compiler.graph.arithmetic import add, div, function, maximum, mul, neg, power, sub
+from sympile.compiler.graph.arithmetic import add, div, mul, neg, power, sub
 from sympile.compiler.graph.node import HALF, NEGATIVE_INFINITY, ONE, TWO, ZERO, Node, hole, make
+from sympile.compiler.graph.rebuild import function, maximum
 from sympile.compiler.rules.facts import (
     even,
     is_number,

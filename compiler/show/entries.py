@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from itertools import product
 
-from sympile.compiler.graph.arithmetic import substitute
 from sympile.compiler.graph.definition import Definition, elementwise
 from sympile.compiler.graph.node import Node, const, extent, number, postorder
+from sympile.compiler.graph.rebuild import substitute
 
 MOST_ENTRIES = 1024
 

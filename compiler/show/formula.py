@@ -96,7 +96,7 @@ def formula(
         automatic: the names v1, v2, ... where several formulas share them.
     """
     found = candidates(definition, names, adjoint_of or {}, automatic)
-    for with_adjoints in (False, True):
+    for with_adjoints in (False, True) if found.adjoints else (False,):
         plan = with_shared_parts(found.plan(with_adjoints))
         expr, where = raised(plan, scope, kind)
         if not plan.needs_adjoints and len(text(expr)) <= WIDTH:

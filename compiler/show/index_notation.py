@@ -9,9 +9,9 @@ from typing import Any
 import sympy as sp
 
 from sympile.compiler import language
-from sympile.compiler.graph.arithmetic import substitute
 from sympile.compiler.graph.definition import EXAMPLE, EXAMPLES, Definition, instance
 from sympile.compiler.graph.node import ONE, Node, extent, target
+from sympile.compiler.graph.rebuild import substitute
 from sympile.compiler.passes.reading.scope import Scope
 from sympile.compiler.show.numbers import shown_size
 from sympile.compiler.show.scalars import scalar

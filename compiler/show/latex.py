@@ -13,7 +13,6 @@ from sympile.compiler.language.nodes import Ours
 from sympile.compiler.show.products import transposed
 from sympile.compiler.show.text import in_order, is_ones_term
 
-
 Form = Callable[[Any, Any], str]             # (printer, node) → LaTeX
 
 

@@ -10,9 +10,10 @@ import sympy as sp
 
 from sympile.compiler import language
 from sympile.compiler.graph.affine import affine
-from sympile.compiler.graph.arithmetic import conditions_of, factors_of
+from sympile.compiler.graph.arithmetic import factors_of
+from sympile.compiler.graph.conditions import conditions_of
 from sympile.compiler.graph.definition import EXAMPLE, EXAMPLES, Definition, definitions
-from sympile.compiler.graph.node import ONE, Node, extent, number, target
+from sympile.compiler.graph.node import ONE, Node, extent, index_name, number, target
 from sympile.compiler.passes.reading.scope import Scope
 from sympile.compiler.show.elementwise import elementwise_form
 from sympile.compiler.show.network import Network, NoMatrixForm
@@ -177,7 +178,7 @@ class MatrixNotation:
         return elementwise_form(node, parts, axes, self.size)
 
     def _order(self, free: frozenset[Node]) -> tuple[Node, ...]:
-        return self._visible(sorted(free, key=lambda i: i.key))
+        return self._visible(sorted(free, key=index_name))
 
     def _product(self, parts: Sequence[Piece]) -> Piece:
         axes = tuple(dict.fromkeys(axis for p in parts for axis in p.axes))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from sympile.compiler.graph.arithmetic import add, mul, substitute, terms_of, transform
+from sympile.compiler.graph.arithmetic import add, mul, terms_of
 from sympile.compiler.graph.definition import instance
 from sympile.compiler.graph.node import Node, const, extent, make, target
+from sympile.compiler.graph.rebuild import substitute, transform
 
 SOFTMAX, LOG_SOFTMAX = "softmax", "log_softmax"      # operands: the argument, and the index along which
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from sympile.compiler.graph.arithmetic import add, conditions_of, factors_of, mul, power, substitute, terms_of, unguarded, when
+from sympile.compiler.graph.arithmetic import add, factors_of, mul, power, terms_of
+from sympile.compiler.graph.conditions import conditions_of, unguarded, when
 from sympile.compiler.graph.definition import EXAMPLE, EXAMPLES, Definition, elementwise, instance
 from sympile.compiler.graph.node import ZERO, Node, extent, target
+from sympile.compiler.graph.rebuild import substitute
 from sympile.compiler.graph.reduce import total
 
 

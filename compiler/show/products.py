@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import sympy as sp
+from sympy.matrices.expressions.applyfunc import ElementwiseApplyFunction
 
 from sympile.compiler import language
-from sympile.compiler.show.scalars import product
+from sympile.compiler.show.scalars import lacks_constant, negated_sum, product
 
 
 def split_scalars(expression: Any) -> tuple[list[Any], list[Any]]:
@@ -28,17 +29,26 @@ def times(scalars: Sequence[Any], matrices: Sequence[Any]) -> Any:
         chain.extend(factors)
     identities = [m for m in chain if m.is_Identity]
     chain = [m for m in chain if not m.is_Identity] or identities[:1]
-    coefficient = product(outer)
-    if coefficient == 0:
+    number = sp.Mul(*[s for s in outer if s.is_Number])
+    if number == 0:
         return sp.ZeroMatrix(chain[0].shape[0], chain[-1].shape[1])
-    if coefficient.as_coeff_Mul()[0].could_extract_minus_sign():
-        flipped = next((k for k, m in enumerate(chain) if _flippable(m)), None)
-        if flipped is not None:
-            chain[flipped] = negated(chain[flipped])
-            coefficient = -coefficient
-    if coefficient == 1:
-        return chain[0] if len(chain) == 1 else sp.MatMul(*chain)
-    return sp.MatMul(coefficient, *chain)
+    rest = product([s for s in outer if not s.is_Number])
+    own, rest = rest.as_coeff_Mul() if not rest.is_Add else (sp.S.One, rest)
+    number = number * own
+    if number.is_negative:
+        number, rest, chain = _sign_inside(number, rest, chain)
+    front = [s for s in ((number * rest,) if not rest.is_Add else (number, rest)) if s != 1]
+    return chain[0] if len(chain) == 1 and not front else sp.MatMul(*front, *chain)
+
+
+def _sign_inside(number: Any, rest: Any, chain: list[Any]) -> tuple[Any, Any, list[Any]]:
+    """A minus goes into a sum without constant term, if there is one."""
+    if lacks_constant(rest):
+        return -number, negated_sum(rest), chain
+    flipped = next((k for k, m in enumerate(chain) if _flippable(m)), None)
+    if flipped is None:
+        return number, rest, chain
+    return -number, rest, [*chain[:flipped], negated(chain[flipped]), *chain[flipped + 1 :]]
 
 
 def _flippable(matrix: Any) -> bool:
@@ -85,10 +95,25 @@ def transposed(expression: Any) -> Any:
         return sp.ZeroMatrix(*reversed(expression.shape))
     if isinstance(expression, sp.Identity | sp.DiagMatrix):
         return expression
+    if isinstance(expression, ElementwiseApplyFunction) and isinstance(expression.expr, sp.Transpose):
+        return expression.expr.arg.applyfunc(expression.function)
+    if isinstance(expression, sp.Inverse) and isinstance(expression.arg, sp.Transpose):
+        return sp.Inverse(expression.arg.arg)
+    if isinstance(expression, ElementwiseApplyFunction | sp.HadamardProduct | sp.HadamardPower):
+        inside = _transposed_inside(expression)
+        return inside if inside.count(sp.Transpose) < 1 + expression.count(sp.Transpose) else sp.Transpose(expression)
     if isinstance(expression, sp.MatAdd):
         inside = plus([transposed(term) for term in expression.args])
         return inside if inside.count(sp.Transpose) < 1 + expression.count(sp.Transpose) else sp.Transpose(expression)
     return sp.Transpose(expression)
+
+
+def _transposed_inside(expression: Any) -> Any:
+    if isinstance(expression, ElementwiseApplyFunction):
+        return transposed(expression.expr).applyfunc(expression.function)
+    if isinstance(expression, sp.HadamardPower):
+        return sp.HadamardPower(transposed(expression.base), expression.exp)
+    return sp.HadamardProduct(*[transposed(a) for a in expression.args])
 
 
 def hadamard(factors: Sequence[Any]) -> Any:

@@ -81,8 +81,10 @@ def _power(node: Node, args: Sequence[Any]) -> Any:
 def guarded(value: Any, conditions: Sequence[Any]) -> Any:
     """value where all conditions hold, else 0: deltas and steps as factors, other conditions as a Piecewise."""
     factors = [c for c in conditions if not _is_relation(c)]
-    relations = [c for c in conditions if _is_relation(c)]
+    relations = [c for c in conditions if _is_relation(c) and not isinstance(c, sp.Not)]
     inner = sp.Mul(*factors, value)
+    for negation in [c for c in conditions if isinstance(c, sp.Not)]:       # And and Piecewise would turn not (a < b) into b <= a
+        inner = sp.Piecewise((0, negation.args[0]), (inner, True))
     return sp.Piecewise((inner, sp.And(*relations)), (0, True)) if relations else inner
 
 

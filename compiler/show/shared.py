@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sympile.compiler.graph.arithmetic import substitute
 from sympile.compiler.graph.definition import EXAMPLE, Definition, call, define, definitions, elementwise, read
 from sympile.compiler.graph.inline import rewritten
 from sympile.compiler.graph.node import Node, postorder, target
+from sympile.compiler.graph.rebuild import substitute
 from sympile.compiler.show.naming import Plan, automatic_words, in_lines
 
 LARGE = 90          # operations in a formula, shared parts counted as often as they occur, from which on parts are named

@@ -47,11 +47,14 @@ class FormulaPrinter(StrPrinter):  # type: ignore[misc]
 
     def _print_MatMul(self, expr: Any) -> str:
         scalars, matrices = split_scalars(expr)
-        scalar = sp.Mul(*scalars)
-        sign = "-" if scalar.could_extract_minus_sign() else ""
-        scalar = -scalar if sign else scalar
+        number, scalar = _number_apart(scalars)
+        sign = "-" if number.is_negative else ""
+        above, below = fraction(abs(number))
         numerator, denominator = fraction(scalar)
-        front = [] if numerator == 1 else [self._front(numerator)]
+        denominator = below * denominator
+        if not scalar.is_Add:
+            above, numerator = sp.S.One, above * numerator
+        front = [self._front(part) for part in (above, numerator) if part != 1]
         elementwise = len(matrices) == 1 and isinstance(matrices[0], sp.HadamardProduct | sp.HadamardPower) and denominator == 1
         factors = [str(self._print(matrices[0]))] if elementwise else [self._factor(m) for m in matrices]
         body = "*".join([*front, *factors])
@@ -176,6 +179,15 @@ def is_ones_term(term: Any) -> bool:
     """Whether it is a scalar times the matrix of ones, of which one writes the scalar only."""
     _, matrices = split_scalars(term)
     return len(matrices) == 1 and isinstance(matrices[0], sp.OneMatrix)
+
+
+def _number_apart(scalars: Sequence[Any]) -> tuple[Any, Any]:
+    """The number in front, and the other scalars; a sum is not multiplied out."""
+    number, rest = sp.S.One, sp.S.One
+    for scalar in scalars:
+        own, other = (sp.S.One, scalar) if scalar.is_Add else scalar.as_coeff_Mul()
+        number, rest = number * own, sp.Mul(rest, other)
+    return number, rest
 
 
 def fraction(scalar: Any) -> tuple[Any, Any]:

@@ -9,10 +9,11 @@ from typing import Any
 import sympy as sp
 
 from sympile.compiler.errors import NonScalarLoss
-from sympile.compiler.graph.arithmetic import add, mul, rebuild, split
+from sympile.compiler.graph.arithmetic import add, mul, split
 from sympile.compiler.graph.definition import definitions, input_tensor, read
 from sympile.compiler.graph.inline import core
 from sympile.compiler.graph.node import Node, const, target
+from sympile.compiler.graph.rebuild import rebuild
 from sympile.compiler.passes.derive import partials
 from sympile.compiler.passes.read import read_all
 from sympile.compiler.passes.reading.scope import Scope

@@ -8,7 +8,9 @@ from typing import Any
 import sympy as sp
 
 from sympile.compiler.errors import ArgumentError, NonScalarLoss, ShapeError
-from sympile.compiler.graph.arithmetic import add, equal, mul, when
+from sympile.compiler.graph.arithmetic import add, mul
+from sympile.compiler.graph.brackets import equal
+from sympile.compiler.graph.conditions import when
 from sympile.compiler.graph.definition import Definition, elementwise, read
 from sympile.compiler.graph.node import ONE, Node, const, index
 from sympile.compiler.graph.reduce import total

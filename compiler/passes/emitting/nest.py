@@ -9,7 +9,7 @@ from functools import partial
 
 from sympile.compiler.code.lanes import Lanes
 from sympile.compiler.code.value import Integer, Value
-from sympile.compiler.graph.arithmetic import conditions_of, unguarded
+from sympile.compiler.graph.conditions import conditions_of, unguarded
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import Node, extent
 from sympile.compiler.passes.emitting.elements import Elements, Place, accumulate, all_of

@@ -9,7 +9,9 @@ import sympy as sp
 
 from sympile.compiler.errors import FormulaError, ShapeError, UnboundIndex
 from sympile.compiler.graph.affine import affine
-from sympile.compiler.graph.arithmetic import add, at_least_zero, sub, when
+from sympile.compiler.graph.arithmetic import add, sub
+from sympile.compiler.graph.brackets import at_least_zero
+from sympile.compiler.graph.conditions import when
 from sympile.compiler.graph.definition import read
 from sympile.compiler.graph.node import ONE, ZERO, Node, index
 from sympile.compiler.graph.ranges import largest

@@ -9,9 +9,12 @@ from typing import Any
 import sympy as sp
 
 from sympile.compiler.errors import ShapeError
-from sympile.compiler.graph.arithmetic import add, equal, function, mul, power, substitute, when
+from sympile.compiler.graph.arithmetic import add, mul, power
+from sympile.compiler.graph.brackets import equal
+from sympile.compiler.graph.conditions import when
 from sympile.compiler.graph.definition import call, read
 from sympile.compiler.graph.node import ONE, ZERO, Node, const, index
+from sympile.compiler.graph.rebuild import function, substitute
 from sympile.compiler.graph.reduce import total
 from sympile.compiler.passes.reading.engine import Bindings, Reader, Row
 from sympile.compiler.passes.reading.scalars import arguments, nothing, over_elements

@@ -9,9 +9,11 @@ from typing import Any
 import sympy as sp
 
 from sympile.compiler.errors import DuplicateName
-from sympile.compiler.graph.arithmetic import add, function, mul, power, sub, substitute, when
+from sympile.compiler.graph.arithmetic import add, mul, power, sub
+from sympile.compiler.graph.conditions import when
 from sympile.compiler.graph.definition import EXAMPLE, EXAMPLES, read
 from sympile.compiler.graph.node import ONE, ZERO, Node, const
+from sympile.compiler.graph.rebuild import function, substitute
 from sympile.compiler.graph.reduce import reduce, total
 from sympile.compiler.language.indexing import place, span
 from sympile.compiler.passes.reading.engine import Bindings, Reader, Row

@@ -9,24 +9,12 @@ from typing import Any
 
 from sympile.compiler.errors import UnboundIndex
 from sympile.compiler.graph.affine import affine
-from sympile.compiler.graph.arithmetic import (
-    add,
-    at_least_zero,
-    div,
-    equal,
-    function,
-    maximum,
-    minimum,
-    mul,
-    negation,
-    power,
-    select,
-    sub,
-    substitute,
-    when,
-)
+from sympile.compiler.graph.arithmetic import add, div, mul, power, sub
+from sympile.compiler.graph.brackets import at_least_zero, equal
+from sympile.compiler.graph.conditions import negation, select, when
 from sympile.compiler.graph.definition import read
 from sympile.compiler.graph.node import HALF, INFINITY, NAN, NEGATIVE_INFINITY, ONE, ZERO, Node, const, make, reads
+from sympile.compiler.graph.rebuild import function, maximum, minimum, substitute
 from sympile.compiler.passes.reading.engine import Bindings, Reader, Row
 from sympile.compiler.passes.reading.values import Value
 from sympile.compiler.rules.functions import COMPOSED, FUNCTIONS, READ_AS, a, b

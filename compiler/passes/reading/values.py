@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from sympile.compiler.graph.arithmetic import substitute
 from sympile.compiler.graph.definition import EXAMPLE, Definition, define, read
 from sympile.compiler.graph.node import ONE, ZERO, Node, extent, index, index_name
+from sympile.compiler.graph.rebuild import substitute
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,43 @@
+"""Iverson brackets on index expressions: [a == b], [a >= 0], [m divides a], decided where they can be."""
+
+from __future__ import annotations
+
+from sympile.compiler.graph.affine import always_at_least_zero, never_at_least_zero
+from sympile.compiler.graph.arithmetic import neg, sub
+from sympile.compiler.graph.conditions import when
+from sympile.compiler.graph.node import ONE, ZERO, Node, by_key, make, number, postorder
+
+
+def equal(a: Node, b: Node) -> Node:
+    """[a == b] on index expressions; ONE or ZERO where that is known."""
+    difference = sub(a, b)
+    if difference is ZERO:
+        return ONE
+    if difference.op == "const" or never_at_least_zero(difference) or never_at_least_zero(neg(difference)):
+        return ZERO
+    return make("eq", *sorted((a, b), key=by_key))
+
+
+def at_least_zero(a: Node) -> Node:
+    """[a >= 0] on an index expression; ONE or ZERO where that is known."""
+    if always_at_least_zero(a):
+        return ONE
+    if never_at_least_zero(a):
+        return ZERO
+    return make("ge", a)
+
+
+def divides(divisor: int, a: Node) -> Node:
+    """[divisor divides a] on an index expression."""
+    if divisor == 1:
+        return ONE
+    if a.op == "const":
+        return ONE if number(a) % divisor == 0 else ZERO
+    return make("divides", a, data=divisor)
+
+
+def inside(a: Node, bound: Node) -> Node:
+    """[0 <= a < bound]; data indices are in range by the entry check's promise."""
+    if any(node.op == "read" for node in postorder([a])):
+        return ONE
+    return when(ONE, at_least_zero(a), at_least_zero(sub(sub(bound, ONE), a)))

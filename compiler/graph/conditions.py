@@ -1,0 +1,59 @@
+"""Guards and choices: a value where conditions hold."""
+
+from __future__ import annotations
+
+from sympile.compiler.graph.node import ONE, ZERO, Node, by_key, make
+
+
+def when(value: Node, *conditions: Node) -> Node:
+    """value where every condition holds, else 0. A guard is a select, not a factor: what is guarded may be nan."""
+    kept: set[Node] = set()
+    for condition in conditions:
+        if condition is ZERO:
+            return ZERO
+        if condition.op == "when":
+            kept.update(condition.args[1:])
+        elif condition.op == "and":
+            kept.update(conditions_of(when(ONE, *condition.args)))
+        elif condition is not ONE:
+            kept.add(condition)
+    if value.op == "when":
+        kept.update(value.args[1:])
+        value = value.args[0]
+    if value is ZERO or not kept:
+        return value
+    return make("when", value, *sorted(kept, key=by_key))
+
+
+def conditions_of(node: Node) -> tuple[Node, ...]:
+    return node.args[1:] if node.op == "when" else ()
+
+
+def unguarded(node: Node) -> Node:
+    return node.args[0] if node.op == "when" else node
+
+
+def select(condition: Node, yes: Node, no: Node) -> Node:
+    """yes where the condition holds, else no; with a 0 on one side it is a guard."""
+    condition = _bare_condition(condition)
+    if yes is no or condition is ONE:
+        return yes
+    if condition is ZERO:
+        return no
+    if no is ZERO:
+        return when(yes, condition)
+    return when(no, negation(condition)) if yes is ZERO else make("select", condition, yes, no)
+
+
+def negation(condition: Node) -> Node:
+    """The condition does not hold (a comparison with nan does not)."""
+    condition = _bare_condition(condition)
+    if condition in (ZERO, ONE):
+        return ONE if condition is ZERO else ZERO
+    return condition.args[0] if condition.op == "not" else make("not", condition)
+
+
+def _bare_condition(condition: Node) -> Node:
+    """A condition that was made a number, [c], is c again."""
+    plain = condition.op == "when" and condition.args[0] is ONE and len(condition.args) == 2
+    return condition.args[1] if plain else condition
