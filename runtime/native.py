@@ -124,4 +124,5 @@ class NativeProgram:
     def raise_if_singular(self, desk: Desk) -> None:
         """What NumPy raises where a matrix has no inverse."""
         if desk.status[0]:
-            raise np.linalg.LinAlgError("Singular matrix")
+            name = self.program.calls[int(desk.status[0]) - 1]
+            raise np.linalg.LinAlgError(f"Singular matrix{f': {name}' if name else ''}")

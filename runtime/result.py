@@ -33,6 +33,7 @@ class Result:
         steps: updates made.
         predictor: the model's predict, of data and parameters.
         interrupted: whether Ctrl-C ended it.
+        failed: whether a loss or gradient that is nan or inf, or a singular matrix, ended it.
         path: with `record=`: the values of those parameters after each step, the first ones in front.
     """
 
@@ -44,6 +45,7 @@ class Result:
     predictor: Predictor
     interrupted: bool = False
     path: ByName[Array] | None = None
+    failed: bool = False
 
     @property
     def loss(self) -> float:
@@ -53,7 +55,7 @@ class Result:
     @property
     def success(self) -> bool:
         """Whether the fit came to its own end with finite parameters."""
-        return not self.interrupted and self._finite()
+        return not self.interrupted and not self.failed and self._finite()
 
     @property
     def message(self) -> str:

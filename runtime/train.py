@@ -44,6 +44,7 @@ class Outcome:
 
     reason: str
     interrupted: bool = False
+    failed: bool = False
     seconds: Array = field(default_factory=lambda: np.zeros(0))  # of each epoch
     values: dict[str, list[float]] = field(default_factory=dict)  # what `evaluate` found, per epoch
 
@@ -64,6 +65,7 @@ def run(job: Job, plan: Plan, watch: Watch, verbose: bool | int | None) -> Outco
             progress.report(job["epoch"], job["step"], _loss_so_far(job))
             outcome.reason = _reason(job, plan, status)
             outcome.interrupted = status == STOPPED
+            outcome.failed = status in (NOT_FINITE, SINGULAR)
             if status == PAUSED and not outcome.reason:
                 outcome.reason = _epoch_ended(job, plan, watch, outcome, now - started)
             elif job["epoch"] >= plan.epochs and not outcome.reason:

@@ -103,7 +103,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "hard_tanh": Operation(1, sm.hard_tanh,                                                lambda a: min(max(a, mpmath.mpf(-1)), mpmath.mpf(1))),
     "abs":       Operation(1, sp.Abs,                                                      abs),
     "sign":      Operation(2, lambda a, b: sp.sign(a) * b,                                 lambda a, b: mpmath.sign(a) * b),
-    "heaviside": Operation(2, lambda a, b: sp.Heaviside(a) * b,                            lambda a, b: b if a > 0 else b * 0),
+    "heaviside": Operation(2, lambda a, b: sp.Heaviside(a) * b,                            lambda a, b: b * (1 + mpmath.sign(a)) / 2),
     "floor":     Operation(2, lambda a, b: sp.floor(a) + b,                                lambda a, b: mpmath.floor(a) + b),
     "max":       Operation(2, sp.Max,                                                      max),
     "max of 3":  Operation(3, sp.Max,                                                      max),

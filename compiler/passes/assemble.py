@@ -9,7 +9,7 @@ from sympile.compiler.errors import InternalError
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import Node, number
 from sympile.compiler.passes.emit import ENTRY, emit, make_layout
-from sympile.compiler.passes.emitting.calls import scratch_words
+from sympile.compiler.passes.emitting.calls import numbered_calls, scratch_words
 from sympile.compiler.passes.fuse import Fused
 from sympile.compiler.passes.read import Constraint
 from sympile.compiler.passes.schedule import Loops
@@ -82,7 +82,7 @@ def assemble(outputs: Mapping[str, Definition], inputs: Iterable[Definition], fu
         scratch=layout.extra["scratch"],
         scratch_words=tuple(polynomial(scratch_words(t)) for t in fused.stored if t.kind == "call"),
         demands=tuple(Demand(polynomial(c.expression), c.message) for c in constraints),
-        calls=tuple(t.operands[0].name for t in fused.stored if t.kind == "call"),
+        calls=tuple(t.operands[0].name for t in numbered_calls(layout)),
     )
 
 

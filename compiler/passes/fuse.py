@@ -22,6 +22,7 @@ from sympile.compiler.graph.definition import (
 from sympile.compiler.graph.inline import inlined
 from sympile.compiler.graph.node import INFINITY, Node, const, extent, postorder, target
 from sympile.compiler.graph.rebuild import function, rebuild, substitute, transform
+from sympile.compiler.passes.factor import factor
 from sympile.compiler.passes.sharing import shared_products
 from sympile.compiler.rules.lowering import CHEAP, EXPANSIONS, a, b
 
@@ -64,7 +65,7 @@ class Fused:
 def fuse(outputs: Sequence[Definition]) -> Fused:
     """The groups that compute the outputs: everything elementwise inlined, then stored again where that is cheaper."""
     mapping = {o: o for o in outputs}
-    for step in (_inline, _lower, _lift, _pack, _order_axes):
+    for step in (factor, _inline, _lower, _lift, _pack, _order_axes):
         mapping = _chained(mapping, step)
     return Fused(tuple(_with_shared_products(g) for g in _grouped(list(mapping.values()))), mapping)
 

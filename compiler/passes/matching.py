@@ -8,7 +8,7 @@ from fractions import Fraction
 from functools import cache
 from typing import TypeAlias
 
-from sympile.compiler.graph.arithmetic import add, factors_of, mul, power, split
+from sympile.compiler.graph.arithmetic import add, factors_of, mul, power, split, terms_of
 from sympile.compiler.graph.definition import Definition, call, instance, read
 from sympile.compiler.graph.node import ONE, ZERO, Node, Number, const, make, number, postorder, target
 from sympile.compiler.graph.rebuild import function, maximum, rebuild, substitute
@@ -335,6 +335,11 @@ def _some_terms(matcher: Matcher, wanted: list[tuple[Number, Node]], terms: _Ter
         yield bound, factor, terms
         return
     coefficient, pattern = wanted[0]
+    if pattern.op == "hole":
+        known = _without_terms(terms, mul(const(coefficient), filled(pattern, bound)), factor)
+        if known is not None:
+            yield from _some_terms(matcher, wanted[1:], known[1], bound, known[0])
+        return
     for term in _candidates(matcher, pattern, terms, bound):
         ratio = terms[term] if coefficient == 1 else Fraction(terms[term]) / coefficient
         if factor is None or ratio == factor:
@@ -343,11 +348,21 @@ def _some_terms(matcher: Matcher, wanted: list[tuple[Number, Node]], terms: _Ter
                 yield from _some_terms(matcher, wanted[1:], left, found, ratio)
 
 
+def _without_terms(terms: _Terms, known: Node, factor: Number | None) -> tuple[Number, _Terms] | None:
+    """The terms without a multiple of a known sum: (the multiple, the terms left), or None where it is not there."""
+    left = dict(terms)
+    for coefficient, rest in map(split, terms_of(known)):
+        own = left.pop(rest, None)
+        if own is None or (factor is not None and own != factor * coefficient):
+            return None
+        factor = Fraction(own) / coefficient
+    return None if factor is None else (factor, left)
+
+
 def _candidates(matcher: Matcher, pattern: Node, terms: _Terms, bound: Bindings) -> list[Node]:
     """The terms that the pattern may be; where all its holes are filled, one at most."""
-    if pattern is ONE or pattern.op == "hole":
-        exact = pattern if pattern is ONE else bound[pattern]
-        return [exact] if exact in terms else []  # type: ignore[list-item, comparison-overlap]
+    if pattern is ONE:
+        return [ONE] if ONE in terms else []
     if _whole(pattern, bound) and pattern.op not in _FILLED:
         exact = filled(pattern, bound)
         if exact in terms:

@@ -42,7 +42,7 @@ def simplify(outputs: Sequence[Definition], rewrites: str = "stable", names: Nam
 
     Example:
         >>> from sympile.compiler.graph.arithmetic import add
-from sympile.compiler.graph.rebuild import function
+        >>> from sympile.compiler.graph.rebuild import function
         >>> from sympile.compiler.graph.definition import input_tensor
         >>> z = read(input_tensor("z", ()))
         >>> naive = elementwise((), function("log", add(ONE, function("exp", z))))

@@ -133,6 +133,8 @@ REWRITES: tuple[Rewrite, ...] = (
     # ---- one exponential
     Rewrite("softplus",             log(add(ONE, exp(a))),                    softplus(a),                         STABLE, OVERFLOW, through=NAMED),
     Rewrite("softplus-log1p",       log1p(exp(a)),                            softplus(a),                         STABLE, OVERFLOW, (known(may_be_positive, a),), through=NAMED),
+    Rewrite("softplus-shifted",     add(a, softplus(neg(a))),                 softplus(a),                         STABLE, CANCELS),
+    Rewrite("softplus-difference",  sub(softplus(a), softplus(neg(a))),       a,                                   STABLE, CANCELS),
     Rewrite("expm1",                sub(ONE, exp(a)),                         neg(expm1(a)),                       ROUND,  CANCELS, last=True),
     Rewrite("expm1-plus-one",       add(ONE, expm1(a)),                       exp(a),                              ROUND,  CANCELS, through=NAMED),
     Rewrite("logistic",             power(add(ONE, exp(a)), -1),              sigmoid(neg(a)),                     STABLE, OVERFLOW),

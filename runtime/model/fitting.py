@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from sympile.compiler.errors import ArgumentError, EmptyData, StationaryStart
+from sympile.compiler.errors import ArgumentError, EmptyData, StationaryStart, did_you_mean, listed
 from sympile.compiler.pipeline import GRADIENT, OBJECTIVE, build_loop, build_update
 from sympile.compiler.program import BATCH
 from sympile.runtime.arguments import Bound
@@ -21,6 +21,7 @@ from sympile.runtime.job import Job, Plan, make_job
 from sympile.runtime.load import Native, load
 from sympile.runtime.native import NativeProgram
 from sympile.runtime.optimizers import adam
+from sympile.runtime.report import EpochReport
 from sympile.runtime.result import Result
 from sympile.runtime.stopping import stopping_rules
 from sympile.runtime.train import Outcome, Watch, run
@@ -65,7 +66,7 @@ def fit(model: Model, data: Mapping[Any, Any], options: Options) -> Result:
     sizes |= _sizes_of(model, start)
     _demand_motion(model, arrays, start, options)
     layout = FlatLayout.of({name: start[name].shape for name in model._used})
-    record = [name_of(p) for p in ([options.record] if hasattr(options.record, "free_symbols") else options.record)]
+    record = _recorded(model, options.record)
     job = make_job(_loop(model.dtype), step.native, _update(optimizer.rule, optimizer, model.dtype), layout, start, arrays, sizes, plan,
                    optimizer.first_state(), dict(optimizer.numbers), bool(record), GRADIENT, OBJECTIVE)  # fmt: skip
     watch = _watch(model, job, layout, arrays, validation, start, options)
@@ -160,12 +161,17 @@ def _demand_motion(model: Model, arrays: Mapping[str, Array], start: Mapping[str
     given = {name_of(k) for k in (options.start or {})}
     if given >= set(model._used):
         return
-    results = model._step({**arrays, **start})
-    if all(not results[GRADIENT + name].any() for name in model._used):
+    rows = {n: arrays[n][: options.batch_size] for n in _data_names(model)}
+    if not _moves(model, {**arrays, **rows, **start}) and not (rows and _moves(model, {**arrays, **start})):
         free = [n for n in model._used if n not in given]
         raise StationaryStart(
             f"every gradient is exactly 0 at the start, so no step would move; write start={{{free[0]}: ...}} with other first values"
         )
+
+
+def _moves(model: Model, values: Mapping[str, Array]) -> bool:
+    results = model._step(values)
+    return any(results[GRADIENT + name].any() for name in model._used)
 
 
 # ------------------------------------------------------------------------------------------------ the code
@@ -225,9 +231,28 @@ def _declared(declared: Sequence[Any], shape: Sequence[int]) -> tuple[int, ...]:
     return tuple(1 if n == 1 else next(inner) for n in declared)
 
 
+def _recorded(model: Model, given: Any) -> list[str]:
+    """The names of the parameters whose path is kept."""
+    several = [given] if isinstance(given, str) or hasattr(given, "free_symbols") else list(given)
+    names = [name_of(one) for one in several]
+    known = model._keys.names()
+    for name in names:
+        if name not in known:
+            raise ArgumentError(f"record={name!r} is no parameter{did_you_mean(name, known)}; there is {listed(known)}")
+    return names
+
+
+def _callbacks(given: Any) -> tuple[Callable[[EpochReport], object], ...]:
+    callbacks = (given,) if callable(given) or not isinstance(given, Iterable) else tuple(given)
+    for callback in callbacks:
+        if not callable(callback):
+            raise ArgumentError(f"callbacks must be functions of an EpochReport, not {callback!r}")
+    return callbacks
+
+
 def _watch(model: Model, job: Job, layout: FlatLayout, arrays: Mapping[str, Array], validation: Mapping[str, Array] | None,
            start: Mapping[str, Array], options: Options) -> Watch:  # fmt: skip
-    callbacks = (options.callbacks,) if callable(options.callbacks) else tuple(options.callbacks)
+    callbacks = _callbacks(options.callbacks)
     rules = stopping_rules(options.stop)
 
     def now() -> ByName[Array]:
@@ -262,4 +287,4 @@ def _result(
         whole = _parameters(model, layout, job.path[: job["step"] + 1], start)
         path = ByName({symbol: whole[symbol] for symbol in model.parameters if name_of(symbol) in set(record)})
     parameters = _parameters(model, layout, job.parameters, start)
-    return Result(parameters, history, outcome.reason, epochs, job["step"], model.predict, outcome.interrupted, path)
+    return Result(parameters, history, outcome.reason, epochs, job["step"], model.predict, outcome.interrupted, path, outcome.failed)

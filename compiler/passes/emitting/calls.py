@@ -84,7 +84,7 @@ def _write_solution(call: Call, position: Integer) -> None:
                 _solve_columns(call, factors, right, result, shared, columns)
 
 
-TRANS: Mapping[str, str] = {"solve": "T", "solve_transposed": "N"}      # LAPACK holds the factors of Aᵀ
+TRANS: Mapping[str, str] = {"solve": "T", "solve_transposed": "N"}  # LAPACK holds the factors of Aᵀ
 
 
 def _solve(call: Call, factors: Factors, columns: Value, count: Integer) -> None:

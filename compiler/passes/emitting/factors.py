@@ -19,7 +19,7 @@ from sympile.compiler.passes.emitting.layout import Frame, Layout
 from sympile.compiler.passes.emitting.room import matrix_order
 from sympile.compiler.rules.linalg import shared_factors
 
-PREFIX = "lapack_"           # of a symbol in the code; the rest is the name in scipy.linalg.cython_lapack
+PREFIX = "lapack_"  # of a symbol in the code; the rest is the name in scipy.linalg.cython_lapack
 IMPORTS: Mapping[str, str] = {
     f"{PREFIX}{kind}{name}": f"{kind}{name}" for kind in "ds" for name in ("getrf", "getrs", "getri")
 }

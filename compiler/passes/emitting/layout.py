@@ -44,7 +44,7 @@ class Frame:
     table: Value
     pointers: dict[Definition, Value] = field(default_factory=dict)
     lengths: dict[str, Value] = field(default_factory=dict)
-    scalars: dict[Definition, Value] = field(default_factory=dict)       # results without axes, while they are in registers
+    scalars: dict[Definition, Value] = field(default_factory=dict)  # results without axes, while they are in registers
 
     def enter(self, tensors: Iterable[Definition], sizes: Iterable[str]) -> None:
         """Loads what the function is going to need."""

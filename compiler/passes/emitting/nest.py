@@ -12,7 +12,10 @@ from sympile.compiler.code.value import Integer, Value
 from sympile.compiler.graph.conditions import conditions_of, unguarded
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import Node, extent
-from sympile.compiler.passes.emitting.elements import Elements, Place, accumulate, all_of
+from sympile.compiler.passes.emitting.elements import Elements
+from sympile.compiler.passes.emitting.memory import address
+from sympile.compiler.passes.emitting.operations import accumulate, all_of
+from sympile.compiler.passes.emitting.places import Place
 from sympile.compiler.passes.fuse import Group
 from sympile.compiler.passes.schedule import Loops, scattered_body
 
@@ -286,7 +289,7 @@ class Nest:
         elements = self.elements
         if not tensor.axes:
             elements.frame.scalars[tensor] = value
-        pointer, along, _ = elements.address(tensor, tensor.axes, place)
+        pointer, along, _ = address(elements, tensor, tensor.axes, place)
         if self.loops.vector is None or self.loops.vector not in tensor.axes:
             elements.scalar.store(value, pointer)
             return
@@ -402,7 +405,7 @@ class Scatter:
         axis, where, body = scattered_body(self.tensor)
         at = tuple(where if a is axis else a for a in self.tensor.axes)
         elements = self.elements
-        pointer, along, _ = elements.address(self.tensor, at, place)
+        pointer, along, _ = address(elements, self.tensor, at, place)
         if self.loops.vector is None:
             total = elements.scalar.add(elements.scalar.load(pointer), elements.value(body, place))
             elements.scalar.store(total, pointer)

@@ -11,8 +11,8 @@ from sympile.compiler.graph.node import ZERO, Node, const, number
 from sympile.compiler.passes.emitting.layout import Frame
 from sympile.compiler.rules.linalg import SOLVES, right_sides, shared_factors
 
-STACK_WORDS = 4096           # of 8 bytes: up to here a call's room is taken from the stack
-BLOCK = 64                   # columns that getri handles at a time, if its work space holds them
+STACK_WORDS = 4096  # of 8 bytes: up to here a call's room is taken from the stack
+BLOCK = 64  # columns that getri handles at a time, if its work space holds them
 
 # What a routine needs besides its operands and its result; lu and inv factorise in their result.
 NEEDS: Mapping[str, tuple[str, ...]] = {

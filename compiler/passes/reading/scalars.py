@@ -135,6 +135,11 @@ def _any(*conditions: Node) -> Node:
     return _logical("or", conditions, ZERO, ONE)
 
 
+def _chosen_condition(condition: Node, yes: Node, no: Node) -> Node:
+    """SymPy's ITE: a condition chosen by a condition, which it makes of comparisons with a Piecewise."""
+    return _any(_both(condition, yes), _both(negation(condition), no))
+
+
 def _logical(op: str, conditions: tuple[Node, ...], neutral: Node, absorbing: Node) -> Node:
     kept = [c for c in dict.fromkeys(conditions) if c is not neutral]
     if absorbing in kept:
@@ -223,7 +228,7 @@ SCALARS: dict[str, Row] = {
     "Heaviside": Row(arguments, over_elements(_heaviside)),
     "polygamma": Row(arguments, over_elements(_polygamma)),
     "Piecewise": Row(_piece_parts, over_elements(_piecewise)),
-    "ITE": Row(arguments, over_elements(select)),
+    "ITE": Row(arguments, over_elements(_chosen_condition)),
     "KroneckerDelta": Row(lambda item: item.args[:2], _delta),
     **{name: Row(arguments, over_elements(build)) for name, build in COMPARISONS.items()},
 }

@@ -1,0 +1,85 @@
+"""Index expressions → integers: where an index stands, in the first lane or in every lane."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from sympile.compiler.code.value import Integer, Value, i64, typed
+from sympile.compiler.graph.affine import affine
+from sympile.compiler.graph.node import Node
+from sympile.compiler.passes.emitting.places import Place
+
+if TYPE_CHECKING:
+    from sympile.compiler.passes.emitting.elements import Elements
+
+
+def position_of(elements: Elements, index: Node, place: Place) -> Integer:
+    """Where an index stands; for the vector index, in the first lane."""
+    base = elements.positions[index]
+    if index is elements.row:
+        return elements.frame.function.add(base, place.row)
+    if index is elements.vector:
+        return elements.frame.function.add(base, place.vector * elements.wide.lanes)
+    return base
+
+
+def integer(elements: Elements, node: Node, place: Place) -> Integer:
+    """An index expression; varying ones by their first lane. Reads of integer data are loaded."""
+    constant, terms, divisor = _whole(node)
+    function = elements.frame.function
+    result: Integer = constant
+    for leaf, coefficient in terms:
+        part = _leaf(elements, leaf, place)
+        result = function.add(result, function.mul(part, coefficient))
+    return function.div(result, divisor)
+
+
+def _leaf(elements: Elements, leaf: Node, place: Place) -> Integer:
+    if leaf.op == "index":
+        return position_of(elements, leaf, place)
+    if leaf.op == "size":
+        return elements.frame.lengths[str(leaf.data)]
+    return elements.value(leaf, place)
+
+
+def integer_lanes(elements: Elements, node: Node, place: Place) -> Value:
+    """An index expression in every lane (i64)."""
+    function, wide = elements.frame.function, elements.wide
+    constant, terms, divisor = _whole(node)
+    result = wide.splat(i64(_same_in_every_lane(elements, constant, terms, place)))
+    for leaf, coefficient in terms:
+        if not elements.is_wide(leaf):
+            continue
+        lane = (
+            wide.counting(position_of(elements, leaf, place))
+            if leaf is elements.vector
+            else elements.value(leaf, place)
+        )
+        scaled = (
+            lane
+            if coefficient == 1
+            else function.emit(f"mul {typed(lane)}, {wide.splat(i64(coefficient)).text}", lane.type)
+        )
+        result = function.emit(f"add {typed(result)}, {scaled.text}", result.type)
+    return (
+        result if divisor == 1 else function.emit(f"sdiv {typed(result)}, {wide.splat(i64(divisor)).text}", result.type)
+    )
+
+
+def _same_in_every_lane(elements: Elements, constant: int, terms: list[tuple[Node, int]], place: Place) -> Integer:
+    function = elements.frame.function
+    result: Integer = constant
+    for leaf, coefficient in terms:
+        if not elements.is_wide(leaf):
+            result = function.add(result, function.mul(_leaf(elements, leaf, place), coefficient))
+    return result
+
+
+def _whole(node: Node) -> tuple[int, list[tuple[Node, int]], int]:
+    """An index expression as (constant + sum of coefficient * leaf) / divisor; the rest of that division is guarded to be 0."""
+    form = affine(node)
+    assert form is not None, node
+    divisor = math.lcm(*[Fraction(c).denominator for c in (form.constant, *[c for _, c in form.terms])])
+    return int(form.constant * divisor), [(leaf, int(c * divisor)) for leaf, c in form.terms], divisor

@@ -1,0 +1,131 @@
+"""Reads of tensors → addresses and loads: side by side, apart, or where data say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sympile.compiler.code.value import Integer, Value, i64, typed
+from sympile.compiler.graph.affine import affine
+from sympile.compiler.graph.definition import Definition
+from sympile.compiler.graph.node import Node, target
+from sympile.compiler.graph.ranges import stays_inside
+from sympile.compiler.passes.emitting.integers import integer, integer_lanes
+from sympile.compiler.passes.emitting.places import Place
+
+if TYPE_CHECKING:
+    from sympile.compiler.passes.emitting.elements import Elements
+
+
+def address(
+    elements: Elements, tensor: Definition, at: tuple[Node, ...], place: Place
+) -> tuple[Value, Integer | None, Value | None]:
+    """(pointer, stride along the lanes, lane offsets): stride None means that the offsets tell."""
+    function = elements.frame.function
+    pointer = elements.frame.pointer(tensor)
+    strides = elements.frame.strides(tensor)
+    offset: Integer = 0
+    along: Integer = 0
+    scattered: Value | None = None
+    for node, length, stride in zip(at, tensor.shape, strides, strict=True):
+        clamp = not stays_inside(node, length)
+        simple = _along(elements, node)
+        if (clamp and elements.is_wide(node)) or simple is None:
+            lanes = _clamped_lanes(elements, node, length, place) if clamp else integer_lanes(elements, node, place)
+            part = (
+                lanes
+                if stride == 1
+                else function.emit(f"mul {typed(lanes)}, {elements.wide.splat(i64(stride)).text}", lanes.type)
+            )
+            scattered = part if scattered is None else function.emit(f"add {typed(scattered)}, {part.text}", part.type)
+            continue
+        own = integer(elements, node, place)
+        if clamp:
+            own = function.max(0, function.min(own, function.sub(elements.frame.extent(length), 1)))
+        offset = function.add(offset, function.mul(own, stride))
+        along = function.add(along, function.mul(simple, stride))
+    element = "i64" if tensor.integer else elements.scalar.element
+    pointer = function.gep(element, pointer, offset)
+    if scattered is None:
+        return pointer, along, None
+    if along != 0:
+        steps = elements.wide.counting()
+        more = function.emit(f"mul {typed(steps)}, {elements.wide.splat(i64(along)).text}", steps.type)
+        scattered = function.emit(f"add {typed(scattered)}, {more.text}", more.type)
+    return pointer, None, scattered
+
+
+def _along(elements: Elements, node: Node) -> Integer | None:
+    """By how much an index expression grows from lane to lane; None where data decide, or it is a fraction."""
+    if not elements.is_wide(node):
+        return 0
+    form = affine(node)
+    assert form is not None, node
+    if any(leaf is not elements.vector and elements.is_wide(leaf) for leaf, _ in form.terms):
+        return None
+    step = next(c for leaf, c in form.terms if leaf is elements.vector)
+    return step if isinstance(step, int) else None
+
+
+def _clamped_lanes(elements: Elements, node: Node, length: Node, place: Place) -> Value:
+    """Guarded positions may lie outside; what is read there is thrown away by the guard."""
+    function, wide = elements.frame.function, elements.wide
+    lanes = integer_lanes(elements, node, place)
+    last = wide.splat(i64(function.sub(elements.frame.extent(length), 1)))
+    zero = wide.splat(i64(0))
+    suffix = f"v{wide.lanes}i64" if wide.lanes > 1 else "i64"
+    lower = function.call(lanes.type, f"@llvm.smax.{suffix}", lanes, zero)
+    return function.call(lanes.type, f"@llvm.smin.{suffix}", lower, last)
+
+
+def load(elements: Elements, node: Node, place: Place) -> Value:
+    """A read of a tensor."""
+    tensor = target(node)
+    forward = elements.forwarded.get(tensor)
+    if forward is not None and node.args == tensor.axes:
+        return forward(place)
+    if tensor in elements.frame.scalars:
+        return elements.frame.scalars[tensor]
+    pointer, along, offsets = address(elements, tensor, node.args, place)
+    if tensor.integer:
+        return _load_integers(elements, node, pointer, along, offsets, place)
+    if not elements.is_wide(node):
+        return elements.scalar.load(pointer)
+    mask = elements.mask if place.masked else None
+    if offsets is not None:
+        return elements.wide.gather(pointer, offsets, mask)
+    assert along is not None
+    return elements.wide.load_strided(pointer, along, mask)
+
+
+def _load_integers(
+    elements: Elements, node: Node, pointer: Value, along: Integer | None, offsets: Value | None, place: Place
+) -> Value:
+    function, wide = elements.frame.function, elements.wide
+    if not elements.is_wide(node):
+        return function.load("i64", pointer, 8)
+    kind = wide.vector("i64")
+    lanes: list[Value] = []
+    for lane in range(wide.lanes):
+        if offsets is not None:
+            step: Integer = wide.extract(offsets, lane)
+        else:
+            assert along is not None
+            step = function.mul(along, lane)
+        lanes.append(_load_lane(elements, function.gep("i64", pointer, step), lane, place))
+    result = Value("poison" if wide.lanes > 1 else "0", kind)
+    for lane, value in enumerate(lanes):
+        result = wide.insert(result, value, lane)
+    return result
+
+
+def _load_lane(elements: Elements, pointer: Value, lane: int, place: Place) -> Value:
+    """One integer; beyond the end of a masked vector it is 0, which is an index that exists."""
+    function = elements.frame.function
+    if not place.masked or elements.mask is None:
+        return function.load("i64", pointer, 8)
+    with function.either(elements.wide.extract(elements.mask, lane)) as choice:
+        with choice.then():
+            choice.give(function.load("i64", pointer, 8))
+        with choice.otherwise():
+            choice.give(i64(0))
+    return choice.results[0]

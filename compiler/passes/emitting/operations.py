@@ -1,0 +1,230 @@
+"""Operations of the graph → instructions: a row each; others are vector math."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from fractions import Fraction
+from functools import cache
+from typing import TYPE_CHECKING
+
+import mpmath
+
+from sympile.compiler.code.lanes import Lanes
+from sympile.compiler.code.value import Integer, Value, i64, typed
+from sympile.compiler.graph.node import Node, make, number
+from sympile.compiler.passes.emitting.integers import integer, integer_lanes, position_of
+from sympile.compiler.passes.emitting.memory import load
+from sympile.compiler.passes.emitting.places import Place, is_division, is_fixed
+from sympile.compiler.rules.functions import CONSTANTS
+from sympile.compiler.rules.machine import call_or_inline, integer_power
+
+if TYPE_CHECKING:
+    from sympile.compiler.passes.emitting.elements import Elements
+
+
+@cache
+def constant_value(name: str) -> float:
+    with mpmath.workprec(200):
+        return float(CONSTANTS[name]())
+
+
+def _const(elements: Elements, node: Node, place: Place) -> Value:
+    value = number(node)
+    try:
+        return elements.scalar.constant(float(value))
+    except OverflowError:
+        return elements.scalar.constant(float("inf") if value > 0 else float("-inf"))
+
+
+def _constant(elements: Elements, node: Node, place: Place) -> Value:
+    return elements.scalar.constant(constant_value(str(node.data)))
+
+
+def _index(elements: Elements, node: Node, place: Place) -> Value:
+    if node is elements.vector:
+        return elements.wide.from_integer(elements.wide.counting(position_of(elements, node, place)))
+    return elements.scalar.from_integer(i64(position_of(elements, node, place)))
+
+
+def _size(elements: Elements, node: Node, place: Place) -> Value:
+    return elements.scalar.from_integer(i64(elements.frame.lengths[str(node.data)]))
+
+
+def _read(elements: Elements, node: Node, place: Place) -> Value:
+    loaded = load(elements, node, place)
+    return loaded
+
+
+def _add(elements: Elements, node: Node, place: Place) -> Value:
+    """Products are fused into the running sum."""
+    lanes = elements.lanes_of(node)
+    terms = sorted(node.args, key=_is_fusable)
+    total = elements.operand(lanes, terms[0], place)
+    for term in terms[1:]:
+        total = accumulate(elements, lanes, total, term, place)
+    return total
+
+
+def _is_fusable(term: Node) -> bool:
+    return term.op == "mul"
+
+
+def accumulate(elements: Elements, lanes: Lanes, total: Value, term: Node, place: Place) -> Value:
+    """total + term; a product is one fused multiply-add."""
+    if (
+        term.op == "mul"
+        and not any(is_division(f) for f in term.args)
+        and elements.find(elements.key_of(term, place)) is None
+    ):
+        first, rest = term.args[0], term.args[1:]
+        if first.op == "const" and first.data == -1:
+            if len(rest) == 1:
+                return lanes.sub(total, elements.operand(lanes, rest[0], place))
+            left = lanes.neg(elements.operand(lanes, rest[0], place))
+            return lanes.fma(left, _multiplied(elements, lanes, rest[1:], place), total)
+        left = elements.operand(lanes, first, place)
+        return lanes.fma(left, _multiplied(elements, lanes, rest, place), total)
+    return lanes.add(total, elements.operand(lanes, term, place))
+
+
+def _multiplied(elements: Elements, lanes: Lanes, factors: tuple[Node, ...], place: Place) -> Value:
+    """The product; scalar factors are multiplied as scalars first."""
+    narrow = [f for f in factors if not elements.is_wide(f)]
+    broad = [f for f in factors if elements.is_wide(f)]
+    result: Value | None = None
+    for factor in narrow:
+        value = elements.value(factor, place)
+        result = value if result is None else elements.scalar.mul(result, value)
+    if result is not None and lanes is elements.wide:
+        result = lanes.splat(result)
+    for factor in broad:
+        value = elements.value(factor, place)
+        result = value if result is None else lanes.mul(result, value)
+    assert result is not None
+    return result
+
+
+def _mul(elements: Elements, node: Node, place: Place) -> Value:
+    lanes = elements.lanes_of(node)
+    fixed = tuple(f for f in node.args if is_fixed(f))
+    if 1 < len(fixed) < len(node.args):  # what sizes and numbers alone decide is ready before the rest is
+        factor = elements.value(make("mul", *fixed), place)
+        moving = tuple(f for f in node.args if f not in fixed)
+        rest = elements.value(moving[0] if len(moving) == 1 else make("mul", *moving), place)
+        return lanes.mul(lanes.splat(factor) if lanes is elements.wide else factor, rest)
+    below = [f.args[0] for f in node.args if is_division(f)]
+    above = tuple(f for f in node.args if not is_division(f))
+    sign = bool(above) and above[0].op == "const" and above[0].data == -1
+    if sign:
+        above = above[1:]
+    numerator = _multiplied(elements, lanes, above, place) if above else None
+    if below:
+        denominator = _multiplied(elements, lanes, tuple(below), place)
+        numerator = lanes.div(numerator if numerator is not None else 1.0, denominator)
+    assert numerator is not None
+    return lanes.neg(numerator) if sign else numerator
+
+
+def _pow(elements: Elements, node: Node, place: Place) -> Value:
+    lanes = elements.lanes_of(node)
+    base = elements.operand(lanes, node.args[0], place)
+    exponent = node.data
+    if isinstance(exponent, int):
+        return lanes.div(1.0, base) if exponent == -1 else integer_power(lanes, base, exponent)
+    assert isinstance(exponent, Fraction)
+    if exponent.denominator == 2:
+        return _half_power(lanes, base, exponent.numerator)
+    return call_or_inline(lanes, "power", base, lanes.constant(float(exponent)))
+
+
+def _half_power(lanes: Lanes, base: Value, numerator: int) -> Value:
+    root = lanes.sqrt(base)
+    whole = abs(numerator) // 2
+    value = root if whole == 0 else lanes.mul(root, integer_power(lanes, base, whole) if whole > 1 else base)
+    return value if numerator > 0 else lanes.div(1.0, value)
+
+
+def _when(elements: Elements, node: Node, place: Place) -> Value:
+    lanes = elements.lanes_of(node)
+    mask = all_of(elements, lanes, node.args[1:], place)
+    return lanes.select(mask, elements.operand(lanes, node.args[0], place), 0.0)
+
+
+def all_of(elements: Elements, lanes: Lanes, conditions: Iterable[Node], place: Place) -> Value:
+    mask: Value | None = None
+    for condition in conditions:
+        own = elements.condition(condition, place, lanes)
+        mask = own if mask is None else lanes.both(mask, own)
+    return mask if mask is not None else lanes.truth_constant(True)
+
+
+def _select(elements: Elements, node: Node, place: Place) -> Value:
+    lanes = elements.lanes_of(node)
+    mask = elements.condition(node.args[0], place, lanes)
+    return lanes.select(mask, *[elements.operand(lanes, a, place) for a in node.args[1:]])
+
+
+def _extreme(name: str) -> Callable[[Elements, Node, Place], Value]:
+    def write(elements: Elements, node: Node, place: Place) -> Value:
+        lanes = elements.lanes_of(node)
+        result = elements.operand(lanes, node.args[0], place)
+        for arg in node.args[1:]:
+            result = call_or_inline(lanes, name, result, elements.operand(lanes, arg, place))
+        return result
+
+    return write
+
+
+def _index_condition(elements: Elements, node: Node, place: Place) -> Value:
+    """[a == b], [a >= 0], [m divides a] on integers."""
+    function = elements.frame.function
+    predicate = {"eq": "eq", "ge": "sge", "divides": "eq"}[node.op]
+    if not elements.is_wide(node):
+        left = integer(elements, node.args[0], place)
+        right: Integer = integer(elements, node.args[1], place) if node.op == "eq" else 0
+        if node.op == "divides":
+            left = function.rem(left, int(node.data))  # type: ignore[call-overload]
+        return function.compare(predicate, left, right)
+    wide = elements.wide
+    lanes = integer_lanes(elements, node.args[0], place)
+    other = integer_lanes(elements, node.args[1], place) if node.op == "eq" else wide.splat(i64(0))
+    if node.op == "divides":
+        lanes = function.emit(f"srem {typed(lanes)}, {wide.splat(i64(int(node.data))).text}", lanes.type)  # type: ignore[call-overload]
+    return wide.integer_compare(predicate, lanes, other)
+
+
+def _logic(name: str) -> Callable[[Elements, Node, Place], Value]:
+    def write(elements: Elements, node: Node, place: Place) -> Value:
+        lanes = elements.lanes_of(node)
+        values = [elements.condition(a, place, lanes) for a in node.args]
+        combine = lanes.both if name == "and" else lanes.any_of
+        return combine(values[0], values[1])
+
+    return write
+
+
+def _not(elements: Elements, node: Node, place: Place) -> Value:
+    lanes = elements.lanes_of(node)
+    return lanes.negated(elements.condition(node.args[0], place, lanes))
+
+
+WRITERS: Mapping[str, Callable[[Elements, Node, Place], Value]] = {
+    "const": _const,
+    "constant": _constant,
+    "index": _index,
+    "size": _size,
+    "read": _read,
+    "add": _add,
+    "mul": _mul,
+    "pow": _pow,
+    "when": _when,
+    "select": _select,
+    "max": _extreme("maximum"),
+    "min": _extreme("minimum"),
+    "eq": _index_condition,
+    "ge": _index_condition,
+    "divides": _index_condition,
+    "and": _logic("and"),
+    "or": _logic("or"),
+    "not": _not,
+}

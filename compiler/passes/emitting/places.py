@@ -1,0 +1,44 @@
+"""Where a copy of an unrolled body stands, and what must be ready before an operation is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sympile.compiler.graph.node import Node, postorder
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Which copy of an unrolled body: the row, and the vector; masked where the last lanes lie outside."""
+
+    row: int = 0
+    vector: int = 0
+    masked: bool = False
+
+
+def parts(node: Node) -> tuple[Node, ...]:
+    """What must be written before a node: its operands, but of index expressions only the integer data in them."""
+    if node.op in ("read", "eq", "ge", "divides"):
+        return tuple(n for n in postorder(node.args) if n.op == "read")
+    if node.op == "mul":
+        return factor_parts(node)
+    if node.op == "add":
+        return tuple(part for t in node.args for part in (factor_parts(t) if t.op == "mul" else (t,)))
+    return node.args
+
+
+def factor_parts(product: Node) -> tuple[Node, ...]:
+    return tuple(part for f in product.args for part in (f.args if is_division(f) else (f,)))
+
+
+def is_division(factor: Node) -> bool:
+    return factor.op == "pow" and factor.data == -1
+
+
+def is_fixed(factor: Node) -> bool:
+    """A number or a size, or a power of one."""
+    return factor.op in ("const", "constant", "size") or (factor.op == "pow" and is_fixed(factor.args[0]))
+
+
+def as_tuple(key: object) -> tuple[object, ...]:
+    return key if isinstance(key, tuple) else (key,)
