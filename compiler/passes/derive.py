@@ -20,7 +20,7 @@ from sympile.compiler.graph.node import HALF, ONE, ZERO, Node, const, extent, in
 from sympile.compiler.graph.rebuild import function, substitute
 from sympile.compiler.graph.reduce import contribution, total
 from sympile.compiler.rules.derivatives import PARTIALS, a, b, y
-from sympile.compiler.rules.linalg import ADJOINTS
+from sympile.compiler.rules.linalg import ADJOINTS, TANGENTS
 
 Names = dict[Definition, str]
 
@@ -331,9 +331,8 @@ def _tangent_of(
     tensor: Definition, tangents: Mapping[Definition, Callable[..., Node]], needed: set[Definition]
 ) -> Node:
     if tensor.kind == "call":
-        raise NotDifferentiable(
-            f"a directional derivative through {tensor.routine} is taken in reverse: use vjp or grad"
-        )
+        known = {k: tangents[operand] for k, operand in enumerate(tensor.operands) if operand in tangents}
+        return TANGENTS[tensor.routine](tensor, known)
     own = _local_partials(tensor, needed.__contains__)
     terms = [total(tensor.reduced, mul(add(*parts), tangents[target(r)](*r.args))) for r, parts in own.items()]
     return add(*terms)

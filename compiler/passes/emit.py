@@ -14,7 +14,8 @@ from sympile.compiler.graph.node import Node, brief, postorder
 from sympile.compiler.passes.emitting.calls import IMPORTS, write_call
 from sympile.compiler.passes.emitting.elements import Elements
 from sympile.compiler.passes.emitting.layout import Frame, Layout
-from sympile.compiler.passes.emitting.nest import Nest, Scatter
+from sympile.compiler.passes.emitting.nest import Nest
+from sympile.compiler.passes.emitting.scatter import Scatter
 from sympile.compiler.passes.fuse import Fused, Group, scatter_axis
 from sympile.compiler.passes.schedule import Loops
 

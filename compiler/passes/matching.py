@@ -41,7 +41,8 @@ def filled(pattern: Node, bound: Bindings, member: int | None = None) -> Node:
         if isinstance(value, tuple):
             assert member is not None, pattern
             return value[member]
-        assert isinstance(value, Node), pattern
+        if isinstance(value, Definition):
+            return read(value, *bound[INDICES])  # type: ignore[misc]   # the element that the matched read asks for
         return value
     special = _FILLED.get(pattern.op)
     if special is not None:
@@ -312,8 +313,10 @@ class Found:
 def sums(matcher: Matcher, pattern: Node, node: Node, bound: Bindings) -> Iterator[Found]:
     """Some terms of the node are factor * pattern. A bare hole takes all other terms."""
     wanted = [split(term) for term in pattern.args]
-    bare = [(c, sub) for c, sub in wanted if sub.op == "hole" and sub not in bound]
-    others = sorted((w for w in wanted if w not in bare), key=lambda w: (w[1] is not ONE, len(holes(w[1])), w[1].key))
+    inside = frozenset().union(*[holes(sub) for _, sub in wanted if sub.op != "hole"])
+    bare = [(c, sub) for c, sub in wanted if sub.op == "hole" and sub not in bound and sub not in inside]
+    others = [w for w in wanted if w not in bare]
+    others.sort(key=lambda w: (w[1] is not ONE, w[1].op == "hole", len(holes(w[1])), w[1].key))
     terms = {rest: c for c, rest in map(split, node.args)}
     for found, factor, left in _some_terms(matcher, others, terms, bound, None):
         if factor is None:

@@ -72,7 +72,7 @@ def _indexed(row: Rewrite, matcher: Matcher) -> Indexed:
     if row.through is Through.NOTHING:
         for operand in map(_inside, pattern.args):
             needs = _needs(operand)
-            if needs and operand.op not in ("over", "each"):
+            if needs and operand.op not in ("over", "each", "mul"):
                 inner.append((operand.op, needs))
     return Indexed(row, pattern, after, _needs(pattern), tuple(inner), matcher)
 

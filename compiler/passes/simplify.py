@@ -110,6 +110,10 @@ class Simplifier:
 
     def _call(self, tensor: Definition, operands: list[Definition]) -> Definition:
         now = call(tensor.routine, operands, tensor.shape)
+        element = read(now, *now.axes)
+        other = self._rewritten(element)
+        if other is not element:
+            return elementwise(now.axes, other)
         if all(o in self.settled for o in operands):
             self.settled.add(now)
         return now

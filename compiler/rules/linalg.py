@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from sympile.compiler.graph.arithmetic import mul, neg
+from sympile.compiler.graph.arithmetic import mul, neg, sub
 from sympile.compiler.graph.definition import Definition, call, elementwise, read
-from sympile.compiler.graph.node import Node, extent, index, index_name
+from sympile.compiler.graph.node import ZERO, Node, extent, index, index_name
 from sympile.compiler.graph.reduce import total
 from sympile.compiler.rules.facts import symmetric
 
@@ -149,4 +149,52 @@ ADJOINTS: Mapping[str, Callable[[Definition, int, Adjoint], Node]] = {
     "logabsdet": _logdet,
     "inv": _inv,
     "solve": _solve,
+}
+
+
+# ------------------------------------------------------------------------------------------------ tangents
+
+Tangents = Mapping[int, Adjoint]      # position of an operand → its tangent, at given indices; those without are fixed
+
+
+def _inv_tangent(tensor: Definition, tangents: Tangents) -> Node:
+    """dY = -Y dA Y."""
+    batch, (i, j) = tensor.axes[:-2], tensor.axes[-2:]
+    p, q = index(extent(i)), index(extent(j))
+    return neg(total([p, q], mul(read(tensor, *batch, i, p), tangents[0](*batch, p, q), read(tensor, *batch, q, j))))
+
+
+def _logdet_tangent(tensor: Definition, tangents: Tangents) -> Node:
+    """tr(A⁻¹ dA)."""
+    (matrix,) = tensor.operands
+    *batch, i, j = matrix.axes
+    p, q = index(extent(i)), index(extent(j))
+    return total([p, q], mul(read(_inverse(matrix), *batch, q, p), tangents[0](*batch, p, q)))
+
+
+def _det_tangent(tensor: Definition, tangents: Tangents) -> Node:
+    """det(A) tr(A⁻¹ dA)."""
+    return mul(read(tensor, *tensor.axes), _logdet_tangent(tensor, tangents))
+
+
+def _solve_tangent(tensor: Definition, tangents: Tangents) -> Node:
+    """dy = A⁻¹ (db - dA y)."""
+    matrix, right = tensor.operands
+    sides = right_sides(tensor)
+    row = sides.batch + (sides.shared is not None)
+    body = tangents[1](*right.axes) if 1 in tangents else ZERO
+    if 0 in tangents:
+        q = index(extent(right.axes[row]))
+        at = (*right.axes[:row], q, *right.axes[row + 1 :])
+        change = mul(tangents[0](*right.axes[: sides.batch], right.axes[row], q), read(tensor, *at))
+        body = sub(body, total([q], change))
+    return read(call("solve", [matrix, elementwise(right.axes, body)], right.shape), *tensor.axes)
+
+
+TANGENTS: Mapping[str, Callable[[Definition, Tangents], Node]] = {
+    "det": _det_tangent,
+    "logdet": _logdet_tangent,
+    "logabsdet": _logdet_tangent,
+    "inv": _inv_tangent,
+    "solve": _solve_tangent,
 }

@@ -138,7 +138,7 @@ def demand_one_symbol_per_name(expressions: Iterable[Any]) -> None:
     """Two different symbols of one name would be confused, whatever their assumptions are."""
     known: dict[str, Any] = {}
     for expression in expressions:
-        for symbol in sp.sympify(expression).free_symbols:
+        for symbol in sorted(sp.sympify(expression).free_symbols, key=lambda s: (name_of(s), _described(s))):
             name = name_of(symbol)
             other = known.setdefault(name, symbol)
             if other != symbol and type(other) is type(symbol) and not isinstance(symbol, sp.Indexed):

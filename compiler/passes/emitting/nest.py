@@ -17,7 +17,7 @@ from sympile.compiler.passes.emitting.memory import address
 from sympile.compiler.passes.emitting.operations import accumulate, all_of
 from sympile.compiler.passes.emitting.places import Place
 from sympile.compiler.passes.fuse import Group
-from sympile.compiler.passes.schedule import Loops, scattered_body
+from sympile.compiler.passes.schedule import Loops
 
 REGISTER_SUMS = 24  # more accumulators than this live in memory
 
@@ -62,7 +62,7 @@ class Nest:
         if any(t.reduced and not t.axes for t in self.group.members) and len(self.group.domain) == 1:
             self._shared_sums()
         else:
-            self._outer(list(self.loops.outer), self._rows)
+            self.outer(list(self.loops.outer), self._rows)
 
     # ------------------------------------------------------------------------------------------ loops
 
@@ -86,13 +86,13 @@ class Nest:
     def _length(self, index: Node) -> Integer:
         return self.elements.frame.extent(extent(index))
 
-    def _outer(self, indices: list[Node], then: Callable[[], None]) -> None:
+    def outer(self, indices: list[Node], then: Callable[[], None]) -> None:
         if not indices:
             then()
             return
         with self.elements.frame.function.loop(0, self._length(indices[0])) as loop:
             with self._bind(indices[0], loop.index):
-                self._outer(indices[1:], then)
+                self.outer(indices[1:], then)
 
     def _rows(self) -> None:
         """Full tiles of rows, then the rows that are left."""
@@ -359,59 +359,3 @@ class Nest:
                     for i in range(0, len(parts), 2)
                 ]
             self._store(tensor, ACROSS[str(tensor.monoid)](lanes, parts[0]), Place())
-
-
-@dataclass(slots=True)
-class Scatter:
-    """A sum whose terms data send to a place: zeros first, then one addition after the other."""
-
-    elements: Elements
-    tensor: Definition
-    loops: Loops
-
-    def write(self) -> None:
-        self._zero()
-        nest = Nest(self.elements, Group((self.tensor,), self.tensor.axes + self.tensor.reduced), self.loops)
-        nest._outer(list(self.loops.outer), self._row)
-
-    def _zero(self) -> None:
-        function = self.elements.frame.function
-        count: Integer = 1
-        for length in self.tensor.shape:
-            count = function.mul(count, self.elements.frame.extent(length))
-        pointer = self.elements.frame.pointer(self.tensor)
-        with function.loop(0, count) as loop:
-            self.elements.scalar.store(
-                self.elements.scalar.constant(0.0), function.gep(self.elements.scalar.element, pointer, loop.index)
-            )
-
-    def _row(self) -> None:
-        vector = self.loops.vector
-        if vector is None:
-            self._add(Place())
-            return
-        function, lanes = self.elements.frame.function, self.elements.wide
-        length = self.elements.frame.extent(extent(vector))
-        with function.loop(0, length, lanes.lanes) as loop:
-            self.elements.positions[vector] = loop.index
-            self.elements.push()
-            self.elements.mask = lanes.first(function.sub(length, loop.index))
-            self._add(Place(0, 0, True))
-            self.elements.mask = None
-            self.elements.pop()
-            del self.elements.positions[vector]
-
-    def _add(self, place: Place) -> None:
-        axis, where, body = scattered_body(self.tensor)
-        at = tuple(where if a is axis else a for a in self.tensor.axes)
-        elements = self.elements
-        pointer, along, _ = address(elements, self.tensor, at, place)
-        if self.loops.vector is None:
-            total = elements.scalar.add(elements.scalar.load(pointer), elements.value(body, place))
-            elements.scalar.store(total, pointer)
-            return
-        assert along is not None
-        old = elements.wide.load_strided(pointer, along, elements.mask)
-        elements.wide.store_strided(
-            elements.wide.add(old, elements.wide_value(body, place)), pointer, along, elements.mask
-        )

@@ -79,6 +79,11 @@ class Scope:
     ) -> Symbol:
         """The input of this name; made at its first use, the same ever after."""
         shape = tuple(n if isinstance(n, Node) else self.extent(n) for n in declared)
+        if any(n.op not in ("const", "size") for n in shape):
+            raise ShapeError(
+                f"{name} has shape {_shown(shape)}: a size of an array must be an integer or a Symbol of its own; "
+                "write a new Symbol for it"
+            )
         known = self.symbols.get(name)
         if known is not None:
             return self._checked(known, given, shape, integer, limit)
