@@ -19,7 +19,8 @@ from sympile.compiler.graph.reduce import total
 from sympile.compiler.graph.verify import verify
 from sympile.compiler.passes import derive as derivation
 from sympile.compiler.passes.assemble import assemble
-from sympile.compiler.passes.fuse import Fused, fuse
+from sympile.compiler.passes.fuse import fuse
+from sympile.compiler.passes.group import Fused
 from sympile.compiler.passes.loop import training_loop
 from sympile.compiler.passes.read import Constraint, Output, range_constraints, read_all, scalar_output
 from sympile.compiler.passes.reading.scope import Scope

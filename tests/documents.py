@@ -12,6 +12,7 @@ import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def blocks(page: str) -> list[Block]:
     """The Python blocks of a page, in order."""
     fences = list(FENCE.finditer(page))
     found = []
-    for fence, after in zip(fences, [*fences[1:], None], strict=True):
+    for fence, after in zip_longest(fences, fences[1:]):
         if fence[1] == "python":
             adjacent = after is not None and after[1] == "text" and not page[fence.end() : after.start()].strip()
             line = page.count("\n", 0, fence.start(2)) + 1

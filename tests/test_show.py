@@ -56,12 +56,7 @@ def shown(loss: Any, parameter: Any, **options: Any) -> str:
     pytest.param(a*sp.Float(0.1)*x, a, "0.1*x", id="a float stays a float"),
 ])  # fmt: skip
 def test_gradient_text(loss: Any, parameter: Any, want: str) -> None:
-    assert _commuted(shown(loss, parameter)) == _commuted(want)
-
-
-def _commuted(line: str) -> list[str]:
-    """Which of two equal sums comes first is SymPy's affair."""
-    return sorted(line.replace("(", " ").replace(")", " ").replace("∘", " ").replace("*", " ").split())
+    assert shown(loss, parameter) == want
 
 
 @pytest.mark.parametrize(("expr", "parameter", "want"), [
@@ -69,10 +64,10 @@ def _commuted(line: str) -> list[str]:
     pytest.param(sm.dot(A*v - u, A*v - u), v, "2*A.T*(A*x - y)", id="squared norm"),
     pytest.param(sp.Trace(MS("D", 3, 5)*X.T*B*X*C), X, "B*X*C*D + B.T*X*D.T*C.T", id="trace"),
     pytest.param(sp.Determinant(S), S, "det(S)*inv(S).T", id="determinant"),
-    pytest.param(sm.sum(sm.sigmoid(w)), w, "(1 - v1)∘v1\n  v1 = sigmoid(w)", id="a result that is used twice has a name"),
+    pytest.param(sm.sum(sm.tanh(w)), w, "1 - v1∘v1\n  v1 = tanh(w)", id="a result that is used twice has a name"),
 ])  # fmt: skip
 def test_grad_text(expr: Any, parameter: Any, want: str) -> None:
-    assert str(sm.grad(expr, parameter)).split(" = ", 1)[-1 if "\n" not in want else 1] == want
+    assert str(sm.grad(expr, parameter)).removeprefix(f"d/d{parameter} = ") == want
 
 
 MLP_TEXT = """\

@@ -10,7 +10,7 @@ from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import Node, number
 from sympile.compiler.passes.emit import ENTRY, emit, make_layout
 from sympile.compiler.passes.emitting.calls import numbered_calls, scratch_words
-from sympile.compiler.passes.fuse import Fused
+from sympile.compiler.passes.group import Fused
 from sympile.compiler.passes.read import Constraint
 from sympile.compiler.passes.schedule import Loops
 from sympile.compiler.program import Array, Code, Demand, Polynomial, Program

@@ -16,7 +16,7 @@ from sympile.compiler.passes.emitting.elements import Elements
 from sympile.compiler.passes.emitting.layout import Frame, Layout
 from sympile.compiler.passes.emitting.nest import Nest
 from sympile.compiler.passes.emitting.scatter import Scatter
-from sympile.compiler.passes.fuse import Fused, Group, scatter_axis
+from sympile.compiler.passes.group import Fused, Group, scatter_axis
 from sympile.compiler.passes.schedule import Loops
 
 ELEMENT = {"float64": "double", "float32": "float"}

@@ -11,7 +11,7 @@ from sympile.compiler.graph.conditions import conditions_of, unguarded, when
 from sympile.compiler.graph.definition import Definition, extent_value
 from sympile.compiler.graph.node import Node, extent, postorder, target
 from sympile.compiler.graph.rebuild import substitute
-from sympile.compiler.passes.fuse import Fused, Group, scatter_axis
+from sympile.compiler.passes.group import Fused, Group, scatter_axis
 
 
 @dataclass(frozen=True, slots=True)

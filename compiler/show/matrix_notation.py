@@ -189,7 +189,8 @@ class MatrixNotation:
         network = Network({i: self.size(i) for i in axes})
         for p in parts:
             network.put(p.expression, p.axes)
-        network.scalars = [batch_means(product(network.scalars))]
+        numbers = [number_ for number_ in network.scalars if number_.is_Number]
+        network.scalars = [*numbers, batch_means(product([other for other in network.scalars if not other.is_Number]))]
         return Piece(_matrix_batch_means(network.result(axes)), axes)
 
     def _guarded(self, node: Node, parts: list[Piece]) -> Piece:

@@ -16,7 +16,7 @@ from sympile.compiler.passes.emitting.elements import Elements
 from sympile.compiler.passes.emitting.memory import address
 from sympile.compiler.passes.emitting.operations import accumulate, all_of
 from sympile.compiler.passes.emitting.places import Place
-from sympile.compiler.passes.fuse import Group
+from sympile.compiler.passes.group import Group
 from sympile.compiler.passes.schedule import Loops
 
 REGISTER_SUMS = 24  # more accumulators than this live in memory

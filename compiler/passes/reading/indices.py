@@ -167,7 +167,17 @@ def comprehension(reader: Reader, item: Any, values: list[Value], bindings: Bind
     return Value(inner.body, (*axes, *inner.axes))
 
 
+def _delta(reader: Reader, item: Any, values: list[Value], bindings: Bindings) -> Value:
+    """[a == b] of positions: what is no index in it is integer data, in the range of the other side."""
+    sides = list(item.args[:2])
+    sides.sort(key=lambda side: side not in bindings.indices)
+    first = position(reader, sides[0], bindings)
+    second = position(reader, sides[1], bindings, extent(first) if first.op == "index" else None)
+    return Value(when(ONE, equal(first, second)))
+
+
 INDICES: dict[str, Row] = {
+    "KroneckerDelta": Row(nothing, _delta),
     "Indexed": Row(nothing, _indexed),
     "IndexedBase": Row(nothing, _bare),
     **{name: Row(nothing, _binder) for name in MONOID_OF},
