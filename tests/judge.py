@@ -1,4 +1,4 @@
-"""Takes a rewrite to awkward points and says what is wrong with it: bits, reals, infinities, accuracy, as its faith promises."""
+"""Takes a rewrite to awkward points and says what is wrong with it: bits, reals, infinities, accuracy."""
 
 from __future__ import annotations
 
@@ -9,29 +9,48 @@ from typing import Any
 
 import mpmath
 import numpy as np
-from reference import _node
+from reference import COMPARE, _node
 
 from sympile.compiler.graph.arithmetic import add, square
 from sympile.compiler.graph.node import Node, const, hole, postorder
-from sympile.compiler.passes.matching import INDICES, filled, holes
+from sympile.compiler.passes.filling import INDICES, filled, holes
 from sympile.compiler.rules import facts
 from sympile.compiler.rules.functions import CONSTANTS, FUNCTIONS
 from sympile.compiler.rules.rewrites import Faith, Rewrite
 
 EPS, TINY, HUGE = 2.0**-52, mpmath.mpf("1e-306"), mpmath.mpf("1.7e308")
 NAN = mpmath.nan
-LOOSE = 8                                            # how many times worse than the left side, or the inputs' rounding, is no worse
-POINTS = (0.0, -0.0, math.inf, -math.inf, math.nan, 1e300, -1e300, 1e-300, -1e-300, 700.0, -700.0, 1000.0, -1000.0, 0.5, -1.5, 3.25)
+LOOSE = 8  # how many times worse than the left side, or the inputs' rounding, is no worse
+POINTS = (
+    0.0,
+    -0.0,
+    math.inf,
+    -math.inf,
+    math.nan,
+    1e300,
+    -1e300,
+    1e-300,
+    -1e-300,
+    700.0,
+    -700.0,
+    1000.0,
+    -1000.0,
+    0.5,
+    -1.5,
+    3.25,
+)
 EXPONENTS = (2, -2, 3, -1)
-ABSTRACT = frozenset({"over", "call", "gram"})       # these stand for tensors: tests/test_stable_forms.py
+ABSTRACT = frozenset({"over", "call", "gram"})  # these stand for tensors: tests/test_stable_forms.py
 X, Y = hole("x"), hole("y")
 
 # What a guard means of a number; None: the operand is made so instead.
 DOMAIN: Mapping[Any, Any] = {
-    facts.positive: lambda v: v > 0, facts.not_negative: lambda v: v >= 0, facts.unsigned: lambda v: True, facts.varies: lambda v: True,
-    facts.may_be_positive: lambda v: True, facts.sum_of_squares: None, facts.is_number: None, facts.even: None, facts.not_even: None,
-    facts.unshifted: None, facts.spans: None, facts.not_both_one: None,
-}  # fmt: skip
+    facts.positive: lambda v: v > 0,
+    facts.not_negative: lambda v: v >= 0,
+    **dict.fromkeys((facts.unsigned, facts.varies, facts.may_be_positive), lambda v: True),
+    **dict.fromkeys((facts.sum_of_squares, facts.is_number, facts.even, facts.not_even)),
+    **dict.fromkeys((facts.unshifted, facts.spans, facts.not_both_one)),
+}
 EVEN = {facts.even: lambda n: n % 2 == 0, facts.not_even: lambda n: n % 2 != 0}
 
 Point = Mapping[Node, float]
@@ -64,7 +83,9 @@ def floats(node: Node, point: Point) -> dict[Node, Any]:
     done: dict[Node, Any] = {}
     with np.errstate(all="ignore"):
         for item in postorder([node]):
-            done[item] = np.float64(point[item]) if item.op == "hole" else _node(item, [done[a] for a in item.args], {}, {}, {})
+            done[item] = (
+                np.float64(point[item]) if item.op == "hole" else _node(item, [done[a] for a in item.args], {}, {}, {})
+            )
     return done
 
 
@@ -79,7 +100,7 @@ def exact(node: Node, point: Mapping[Node, Any]) -> Any:
                 done[item] = _exact(item, [done[a] for a in item.args])
             except ZeroDivisionError:
                 return mpmath.inf
-            except (ValueError, TypeError):          # a comparison of complex numbers
+            except (ValueError, TypeError):  # a comparison of complex numbers
                 return NAN
             if isinstance(done[item], mpmath.mpc) or mpmath.isnan(done[item]):
                 return NAN
@@ -94,6 +115,12 @@ def _exact(node: Node, args: list[Any]) -> Any:
     if node.op == "pow":
         exponent = mpmath.mpf(node.data.numerator) / node.data.denominator
         return mpmath.power(args[0], int(exponent) if exponent == int(exponent) else exponent)
+    if node.op in COMPARE:
+        return bool(COMPARE[node.op](*args))
+    if node.op == "when":
+        return args[0] if all(args[1:]) else mpmath.mpf(0)
+    if node.op == "select":
+        return args[1] if args[0] else args[2]
     plain = {"add": mpmath.fsum, "mul": mpmath.fprod, "max": max, "min": min}.get(node.op)
     return plain(args) if plain else FUNCTIONS[node.op].exact(*args)
 
@@ -132,19 +159,23 @@ def _wrong(row: Rewrite, before: Node, after: Node, point: Point) -> str | None:
 
 
 def _same_bits(left: float, right: float, row: Rewrite) -> bool:
-    if row.name == "relu" and left == right == 0:    # which zero max(0, -0) is, IEEE 754 leaves to the machine
+    if row.name == "relu" and left == right == 0:  # which zero max(0, -0) is, IEEE 754 leaves to the machine
         return True
-    return math.isnan(left) and math.isnan(right) or np.float64(left).tobytes() == np.float64(right).tobytes()
+    return (math.isnan(left) and math.isnan(right)) or np.float64(left).tobytes() == np.float64(right).tobytes()
 
 
 def _wrong_at_infinity(row: Rewrite, left: float, right: float, point: Point) -> str | None:
     """Nan stays nan; an infinity gives what it gave, or the limit where overflow inside had made a nan of it."""
     if any(map(math.isnan, point.values())):
-        return None if math.isnan(right) or not math.isnan(left) and _close(left, right) else f"nan came in, {right!r} came out, not {left!r}"
+        return (
+            None
+            if math.isnan(right) or (not math.isnan(left) and _close(left, right))
+            else f"nan came in, {right!r} came out, not {left!r}"
+        )
     if math.isnan(left):
         return None if math.isnan(right) or row.faith is Faith.STABLE else f"nan became {right!r}"
     if math.isnan(right) and row.faith is Faith.STABLE:
-        return None                                  # it still shows
+        return None  # it still shows
     return None if _close(left, right) else f"{left!r} became {right!r}"
 
 
@@ -174,7 +205,9 @@ def _agree_nearer(before: Node, after: Node, point: Point) -> bool:
     nearer = {h: math.copysign(min(abs(v), 1500.0), v) for h, v in point.items()}
     with mpmath.workdps(1000):
         left, right = exact(before, nearer), exact(after, nearer)
-        return bool(mpmath.isfinite(left) and mpmath.isfinite(right) and abs(left - right) <= mpmath.mpf("1e-40") * abs(left))
+        return bool(
+            mpmath.isfinite(left) and mpmath.isfinite(right) and abs(left - right) <= mpmath.mpf("1e-40") * abs(left)
+        )
 
 
 def _wrong_at_edge(row: Rewrite, before: Node, point: Point, left: float, right: float, true: Any) -> str | None:
@@ -185,18 +218,25 @@ def _wrong_at_edge(row: Rewrite, before: Node, point: Point, left: float, right:
     near = [exact(before, {h: v + s for (h, v), s in zip(point.items(), signs, strict=True)})
             for signs in itertools.product((step, -step), repeat=len(point))]  # fmt: skip
     near = [v for v in near if mpmath.isfinite(v)]
-    if row.faith is Faith.STABLE and near and math.isfinite(right) and all(abs(v - right) <= mpmath.mpf("1e-40") for v in near):
+    if (
+        row.faith is Faith.STABLE
+        and near
+        and math.isfinite(right)
+        and all(abs(v - right) <= mpmath.mpf("1e-40") for v in near)
+    ):
         return None
     return f"{left!r}, which is no number, became {right!r}, which is no limit"
 
 
 def _is(value: float, wanted: Any) -> bool:
-    return math.isnan(value) and bool(mpmath.isnan(wanted)) or value == wanted
+    return (math.isnan(value) and bool(mpmath.isnan(wanted))) or value == wanted
 
 
 def _less_accurate(before: Node, point: Point, true: Any, left: float, right: float) -> str | None:
     if abs(true) > HUGE:
-        return None if math.isinf(right) or not math.isinf(left) else f"{right!r} where {mpmath.nstr(true, 5)} overflows"
+        return (
+            None if math.isinf(right) or not math.isinf(left) else f"{right!r} where {mpmath.nstr(true, 5)} overflows"
+        )
     allowed = LOOSE * max(_error(left, true), EPS * abs(true), EPS * _sensitivity(before, point), TINY)
     error = _error(right, true)
     return None if error <= allowed else f"less accurate: {left!r} became {right!r}, which is {mpmath.nstr(true, 20)}"

@@ -179,15 +179,24 @@ def depends_on(tensor: Definition) -> tuple[Definition, ...]:
     return tuple(found)
 
 
+def computed_operands(tensor: Definition) -> list[Definition]:
+    """As `depends_on` without inputs, in the order of their keys; costs nothing, however large the formula."""
+    if tensor.kind == "call":
+        return list(dict.fromkeys(o for o in tensor.operands if o.kind != "input"))
+    return [] if tensor.kind == "input" else sorted(tensor.formula.below, key=lambda t: t.key)
+
+
 def definitions(outputs: Iterable[Definition]) -> list[Definition]:
-    """All tensors below the outputs, inputs included, operands before users."""
-    return list(_walk(outputs))
+    """All tensors below the outputs, operands before users: first the inputs, then what is computed."""
+    wanted = list(outputs)
+    computed = list(_computed(wanted))
+    return [*_inputs([*wanted, *computed]), *computed]
 
 
-def _walk(outputs: Iterable[Definition]) -> Iterator[Definition]:
+def _computed(outputs: Iterable[Definition]) -> Iterator[Definition]:
     seen: set[Definition] = set()
     for output in outputs:
-        stack = [(output, False)]
+        stack = [(output, False)] if output.kind != "input" else []
         while stack:
             tensor, done = stack.pop()
             if done:
@@ -195,7 +204,24 @@ def _walk(outputs: Iterable[Definition]) -> Iterator[Definition]:
             elif tensor not in seen:
                 seen.add(tensor)
                 stack.append((tensor, True))
-                stack.extend((d, False) for d in reversed(depends_on(tensor)) if d not in seen)
+                stack.extend((d, False) for d in reversed(computed_operands(tensor)) if d not in seen)
+
+
+def _inputs(tensors: Iterable[Definition]) -> list[Definition]:
+    """The inputs among tensors, and those that they read, each once."""
+    found: dict[Definition, None] = {}
+    bodies = []
+    for tensor in tensors:
+        if tensor.kind == "input":
+            found[tensor] = None
+        elif tensor.kind == "call":
+            found.update((o, None) for o in tensor.operands if o.kind == "input")
+        else:
+            bodies.append(tensor.formula)
+    for node in postorder(bodies):
+        if node.op == "read" and target(node).kind == "input":
+            found[target(node)] = None
+    return list(found)
 
 
 def extent_value(length: Node, assumed: int = 64) -> int:

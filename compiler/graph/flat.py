@@ -26,7 +26,7 @@ def flat_sum(reduced: Sequence[Node], body: Node) -> Node:
 
 
 def _opened(indices: list[Node], body: Node) -> tuple[Number, list[Node]]:
-    """The constant and the other factors, those that are sums themselves replaced by their factors; adds their indices."""
+    """The constant and the other factors; sums among them are replaced by their factors, which adds their indices."""
     coefficient: Number = 1
     factors: list[Node] = []
     pending = [unguarded(body)]

@@ -14,15 +14,16 @@ from sympile.compiler.graph.reduce import reduce
 def inlined(
     outputs: Sequence[Definition], keep: Callable[[Definition], bool] = lambda tensor: False
 ) -> dict[Definition, Definition]:
-    """Every tensor below the outputs with the elementwise definitions it reads put in their place, except those to keep."""
+    """Every tensor below the outputs, the elementwise definitions that it reads inlined, save those to keep."""
     new: dict[Definition, Definition] = {}
+    done: dict[Node, Node] = {}
     for tensor in definitions(outputs):
         if tensor.kind == "input":
             new[tensor] = tensor
         elif tensor.kind == "call":
             new[tensor] = call(tensor.routine, [new[o] for o in tensor.operands], tensor.shape)
         else:
-            new[tensor] = _redefined(tensor, rewritten(tensor.formula, new, keep))
+            new[tensor] = _redefined(tensor, rewritten(tensor.formula, new, keep, done))
     return new
 
 
@@ -37,10 +38,18 @@ def _redefined(tensor: Definition, body: Node) -> Definition:
     return define(tensor.axes, (), None, again)
 
 
-def rewritten(body: Node, new: dict[Definition, Definition], keep: Callable[[Definition], bool]) -> Node:
-    """The body with its reads redirected to new tensors, and inlined where those are elementwise and not kept."""
-    done: dict[Node, Node] = {}
-    for node in postorder([body]):
+def rewritten(
+    body: Node,
+    new: dict[Definition, Definition],
+    keep: Callable[[Definition], bool],
+    done: dict[Node, Node] | None = None,
+) -> Node:
+    """The body with its reads redirected to new tensors, and inlined where those are elementwise and not kept.
+
+    `done` may hold what has been rewritten before: bodies share most of their nodes.
+    """
+    done = {} if done is None else done
+    for node in postorder([body], done):
         args = tuple([done[a] for a in node.args])
         if node.op == "read":
             tensor = target(node)
@@ -55,7 +64,7 @@ def rewritten(body: Node, new: dict[Definition, Definition], keep: Callable[[Def
 
 
 def core(outputs: Iterable[Definition]) -> tuple[Definition, ...]:
-    """The inlined normal form, nested sums flattened: two programs mean the same if their cores are the same objects."""
+    """The inlined normal form, nested sums flattened: programs mean the same if their cores are the same objects."""
     wanted = list(outputs)
     for _ in range(_MOST_ROUNDS):
         new = inlined(wanted)
@@ -72,13 +81,14 @@ _MOST_ROUNDS = 100  # a normal form that is none would turn in circles
 def _flattened(outputs: Sequence[Definition]) -> list[Definition]:
     """Every sum in its flat form, elementwise where that is a product of sums."""
     new: dict[Definition, Definition] = {}
+    done: dict[Node, Node] = {}
     for tensor in definitions(outputs):
         if tensor.kind == "input":
             new[tensor] = tensor
         elif tensor.kind == "call":
             new[tensor] = call(tensor.routine, [new[o] for o in tensor.operands], tensor.shape)
         else:
-            body = rewritten(tensor.formula, new, lambda t: False)
+            body = rewritten(tensor.formula, new, lambda t: False, done)
             if tensor.monoid == "sum":
                 new[tensor] = elementwise(tensor.axes, flat_sum(tensor.reduced, body))
             else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from hashlib import blake2b
@@ -33,6 +33,7 @@ class Node:
     data: object
     free: frozenset[Node]  # the indices below this node
     key: int  # structural hash: the same in every process
+    below: frozenset[Definition]  # the tensors read at or below this node, inputs aside
 
     def __repr__(self) -> str:
         return brief(self)
@@ -40,6 +41,7 @@ class Node:
 
 _made: WeakValueDictionary[object, Node] = WeakValueDictionary()
 _EMPTY: frozenset[Node] = frozenset()
+_NOTHING: frozenset[Definition] = frozenset()
 _fresh = itertools.count()
 _words: dict[str, int] = {}
 
@@ -58,7 +60,7 @@ def make(op: str, *args: Node, data: object = None) -> Node:
     node = _made.get(identity)
     if node is None:
         key = hash((word_key(op), _data_key(data), *[a.key for a in args]))
-        node = Node(op, args, data, _free(args), key)
+        node = Node(op, args, data, _free(args), key, _below(op, args, data))
         if op == "index":
             object.__setattr__(node, "free", frozenset((node,)))
         _made[identity] = node
@@ -71,6 +73,17 @@ def _free(args: tuple[Node, ...]) -> frozenset[Node]:
     for arg in args:
         if arg.free is not union and not arg.free <= union:
             union = arg.free if union <= arg.free else union | arg.free
+    return union
+
+
+def _below(op: str, args: tuple[Node, ...], data: object) -> frozenset[Definition]:
+    """The union of what the operands read; a read of a computed tensor adds that."""
+    union: frozenset[Definition] = _NOTHING
+    for arg in args:
+        if arg.below is not union and not arg.below <= union:
+            union = arg.below if union <= arg.below else union | arg.below
+    if op == "read" and data.kind != "input":  # type: ignore[attr-defined]
+        return union | {data}  # type: ignore[arg-type]
     return union
 
 
@@ -148,8 +161,8 @@ def target(node: Node) -> Definition:
 # ------------------------------------------------------------------------------------------------ walks
 
 
-def postorder(roots: Iterable[Node]) -> Iterator[Node]:
-    """Every node below the roots once, operands before users; iterative."""
+def postorder(roots: Iterable[Node], known: Container[Node] = ()) -> Iterator[Node]:
+    """Every node below the roots once, operands before users; iterative. What is known already is not entered."""
     seen: set[Node] = set()
     for root in roots:
         stack = [(root, False)]
@@ -157,7 +170,7 @@ def postorder(roots: Iterable[Node]) -> Iterator[Node]:
             node, done = stack.pop()
             if done:
                 yield node
-            elif node not in seen:
+            elif node not in seen and node not in known:
                 seen.add(node)
                 stack.append((node, True))
                 stack.extend((a, False) for a in reversed(node.args) if a not in seen)

@@ -109,10 +109,10 @@ def substitute(root: Node, replacements: Mapping[Node, Node]) -> Node:
     return done[root]
 
 
-def transform(roots: list[Node], change: Callable[[Node], Node]) -> list[Node]:
-    """Rebuilds bottom-up: every node whose operands are rebuilt goes through `change`."""
-    done: dict[Node, Node] = {}
-    for node in postorder(roots):
-        args = tuple([done[a] for a in node.args])
-        done[node] = change(node if args == node.args else rebuild(node, args))
-    return [done[root] for root in roots]
+def transform(roots: list[Node], change: Callable[[Node], Node], done: dict[Node, Node] | None = None) -> list[Node]:
+    """Rebuilds bottom-up: every node whose operands are rebuilt goes through `change`; `done` may be kept for more."""
+    memo = {} if done is None else done
+    for node in postorder(roots, memo):
+        args = tuple([memo[a] for a in node.args])
+        memo[node] = change(node if args == node.args else rebuild(node, args))
+    return [memo[root] for root in roots]

@@ -13,9 +13,11 @@ CONDITIONS = frozenset({"eq", "ge", "divides", "less", "less_equal", "equals", "
 
 def verify(outputs: Iterable[Definition], after: str) -> None:
     """Raises InternalError where a definition uses an index that is not its own, or a node has the wrong operands."""
-    for tensor in definitions(outputs):
-        if tensor.kind == "formula":
-            _verify_formula(tensor, after)
+    formulas = [tensor for tensor in definitions(outputs) if tensor.kind == "formula"]
+    for tensor in formulas:
+        _verify_formula(tensor, after)
+    for node in postorder(tensor.formula for tensor in formulas):
+        _verify_node(node, after)
 
 
 def _verify_formula(tensor: Definition, after: str) -> None:
@@ -29,14 +31,12 @@ def _verify_formula(tensor: Definition, after: str) -> None:
         raise InternalError(
             f"after {after}: {tensor.name} = {brief(tensor.formula)} uses {', '.join(map(brief, strange))}, which it does not bind"
         )
-    for node in postorder([tensor.formula]):
-        _verify_node(node, tensor, after)
 
 
-def _verify_node(node: Node, tensor: Definition, after: str) -> None:
+def _verify_node(node: Node, after: str) -> None:
     if node.op == "read" and len(node.args) != len(target(node).axes):
-        raise InternalError(f"after {after}: {tensor.name} reads {target(node).name} with {len(node.args)} indices")
+        raise InternalError(f"after {after}: {brief(node)} reads {target(node).name} with {len(node.args)} indices")
     if node.op == "hole":
-        raise InternalError(f"after {after}: {tensor.name} still has the hole {node.data} of a table row")
+        raise InternalError(f"after {after}: a formula still has the hole {node.data} of a table row")
     if node.op == "when" and any(c.op not in CONDITIONS for c in node.args[1:]):
-        raise InternalError(f"after {after}: {tensor.name} is guarded by {brief(node)}, which is no condition")
+        raise InternalError(f"after {after}: {brief(node)} is guarded by what is no condition")

@@ -9,8 +9,8 @@ from sympile.compiler.code.lanes import Lanes
 from sympile.compiler.code.target import Target
 from sympile.compiler.code.value import Integer
 from sympile.compiler.code.writer import Function, Module
-from sympile.compiler.graph.definition import Definition, depends_on
-from sympile.compiler.graph.node import Node, brief, postorder
+from sympile.compiler.graph.definition import Definition
+from sympile.compiler.graph.node import Node, brief, extent, postorder, target
 from sympile.compiler.passes.emitting.calls import IMPORTS, write_call
 from sympile.compiler.passes.emitting.elements import Elements
 from sympile.compiler.passes.emitting.layout import Frame, Layout
@@ -22,8 +22,9 @@ from sympile.compiler.passes.schedule import Loops
 ELEMENT = {"float64": "double", "float32": "float"}
 ENTRY = "sympile_run"
 APART = "nounwind noinline"
+DESCRIBED = 12  # members of a group that its comment shows
 SMALL, FEW = 200, 8          # operations and groups of a program that is written as one function
-LARGE = 5000  # operations in one function above which code is generated without optimisation
+LARGE = 2500  # operations in one function above which code is generated without optimisation
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def _write_apart(main: Function, fused: Fused, loops: Mapping[Definition, Loops]
 
 
 def _write_group(frame: Frame, group: Group, loops: Loops | None, scalar: Lanes) -> None:
-    for tensor in group.results:
+    for tensor in group.results[:DESCRIBED]:
         frame.function.comment(_described(tensor))
     first = group.members[0]
     if first.kind == "call":
@@ -119,24 +120,23 @@ def _described(tensor: Definition) -> str:
 
 def _tensors(group: Group) -> list[Definition]:
     """What a group reads and writes."""
-    found: dict[Definition, None] = {}
-    for tensor in group.results:
-        found.update(dict.fromkeys(depends_on(tensor)))
+    found = dict.fromkeys(_operands(group))
     inner = set(group.members) - set(group.stored)
     return [t for t in dict.fromkeys([*found, *group.stored]) if t not in inner]
 
 
+def _operands(group: Group) -> list[Definition]:
+    formulas = [t.formula for t in group.results if t.kind == "formula"]
+    read = [target(node) for node in postorder(formulas) if node.op == "read"]
+    called = [operand for t in group.results if t.kind == "call" for operand in t.operands]
+    return list(dict.fromkeys([*called, *read]))
+
+
 def _sizes(group: Group) -> set[str]:
     """Every symbolic size in extents and formulas of a group."""
-    found: set[str] = set()
-    for tensor in group.results:
-        roots: list[Node] = [*tensor.shape, *[r.data[1] for r in tensor.reduced]]  # type: ignore[index]
-        for operand in depends_on(tensor):
-            roots += operand.shape
-        if tensor.body is not None:
-            roots.append(tensor.body)
-        found |= size_names(roots)
-    return found
+    tensors = [*group.results, *_operands(group)]
+    roots = [n for t in tensors for n in t.shape] + [extent(r) for t in group.results for r in t.reduced]
+    return size_names([*roots, *[t.formula for t in group.results if t.kind == "formula"]])
 
 
 def size_names(roots: Iterable[Node]) -> set[str]:

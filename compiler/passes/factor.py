@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from sympile.compiler.graph.arithmetic import add
 from sympile.compiler.graph.definition import Definition, call, define, definitions, read
 from sympile.compiler.graph.inline import rewritten
-from sympile.compiler.graph.node import ONE, target
+from sympile.compiler.graph.node import ONE, Node, target
 from sympile.compiler.rules.linalg import ROUTINES
 
 
@@ -22,11 +22,12 @@ def factor(outputs: Sequence[Definition]) -> dict[Definition, Definition]:
     order = definitions(outputs)
     uses = Counter(_seen_through(t.operands[0])[0] for t in order if t.kind == "call" and t.routine in ROUTINES)
     new: dict[Definition, Definition] = {}
+    done: dict[Node, Node] = {}
     for tensor in order:
         if tensor.kind == "call":
             new[tensor] = _called(tensor, new, uses)
         else:
-            new[tensor] = _redirected(tensor, new)
+            new[tensor] = _redirected(tensor, new, done)
     return new
 
 
@@ -71,9 +72,9 @@ def _transpose_of(matrix: Definition) -> Definition | None:
     return target(matrix.formula) if matrix.formula.args == (*batch, j, i) else None
 
 
-def _redirected(tensor: Definition, new: dict[Definition, Definition]) -> Definition:
+def _redirected(tensor: Definition, new: dict[Definition, Definition], done: dict[Node, Node]) -> Definition:
     """The definition with its reads sent to the new tensors."""
     if tensor.kind == "input":
         return tensor
-    body = rewritten(tensor.formula, new, lambda kept: True)
+    body = rewritten(tensor.formula, new, lambda kept: True, done)
     return tensor if body is tensor.formula else define(tensor.axes, tensor.reduced, tensor.monoid, body)

@@ -66,13 +66,14 @@ def _inline(outputs: list[Definition]) -> dict[Definition, Definition]:
 def _lower(outputs: list[Definition]) -> dict[Definition, Definition]:
     """Log-sum-exp becomes max, sum and log; operations without machine code of their own become others."""
     new: dict[Definition, Definition] = {}
+    done: dict[Node, Node] = {}
     for tensor in definitions(outputs):
         if tensor.kind == "input":
             new[tensor] = tensor
         elif tensor.kind == "call":
             new[tensor] = call(tensor.routine, [new[o] for o in tensor.operands], tensor.shape)
         else:
-            (body,) = transform([tensor.formula], lambda node: _lowered(node, new))
+            (body,) = transform([tensor.formula], lambda node: _lowered(node, new), done)
             new[tensor] = (
                 _log_sum_exp(tensor, body)
                 if tensor.monoid == "lse"
@@ -104,6 +105,7 @@ def _lift(outputs: list[Definition]) -> dict[Definition, Definition]:
     order = definitions(outputs)
     shared = _shared(order)
     held: set[Definition] = set()
+    done: dict[Node, Node] = {}
     new: dict[Definition, Definition] = {}
     for tensor in order:
         if tensor.kind == "input":
@@ -111,15 +113,14 @@ def _lift(outputs: list[Definition]) -> dict[Definition, Definition]:
         elif tensor.kind == "call":
             new[tensor] = call(tensor.routine, [new[o] for o in tensor.operands], tensor.shape)
         else:
-            body = _lifted_body(tensor, new, shared, held)
+            body = _lifted_body(tensor, new, shared, held, done)
             new[tensor] = define(tensor.axes, tensor.reduced, tensor.monoid, body)
     return new
 
 
-def _redirected(body: Node, new: dict[Definition, Definition]) -> Node:
-    """The body with its reads sent to the new tensors."""
-    done: dict[Node, Node] = {}
-    for node in postorder([body]):
+def _redirected(body: Node, new: dict[Definition, Definition], done: dict[Node, Node]) -> Node:
+    """The body with its reads sent to the new tensors; `done` holds what has been redirected before."""
+    for node in postorder([body], done):
         args = tuple([done[arg] for arg in node.args])
         if node.op == "read":
             done[node] = read(new.get(target(node), target(node)), *args)
@@ -142,11 +143,15 @@ def _key(node: Node) -> int:
 
 
 def _lifted_body(
-    tensor: Definition, new: dict[Definition, Definition], shared: set[int], held: set[Definition]
+    tensor: Definition,
+    new: dict[Definition, Definition],
+    shared: set[int],
+    held: set[Definition],
+    done: dict[Node, Node],
 ) -> Node:
     domain = frozenset(domain_of(tensor))
     if len(domain) <= 1:
-        return _redirected(tensor.formula, new)
+        return _redirected(tensor.formula, new, done)
     body = _lift_costly(tensor, new, domain, shared)
     return _lift_operands(body, domain, held) if tensor.monoid == "sum" else body
 
@@ -215,6 +220,7 @@ WORTH_PACKING = 8  # how often each element must be read again
 def _pack(outputs: list[Definition]) -> dict[Definition, Definition]:
     """An operand of a contraction that lies across the vector axis is copied so that it lies along it."""
     new: dict[Definition, Definition] = {}
+    done: dict[Node, Node] = {}
     for tensor in definitions(outputs):
         if tensor.kind == "input":
             new[tensor] = tensor
@@ -222,7 +228,7 @@ def _pack(outputs: list[Definition]) -> dict[Definition, Definition]:
             new[tensor] = call(tensor.routine, [new[o] for o in tensor.operands], tensor.shape)
         else:
             packed = {node: _packed(node, tensor.axes[-1]) for node in _across(tensor)}
-            body = _redirected(substitute(tensor.formula, packed), new)
+            body = _redirected(substitute(tensor.formula, packed), new, done)
             new[tensor] = define(tensor.axes, tensor.reduced, tensor.monoid, body)
     return new
 
@@ -261,13 +267,14 @@ def _order_axes(outputs: list[Definition]) -> dict[Definition, Definition]:
     """A reduction that only one elementwise definition reads gets that definition's order of axes."""
     users = users_of(outputs)
     new: dict[Definition, Definition] = {}
+    done: dict[Node, Node] = {}
     for tensor in definitions(outputs):
         if tensor.kind == "input":
             new[tensor] = tensor
         elif tensor.kind == "call":
             new[tensor] = call(tensor.routine, [new[o] for o in tensor.operands], tensor.shape)
         else:
-            body = _redirected(tensor.formula, new)
+            body = _redirected(tensor.formula, new, done)
             node = finished_reduction(tensor)
             if node is not None and users[target(node)] == 1 and node.args != target(node).axes:
                 source = new[target(node)]

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from sympile.compiler.graph.conditions import conditions_of
-from sympile.compiler.graph.definition import Definition, definitions, depends_on
+from sympile.compiler.graph.definition import Definition, computed_operands, definitions
 from sympile.compiler.graph.node import Node, postorder, target
 from sympile.compiler.rules.lowering import CHEAP
 
@@ -60,7 +60,9 @@ def costly(node: Node) -> bool:
 
 def finished_reduction(tensor: Definition) -> Node | None:
     """The read of the one reduction that an elementwise definition finishes with cheap work at the same place."""
-    if tensor.kind != "formula" or tensor.reduced or any(costly(n) and n.free for n in postorder([tensor.formula])):
+    if tensor.kind != "formula" or tensor.reduced or not any(t.reduced for t in tensor.formula.below):
+        return None
+    if any(costly(n) and n.free for n in postorder([tensor.formula])):
         return None
     found = [
         n
@@ -74,25 +76,83 @@ def finished_reduction(tensor: Definition) -> Node | None:
 def users_of(outputs: Iterable[Definition]) -> Counter[Definition]:
     users: Counter[Definition] = Counter(outputs)
     for tensor in definitions(users):
-        users.update(depends_on(tensor))
+        users.update(computed_operands(tensor))
     return users
 
 
 # ------------------------------------------------------------------------------------------------ groups
 
 
-def grouped(outputs: list[Definition]) -> Iterable[Group]:
-    """List scheduling: what is ready and runs over the same indices shares one group."""
+def grouped(outputs: list[Definition]) -> list[Group]:
+    """What runs over the same indices, and waits for nothing more, shares one group.
+
+    Every tensor has a level: one more than what it must wait for. Elementwise work at the same place need not wait.
+    """
     finishes = _finishes(outputs)
-    hidden = {finish: source for source, finish in finishes.items()}
-    pending = [t for t in definitions(outputs) if t.kind != "input" and t not in hidden]
-    finished: set[Definition] = set()
-    while pending:
-        group = _next_group(pending, finished, finishes)
-        finished.update(group.results)
-        chosen = set(group.members)
-        pending = [t for t in pending if t not in chosen]
-        yield group
+    hidden = set(finishes.values())
+    levels = _Levels({})
+    groups: dict[object, list[Definition]] = {}
+    place: dict[object, tuple[int, int]] = {}
+    for position, tensor in enumerate(t for t in definitions(outputs) if t.kind != "input"):
+        level = levels.enter(tensor, finishes.get(tensor))
+        if tensor in hidden:
+            continue
+        shares = _joinable(tensor) and tensor not in finishes
+        key: object = (level, domain_of(tensor)) if shares else tensor
+        groups.setdefault(key, []).append(tensor)
+        place.setdefault(key, (level, position))
+    ordered = sorted(groups, key=lambda key: place[key])
+    return [_group(groups[key], finishes) for key in ordered]
+
+
+def _group(members: list[Definition], finishes: dict[Definition, Definition]) -> Group:
+    first = members[0]
+    return Group(tuple(members), domain_of(first) if first.kind == "formula" else (), finishes.get(first))
+
+
+@dataclass(slots=True)
+class _Levels:
+    """For each tensor how many groups must have run before its own."""
+
+    of: dict[Definition, int]
+    nodes: dict[tuple[Node, tuple[Node, ...]], int] = field(default_factory=dict)
+
+    def enter(self, tensor: Definition, finish: Definition | None) -> int:
+        """The level of a tensor whose operands have theirs; with a finish it also waits for the finish's operands."""
+        if tensor in self.of:  # a finish, entered with its reduction
+            return self.of[tensor]
+        level = self._level(tensor)
+        if finish is not None:
+            others = [t for t in computed_operands(finish) if t is not tensor]
+            level = max([level, *[self._waited(t) for t in others]])
+            self.of[finish] = level
+        self.of[tensor] = level
+        return level
+
+    def _waited(self, tensor: Definition) -> int:
+        if tensor not in self.of:
+            self.enter(tensor, None)
+        return self.of[tensor] + 1
+
+    def _level(self, tensor: Definition) -> int:
+        domain = domain_of(tensor)
+        together = _joinable(tensor)
+        waits = [self._waited(t) for t in computed_operands(tensor) if not (together and _same_place(t, domain))]
+        joins = [self.of[t] for t in computed_operands(tensor) if together and _same_place(t, domain)]
+        if joins and not _only_in_place(tensor):
+            joins = [level + 1 for level in joins]
+        return max([0, *waits, *joins])
+
+
+def _same_place(tensor: Definition, domain: tuple[Node, ...]) -> bool:
+    """Elementwise work over the same indices."""
+    return _joinable(tensor) and not tensor.reduced and domain_of(tensor) == domain
+
+
+def _only_in_place(tensor: Definition) -> bool:
+    """Whether each read of a computed elementwise tensor is at that tensor's own indices."""
+    reads = (n for n in postorder([tensor.formula]) if n.op == "read" and n.below and target(n).kind != "input")
+    return all(n.args == target(n).axes or target(n).reduced for n in reads)
 
 
 def _finishes(outputs: list[Definition]) -> dict[Definition, Definition]:
@@ -111,32 +171,6 @@ def _single(tensor: Definition) -> bool:
     return bool(tensor.axes)
 
 
-def _next_group(pending: list[Definition], finished: set[Definition], finishes: dict[Definition, Definition]) -> Group:
-    def ready(tensor: Definition) -> bool:
-        wanted = set(depends_on(tensor)) | (
-            set(depends_on(finishes[tensor])) - {tensor} if tensor in finishes else set()
-        )
-        return all(d.kind == "input" or d in finished for d in wanted)
-
-    first = next(t for t in pending if ready(t))
-    if first in finishes:
-        return Group((first,), domain_of(first), finishes[first])
-    members = [first]
-    if _joinable(first):
-        inside = {first}
-        for tensor in pending:
-            if (
-                tensor not in inside
-                and tensor not in finishes
-                and _joinable(tensor)
-                and domain_of(tensor) == domain_of(first)
-                and _fits(tensor, inside, finished)
-            ):
-                inside.add(tensor)
-                members.append(tensor)
-    return Group(tuple(members), domain_of(first) if first.kind == "formula" else ())
-
-
 def _joinable(tensor: Definition) -> bool:
     """Whether other definitions may share its loops: elementwise work, and reductions over a single index to a scalar."""
     return (
@@ -144,18 +178,6 @@ def _joinable(tensor: Definition) -> bool:
         and (not tensor.reduced or (not tensor.axes and len(tensor.reduced) == 1))
         and scatter_axis(tensor) is None
     )
-
-
-def _fits(tensor: Definition, inside: set[Definition], finished: set[Definition]) -> bool:
-    """Its operands are finished, or computed in the same loops at the same position."""
-    for operand in depends_on(tensor):
-        if operand.kind == "input" or operand in finished:
-            continue
-        if operand not in inside or operand.reduced:
-            return False
-        if any(n.op == "read" and target(n) is operand and n.args != operand.axes for n in postorder([tensor.formula])):
-            return False
-    return True
 
 
 def scatter_axis(tensor: Definition) -> tuple[Node, Node] | None:

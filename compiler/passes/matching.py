@@ -1,105 +1,21 @@
-"""Matches the rows of rules/rewrites.py: sums and products in any order, up to a common factor, with what is left over."""
+"""Matches rows with formulas: sums and products in any order, up to a common factor, with what is left over."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import cache
 from typing import TypeAlias
 
 from sympile.compiler.graph.arithmetic import add, factors_of, mul, power, split, terms_of
-from sympile.compiler.graph.definition import Definition, call, instance, read
-from sympile.compiler.graph.node import ONE, ZERO, Node, Number, const, make, number, postorder, target
-from sympile.compiler.graph.rebuild import function, maximum, rebuild, substitute
-from sympile.compiler.graph.reduce import reduce
+from sympile.compiler.graph.definition import Definition, instance
+from sympile.compiler.graph.node import ONE, ZERO, Node, Number, const, number, target
+from sympile.compiler.graph.rebuild import function, rebuild, substitute
+from sympile.compiler.passes.filling import INDICES, SPECIAL, Bindings, filled, holes, is_filled
+from sympile.compiler.passes.matching_calls import match_tensor
 from sympile.compiler.rules.rewrites import Through
 
-# What a hole stands for: a formula; the members of an `each`; a matrix. INDICES: those that an `over` runs over.
-Bound: TypeAlias = Node | tuple[Node, ...] | Definition
-Bindings: TypeAlias = dict[Node, Bound]
-
-INDICES = make("hole", data="reduced indices")
-
-
-# ------------------------------------------------------------------------------------------------ patterns
-
-
-@cache
-def holes(pattern: Node) -> frozenset[Node]:
-    return frozenset(node for node in postorder([pattern]) if node.op == "hole")
-
-
-def _whole(pattern: Node, bound: Bindings) -> bool:
-    return all(h in bound for h in holes(pattern))
-
-
-def filled(pattern: Node, bound: Bindings, member: int | None = None) -> Node:
-    """The pattern with formulas in its holes, in normal form."""
-    if pattern.op == "hole":
-        value = bound[pattern]
-        if isinstance(value, tuple):
-            assert member is not None, pattern
-            return value[member]
-        if isinstance(value, Definition):
-            return read(value, *bound[INDICES])  # type: ignore[misc]   # the element that the matched read asks for
-        return value
-    special = _FILLED.get(pattern.op)
-    if special is not None:
-        return special(pattern, bound, member)
-    if not pattern.args:
-        return pattern
-    return rebuild(pattern, tuple([filled(arg, bound, member) for arg in pattern.args]))
-
-
-def _filled_each(pattern: Node, bound: Bindings, member: int | None) -> Node:
-    count = next(len(v) for h in sorted(holes(pattern), key=_key) if isinstance(v := bound[h], tuple) and h is not INDICES)
-    parts = [filled(pattern.args[0], bound, k) for k in range(count)]
-    return maximum(*parts) if pattern.data == "max" else add(*parts)
-
-
-def _filled_over(pattern: Node, bound: Bindings, member: int | None) -> Node:
-    indices = bound[INDICES]
-    assert isinstance(indices, tuple)
-    return reduce(str(pattern.data), indices, filled(pattern.args[0], bound, member))
-
-
-def _filled_raised(pattern: Node, bound: Bindings, member: int | None) -> Node:
-    base, exponent = (filled(arg, bound, member) for arg in pattern.args)
-    return power(base, number(exponent))
-
-
-def _filled_call(pattern: Node, bound: Bindings, member: int | None) -> Node:
-    """The element of the routine's result that the matched read asks for."""
-    position = bound[INDICES]
-    assert isinstance(position, tuple)
-    return read(called_tensor(pattern, bound), *position)
-
-
-def called_tensor(pattern: Node, bound: Bindings) -> Definition:
-    """The tensor that a pattern of calls stands for."""
-    if pattern.op == "hole":
-        matrix = bound[pattern]
-        assert isinstance(matrix, Definition)
-        return matrix
-    operand = called_tensor(pattern.args[0], bound)
-    shape = operand.shape if pattern.data == "inv" else operand.shape[:-2]
-    return call(str(pattern.data), [operand], shape)
-
-
-_FILLED: Mapping[str, Callable[[Node, Bindings, int | None], Node]] = {
-    "each": _filled_each,
-    "over": _filled_over,
-    "raised": _filled_raised,
-    "call": _filled_call,
-}
-
-
-def _key(node: Node) -> int:
-    return node.key
-
-
-OPERATION: Mapping[str, str] = {"raised": "pow", "each": "add"}      # what a pattern's op is a form of
+OPERATION: Mapping[str, str] = {"raised": "pow", "each": "add"}  # what a pattern's op is a form of
 
 
 # ------------------------------------------------------------------------------------------------ matching one node
@@ -109,9 +25,9 @@ OPERATION: Mapping[str, str] = {"raised": "pow", "each": "add"}      # what a pa
 class Matcher:
     """Finds the ways in which a formula is an instance of a pattern."""
 
-    through: Through = Through.NOTHING                               # which elementwise definitions are looked into
+    through: Through = Through.NOTHING  # which elementwise definitions are looked into
     names: Mapping[Definition, str] = field(default_factory=dict)
-    opened: dict[Node, Node] = field(default_factory=dict)           # reads, and the formulas that stand behind them
+    opened: dict[Node, Node] = field(default_factory=dict)  # reads, and the formulas that stand behind them
 
     def match(self, pattern: Node, node: Node, bound: Bindings) -> Iterator[Bindings]:
         """Every way to fill the pattern's holes so that it is this node."""
@@ -126,7 +42,7 @@ class Matcher:
             if pattern is node:
                 yield bound
             return
-        if _whole(pattern, bound) and pattern.op not in _FILLED and filled(pattern, bound) is node:
+        if is_filled(pattern, bound) and pattern.op not in SPECIAL and filled(pattern, bound) is node:
             yield bound
             return
         node = self.open(pattern, node)
@@ -136,7 +52,12 @@ class Matcher:
     def open(self, pattern: Node, node: Node) -> Node:
         """The node, or the formula behind it where that is what the pattern asks for."""
         wanted = OPERATION.get(pattern.op, pattern.op)
-        while self.through and node.op == "read" and pattern.op not in ("over", "call") and self._may_open(target(node), wanted):
+        while (
+            self.through
+            and node.op == "read"
+            and pattern.op not in ("over", "call")
+            and self._may_open(target(node), wanted)
+        ):
             node = self.formula_behind(node)
         return node
 
@@ -177,7 +98,7 @@ def _match_add(matcher: Matcher, pattern: Node, node: Node, bound: Bindings) -> 
 
 def _match_mul(matcher: Matcher, pattern: Node, node: Node, bound: Bindings) -> Iterator[Bindings]:
     scale, inner = split(pattern)
-    if inner.op == "hole":                                           # c*a is any formula: a is a c-th of it
+    if inner.op == "hole":  # c*a is any formula: a is a c-th of it
         yield from matcher.match(inner, mul(const(Fraction(1) / scale), node), bound)
         return
     for found in products(matcher, pattern, node, bound):
@@ -199,16 +120,17 @@ def root(node: Node, exponent: Number) -> Node | None:
         if factor.op == "const" and number(factor) > 0 and node.op == "mul":
             parts.append(power(factor, Fraction(1) / exponent))
             continue
-        if factor.op != "pow" or Fraction(factor.data) / exponent % 1 != 0:  # type: ignore[arg-type, operator]
+        ratio = Fraction(number(factor)) / exponent if factor.op == "pow" else Fraction(1, 2)
+        if ratio.denominator != 1:
             return None
-        parts.append(power(factor.args[0], Fraction(factor.data) / exponent))  # type: ignore[arg-type]
+        parts.append(power(factor.args[0], ratio))
     return mul(ONE, *parts)
 
 
 def _match_raised(matcher: Matcher, pattern: Node, node: Node, bound: Bindings) -> Iterator[Bindings]:
     if node.op == "pow":
         for found in matcher.match(pattern.args[0], node.args[0], bound):
-            yield from matcher.match(pattern.args[1], const(node.data), found)  # type: ignore[arg-type]
+            yield from matcher.match(pattern.args[1], const(number(node)), found)
 
 
 def _match_extreme(matcher: Matcher, pattern: Node, node: Node, bound: Bindings) -> Iterator[Bindings]:
@@ -257,31 +179,6 @@ def _match_call(matcher: Matcher, pattern: Node, node: Node, bound: Bindings) ->
         found = match_tensor(pattern, target(node), bound)
         if found is not None:
             yield {**found, INDICES: node.args}
-
-
-def match_tensor(pattern: Node, tensor: Definition, bound: Bindings) -> Bindings | None:
-    """A pattern of calls against a tensor."""
-    if pattern.op == "hole":
-        return {**bound, pattern: tensor}
-    if pattern.op == "gram":
-        factor = _gram_factor(tensor)
-        return None if factor is None else match_tensor(pattern.args[0], factor, bound)
-    if tensor.kind != "call" or tensor.routine != pattern.data:
-        return None
-    return match_tensor(pattern.args[0], tensor.operands[0], bound)
-
-
-def _gram_factor(tensor: Definition) -> Definition | None:
-    """L of sum_k L[..., i, k] L[..., j, k], L square."""
-    if tensor.monoid != "sum" or len(tensor.reduced) != 1 or tensor.formula.op != "mul" or len(tensor.formula.args) != 2:
-        return None
-    (k,), (i, j), batch = tensor.reduced, tensor.axes[-2:], tensor.axes[:-2]
-    left, right = tensor.formula.args
-    if left.op != "read" or right.op != "read" or target(left) is not target(right):
-        return None
-    if {left.args, right.args} != {(*batch, i, k), (*batch, j, k)} or target(left).shape[-1] is not target(left).shape[-2]:
-        return None
-    return target(left)
 
 
 _Rule: TypeAlias = Callable[[Matcher, Node, Node, Bindings], Iterator[Bindings]]
@@ -366,7 +263,7 @@ def _candidates(matcher: Matcher, pattern: Node, terms: _Terms, bound: Bindings)
     """The terms that the pattern may be; where all its holes are filled, one at most."""
     if pattern is ONE:
         return [ONE] if ONE in terms else []
-    if _whole(pattern, bound) and pattern.op not in _FILLED:
+    if is_filled(pattern, bound) and pattern.op not in SPECIAL:
         exact = filled(pattern, bound)
         if exact in terms:
             return [exact]
@@ -374,7 +271,7 @@ def _candidates(matcher: Matcher, pattern: Node, terms: _Terms, bound: Bindings)
 
 
 def products(matcher: Matcher, pattern: Node, node: Node, bound: Bindings) -> Iterator[Found]:
-    """Some factors of the node are the pattern; what is left holds the constants. A bare hole takes all that is left."""
+    """Some factors of the node are the pattern; a bare hole takes all that is left."""
     scale, rest = split(pattern)
     wanted = [_based(factor) for factor in factors_of(rest)]
     bare = [base for base, _ in wanted if base.op == "hole" and base not in bound]
@@ -383,17 +280,30 @@ def products(matcher: Matcher, pattern: Node, node: Node, bound: Bindings) -> It
     others = [w for w in wanted if w[0] not in takers]
     others.sort(key=lambda w: (w[0].op == "hole", w[0].op == "mul", len(holes(w[0])), w[0].key))
     own, product = split(node)
-    powers = {base: exponent for base, exponent in map(_based, factors_of(product)) if base is not ONE}
+    powers = _powers(product)
     takers.sort(key=lambda h: str(h.data))
-    for found, factor, left in _some_factors(matcher, others, powers, bound, own if scale == 1 else Fraction(own) / scale):
+    for found, factor, left in _some_factors(
+        matcher, others, powers, bound, own if scale == 1 else Fraction(own) / scale
+    ):
         yield from _taken(takers, found, factor, left)
 
 
 def _based(factor: Node) -> tuple[Node, Number | Node]:
     """A factor as base and exponent; in patterns, the exponent may be a hole."""
     if factor.op == "pow":
-        return factor.args[0], factor.data  # type: ignore[return-value]
+        return factor.args[0], number(factor)
     return (factor.args[0], factor.args[1]) if factor.op == "raised" else (factor, 1)
+
+
+def _powers(product: Node) -> _Terms:
+    """The factors of a formula, each with its exponent."""
+    powers: _Terms = {}
+    for factor in factors_of(product):
+        if factor.op == "pow":
+            powers[factor.args[0]] = number(factor)
+        elif factor is not ONE:
+            powers[factor] = 1
+    return powers
 
 
 def _product(factor: Number, powers: _Terms) -> Node:
@@ -418,10 +328,12 @@ def _some_factors(matcher: Matcher, wanted: list[tuple[Node, Number | Node]], po
         yield bound, factor, powers
         return
     (pattern, exponent), further = wanted[0], wanted[1:]
-    if _whole(pattern, bound) and pattern.op not in _FILLED and isinstance(exponent, (int, Fraction)):
+    if is_filled(pattern, bound) and pattern.op not in SPECIAL and isinstance(exponent, (int, Fraction)):
         taken = _without(powers, filled(pattern, bound), exponent)
         if taken is not None:
-            yield from _some_factors(matcher, further, taken[1], bound, factor if taken[0] == 1 else factor / Fraction(taken[0]))
+            yield from _some_factors(
+                matcher, further, taken[1], bound, factor if taken[0] == 1 else factor / Fraction(taken[0])
+            )
             return
     if pattern.op == "hole":
         return
@@ -429,7 +341,9 @@ def _some_factors(matcher: Matcher, wanted: list[tuple[Node, Number | Node]], po
         left, met = _left(powers, base, own, exponent)
         if left is not None:
             for found, scale in _based_matches(matcher, pattern, base, bound, met):
-                for complete in [found] if isinstance(exponent, (int, Fraction)) else matcher.match(exponent, const(met), found):
+                for complete in (
+                    [found] if isinstance(exponent, (int, Fraction)) else matcher.match(exponent, const(met), found)
+                ):
                     yield from _some_factors(matcher, further, left, complete, factor * scale)
 
 
@@ -447,16 +361,17 @@ def _without(powers: _Terms, product: Node, exponent: Number) -> tuple[Number, _
     """The factors without a known product to some power: (the constant that it had, the factors left)."""
     coefficient, rest = split(power(product, exponent))
     left = powers
-    for base, wanted in map(_based, factors_of(rest)):
-        if base is not ONE:
-            taken, _ = _left(left, base, left.get(base, 0), wanted)
-            if taken is None:
-                return None
-            left = taken
+    for base, wanted in _powers(rest).items():
+        taken, _ = _left(left, base, left.get(base, 0), wanted)
+        if taken is None:
+            return None
+        left = taken
     return coefficient, left
 
 
-def _based_matches(matcher: Matcher, pattern: Node, base: Node, bound: Bindings, exponent: Number) -> Iterator[tuple[Bindings, Number]]:
+def _based_matches(
+    matcher: Matcher, pattern: Node, base: Node, bound: Bindings, exponent: Number
+) -> Iterator[tuple[Bindings, Number]]:
     """The base as an instance of the pattern; of a sum, up to a factor, which is returned to its power."""
     if pattern.op == "add" and isinstance(exponent, int):
         opened = matcher.open(pattern, base)

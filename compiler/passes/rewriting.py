@@ -10,10 +10,10 @@ from sympile.compiler.graph.arithmetic import neg, power, split
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import Node, index_name, make, number, target
 from sympile.compiler.graph.rebuild import rebuild
-from sympile.compiler.passes.matching import Bindings, Bound, holes
+from sympile.compiler.passes.filling import Bindings, Bound, holes
 from sympile.compiler.rules.rewrites import Rewrite
 
-SHORT = 8                                            # an operand with more operations is shown by its hole's letter
+SHORT = 8  # an operand with more operations is shown by its hole's letter
 Names = Mapping[Definition, str]
 
 
@@ -85,7 +85,7 @@ def _shown(side: Node, operands: Mapping[Node, Node]) -> Node:
 
 # ------------------------------------------------------------------------------------------------ text
 
-_SUM, _PRODUCT, _POWER, _ATOM = range(4)             # how tightly a text binds
+_SUM, _PRODUCT, _POWER, _ATOM = range(4)  # how tightly a text binds
 
 Text = tuple[str, int]
 
@@ -130,7 +130,7 @@ def _mul_text(node: Node, names: Names) -> Text:
 
 
 def _pow_text(node: Node, names: Names) -> Text:
-    exponent = Fraction(node.data)  # type: ignore[arg-type]
+    exponent = Fraction(number(node))
     base = node.args[0]
     if exponent == Fraction(1, 2):
         return f"sqrt({_text(base, names)[0]})", _ATOM

@@ -9,7 +9,8 @@ from fractions import Fraction
 from sympile.compiler.graph.arithmetic import mul, split
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import Node, const, target
-from sympile.compiler.passes.matching import OPERATION, Matcher, holes
+from sympile.compiler.passes.filling import holes
+from sympile.compiler.passes.matching import OPERATION, Matcher
 from sympile.compiler.rules.rewrites import Rewrite, Through
 
 _ROOT: Mapping[str, str] = {**OPERATION, "over": "read", "call": "read"}
@@ -22,12 +23,11 @@ class Indexed:
     """A row, made ready to be looked for."""
 
     row: Rewrite
-    pattern: Node                                    # row.before, a sum without its factor
+    pattern: Node  # row.before, a sum without its factor
     after: Node
-    needs: frozenset[str]                            # operations among a node's operands
-    inner: tuple[tuple[str, frozenset[str]], ...]    # (operation, operations among the operands of one such operand)
+    needs: frozenset[str]  # operations among a node's operands
+    inner: tuple[tuple[str, frozenset[str]], ...]  # (operation, operations among the operands of one such operand)
     matcher: Matcher
-
 
 
 @dataclass(slots=True)

@@ -78,7 +78,7 @@ def _cost(index: Node, group: Group, bodies: Iterable[Node], lanes: int) -> floa
     length = _length(index)
     waste = math.ceil(length / lanes) * lanes / length
     cost = 0.5
-    for node in {n for body in bodies for n in postorder([body]) if n.op == "read"}:
+    for node in (n for n in postorder(bodies) if n.op == "read"):
         step = strides_along(node, index)
         cost += 0.3 if step == 0 else 1.0 if step == 1 else 0.75 * lanes
     for tensor in group.results:
@@ -125,7 +125,7 @@ def _row(axes: tuple[Node, ...], lanes: int) -> tuple[Node | None, int]:
 
 def _unrolled(group: Group, vector: Node, lanes: int) -> int:
     """Small bodies are unrolled, so that one turn's latency hides behind another's."""
-    work = len({n for tensor in group.results for n in postorder([tensor.formula])})
+    work = sum(1 for _ in postorder([tensor.formula for tensor in group.results]))
     copies = 4 if work <= 24 else 2 if work <= 48 else 1
     return max(1, min(copies, _length(vector) // lanes))
 

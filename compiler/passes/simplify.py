@@ -9,11 +9,12 @@ from fractions import Fraction
 from sympile.compiler.errors import ArgumentError, InternalError, did_you_mean, listed
 from sympile.compiler.graph.arithmetic import add, mul, power
 from sympile.compiler.graph.definition import Definition, call, define, elementwise, read
-from sympile.compiler.graph.node import ONE, Node, Number, const, target
+from sympile.compiler.graph.node import ONE, Node, Number, const, number, target
 from sympile.compiler.graph.rebuild import rebuild, substitute
 from sympile.compiler.graph.reduce import reduce
 from sympile.compiler.passes import solving
-from sympile.compiler.passes.matching import Bindings, Found, filled, products, sums
+from sympile.compiler.passes.filling import Bindings, filled
+from sympile.compiler.passes.matching import Found, products, sums
 from sympile.compiler.passes.rewriting import Rewriting, recorded
 from sympile.compiler.passes.row_index import Indexed, RowIndex, by_operation
 from sympile.compiler.rules.facts import Facts
@@ -21,7 +22,7 @@ from sympile.compiler.rules.rewrites import LEVELS, Faith, Rewrite, rows_for
 
 Names = MutableMapping[Definition, str]
 
-_ROUNDS = 50                                         # a program settles in two or three
+_ROUNDS = 50  # a program settles in two or three
 
 
 def simplify(outputs: Sequence[Definition], rewrites: str = "stable", names: Names | None = None,
@@ -75,8 +76,8 @@ class Simplifier:
     level: Faith
     names: Names
     facts: Facts = field(default_factory=Facts)
-    settled: set[Definition] = field(default_factory=set)        # nothing more will be rewritten in these, nor below
-    loose: set[Node] = field(default_factory=set)                # nodes that read what is not settled
+    settled: set[Definition] = field(default_factory=set)  # nothing more will be rewritten in these, nor below
+    loose: set[Node] = field(default_factory=set)  # nodes that read what is not settled
     made: dict[tuple[str, str], Rewriting] = field(default_factory=dict)
 
     def round(self, outputs: Sequence[Definition]) -> dict[Definition, Definition]:
@@ -194,14 +195,14 @@ class Simplifier:
 
 
 def _instances(entry: Indexed, node: Node) -> Iterable[tuple[Found, Number]]:
-    """The ways in which a part of the node is an instance of the row: the part, and the power of it that stands there."""
+    """The ways in which a part of the node is an instance of the row, and the power of it that stands there."""
     matcher, pattern = entry.matcher, entry.pattern
     if pattern.op == "add":
         return ((found, 1) for found in sums(matcher, pattern, node, {}))
     if pattern.op == "mul":
         return ((found, 1) for found in products(matcher, pattern, node, {}))
     if pattern.op == "pow":
-        exponent = Fraction(node.data) / pattern.data  # type: ignore[arg-type, operator]
+        exponent = Fraction(number(node)) / number(pattern)
         if exponent.denominator != 1 or exponent < 0:
             return ()
         return ((Found(bound, 1, ONE), exponent) for bound in matcher.match(pattern.args[0], node.args[0], {}))

@@ -35,7 +35,12 @@ def _solve(tensor: Definition, inverse: Node, right: Node, summed: Node) -> Defi
     outer = [axis for axis in tensor.axes if axis in right.free and axis not in batch]
     shared = [axis for axis in outer if axis is EXAMPLE]
     columns = [axis for axis in outer if axis is not EXAMPLE]
-    if not _plain(batch, free, row if transposed else column, summed) or free in right.free or len(columns) > 1 or (shared and batch):
+    if (
+        not _plain(batch, free, row if transposed else column, summed)
+        or free in right.free
+        or len(columns) > 1
+        or (shared and batch)
+    ):
         return None
     if transposed and not symmetric(matrix):
         matrix = _transposed(matrix)

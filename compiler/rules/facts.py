@@ -58,17 +58,17 @@ def _of_product(signs: Iterable[Sign]) -> Sign:
 
 def _times(left: Sign, right: Sign) -> Sign:
     result = (left | right) & ZERO_
-    if left & POSITIVE and right & POSITIVE or left & NEGATIVE and right & NEGATIVE:
+    if (left & POSITIVE and right & POSITIVE) or (left & NEGATIVE and right & NEGATIVE):
         result |= POSITIVE
-    if left & POSITIVE and right & NEGATIVE or left & NEGATIVE and right & POSITIVE:
+    if (left & POSITIVE and right & NEGATIVE) or (left & NEGATIVE and right & POSITIVE):
         result |= NEGATIVE
     return result
 
 
 def _of_power(node: Node, base: Sign) -> Sign:
-    exponent = Fraction(node.data)  # type: ignore[arg-type]
+    exponent = Fraction(number(node))
     if exponent.denominator != 1:
-        return base & ~NEGATIVE if base & ~NEGATIVE else ANY      # where it is a number at all
+        return base & ~NEGATIVE if base & ~NEGATIVE else ANY  # where it is a number at all
     even = exponent.numerator % 2 == 0
     return base & ~NEGATIVE | (POSITIVE if base & NEGATIVE else 0) if even else base
 
@@ -205,7 +205,9 @@ def unshifted(facts: Facts, node: Node) -> bool:
 
 
 def _shifted(term: Node) -> bool:
-    terms = {rest: c for c, rest in map(split, term.args[0].args)} if term.op == "exp" and term.args[0].op == "add" else {}
+    terms = (
+        {rest: c for c, rest in map(split, term.args[0].args)} if term.op == "exp" and term.args[0].op == "add" else {}
+    )
     return any(c == -1 and rest.op == "max" for rest, c in terms.items())
 
 
@@ -228,9 +230,10 @@ def _reduced_squares(facts: Facts, node: Node) -> bool:
 
 def _square_term(facts: Facts, term: Node) -> bool:
     coefficient, rest = split(term.args[0] if term.op == "when" else term)
-    return coefficient > 0 and varies(facts, rest) and rest.op != "const" and all(_even_power(f) or positive(facts, f) for f in factors_of(rest)) and (
-        any(_even_power(f) for f in factors_of(rest))
-    )
+    factors = factors_of(rest)
+    if coefficient <= 0 or not any(map(_even_power, factors)):
+        return False
+    return all(_even_power(f) or positive(facts, f) for f in factors)
 
 
 def _even_power(node: Node) -> bool:

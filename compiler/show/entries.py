@@ -32,5 +32,6 @@ def entries(tensor: Definition) -> list[Definition]:
     """Each entry as a scalar definition, row by row."""
     ranges = [range(int(number(extent(axis)))) for axis in tensor.axes]
     return [
-        elementwise((), substitute(tensor.formula, {a: const(k) for a, k in zip(tensor.axes, at, strict=True)})) for at in product(*ranges)
+        elementwise((), substitute(tensor.formula, {a: const(k) for a, k in zip(tensor.axes, at, strict=True)}))
+        for at in product(*ranges)
     ]

@@ -19,8 +19,8 @@ from sympile.compiler.show.raising import raised
 from sympile.compiler.show.shared import with_shared_parts
 from sympile.compiler.show.text import text
 
-WIDTH = 72                      # a formula without adjoints' names may be this long
-GAP = " " * 10                  # before the note behind the first line
+WIDTH = 72  # a formula without adjoints' names may be this long
+GAP = " " * 10  # before the note behind the first line
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,6 +14,8 @@ from sympile.compiler.graph.node import ONE, Node, extent, target
 from sympile.compiler.graph.rebuild import substitute
 from sympile.compiler.passes.reading.scope import Scope
 from sympile.compiler.show.numbers import shown_size
+from sympile.compiler.show.patterns import log_softmax_of
+from sympile.compiler.show.pieces import Piece
 from sympile.compiler.show.scalars import scalar
 from sympile.compiler.show.symbols import Symbols, element_of
 
@@ -37,10 +39,11 @@ class IndexNotation:
 
     scope: Scope
     symbols: Symbols
-    matrix_value: Callable[[Definition], Any]           # the operand of a linear-algebra call, in matrix notation
-    explicit: bool = False                              # the example index is written like any other
+    matrix_value: Callable[[Definition], Any]  # the operand of a linear-algebra call, in matrix notation
+    matrix_piece: Callable[[Node], Piece | None] | None = None  # a formula of one or two indices, in matrix notation
+    explicit: bool = False  # the example index is written like any other
     names: dict[Node, Any] = field(default_factory=dict)
-    active: list[Any] = field(default_factory=list)     # the names of the indices bound around the spot
+    active: list[Any] = field(default_factory=list)  # the names of the indices bound around the spot
 
     def opened(self, tensor: Definition) -> tuple[Any, list[tuple[Any, Any]]]:
         """The formula of a definition, and its free indices with their sizes, outermost first."""
@@ -114,6 +117,10 @@ class IndexNotation:
             if node in done:
                 stack.pop()
                 continue
+            whole = self._softmax(node) if node.op == "exp" else None
+            if whole is not None:
+                done[node] = whole
+                continue
             missing = [] if node.op == "read" else [a for a in node.args if a not in done]
             if missing:
                 stack.extend(missing)
@@ -132,6 +139,16 @@ class IndexNotation:
         if node is EXAMPLES:
             return shown_size(node, self.scope.examples)
         return scalar(node, args)
+
+    def _softmax(self, node: Node) -> Any | None:
+        """exp(u - lse u) as one entry of softmax(u), where matrices express u."""
+        found = log_softmax_of(node.args[0], 1) if self.matrix_piece is not None and self.hides else None
+        piece = self.matrix_piece(found[0]) if found is not None and self.matrix_piece is not None else None
+        if found is None or piece is None or found[1] not in piece.axes or any(a not in self.names for a in piece.axes):
+            return None
+        whole = language.softmax(piece.expression, axis=piece.axes.index(found[1]))
+        at = [self.names[a] for a in piece.axes]
+        return whole[at[0], at[1] if len(at) > 1 else 0]
 
     def _read(self, node: Node) -> Any:
         tensor = target(node)

@@ -13,7 +13,7 @@ from sympile.compiler.language.nodes import Ours
 from sympile.compiler.show.products import transposed
 from sympile.compiler.show.text import in_order, is_ones_term
 
-Form = Callable[[Any, Any], str]             # (printer, node) → LaTeX
+Form = Callable[[Any, Any], str]  # (printer, node) → LaTeX
 
 
 def latex(expression: Any) -> str:
@@ -37,7 +37,9 @@ def latex_label(label: str) -> str:
 
 def latex_differential(word: str) -> str:
     """dW1 as ∂W_1; several words one after another."""
-    return rf"\partial {latex(sp.Symbol(word[1:]))}" if word.startswith("d") and len(word) > 1 else latex(sp.Symbol(word))
+    return (
+        rf"\partial {latex(sp.Symbol(word[1:]))}" if word.startswith("d") and len(word) > 1 else latex(sp.Symbol(word))
+    )
 
 
 class FormulaLatex(LatexPrinter):  # type: ignore[misc]
@@ -57,7 +59,11 @@ class FormulaLatex(LatexPrinter):  # type: ignore[misc]
 
     def _term(self, term: Any) -> str:
         if is_ones_term(term):
-            return str(self._print(sp.Mul(*[a for a in term.args if not a.is_Matrix]) if isinstance(term, sp.MatMul) else sp.S.One))
+            return str(
+                self._print(
+                    sp.Mul(*[a for a in term.args if not a.is_Matrix]) if isinstance(term, sp.MatMul) else sp.S.One
+                )
+            )
         return str(self._print(term))
 
     def _print_OneMatrix(self, expr: Any, *args: Any) -> str:

@@ -271,7 +271,10 @@ def _parts(node: Node) -> tuple[Node, ...]:
     if node.op in (SOFTMAX, LOG_SOFTMAX):
         return node.args[:1]
     if node.op == "when":
-        return (*factors_of(node.args[0]), *[c.args[0] if _is_array_negation(c) else c for c in node.args[1:] if c.op != "eq"])
+        return (
+            *factors_of(node.args[0]),
+            *[c.args[0] if _is_array_negation(c) else c for c in node.args[1:] if c.op != "eq"],
+        )
     return node.args
 
 

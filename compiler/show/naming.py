@@ -1,4 +1,4 @@
-"""Which intermediates a formula shows by name, and by which: given names first, the others v1, v2, ... and their adjoints dv1, ..."""
+"""Which intermediates a formula shows by name: given names first, the others v1, v2, ... and their adjoints dv1, ..."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from sympile.compiler.graph.definition import Definition, definitions
 from sympile.compiler.graph.inline import inlined
 from sympile.compiler.graph.node import Node, postorder, target
 from sympile.compiler.rules.functions import FUNCTIONS
+from sympile.compiler.show.folding import folded
 
 Names = Mapping[Definition, str]
-Adjoints = Mapping[Definition, Definition]       # an adjoint → the tensor whose adjoint it is
+Adjoints = Mapping[Definition, Definition]  # an adjoint → the tensor whose adjoint it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class Plan:
 
     top: Definition
     lines: dict[Definition, str] = field(default_factory=dict)
-    adjoints: frozenset[str] = frozenset()          # the names among them that are adjoints'
+    adjoints: frozenset[str] = frozenset()  # the names among them that are adjoints'
 
     @property
     def needs_adjoints(self) -> bool:
@@ -36,7 +37,7 @@ class Candidates:
     given: dict[Definition, str]
     forward: dict[Definition, str]
     adjoints: dict[Definition, str]
-    fixed: bool = False                 # whether v1, v2, ... were given, for several formulas together
+    fixed: bool = False  # whether v1, v2, ... were given, for several formulas together
 
     def plan(self, with_adjoints: bool) -> Plan:
         """The program with these names and nothing else; without adjoints of what has no given name."""
@@ -58,12 +59,24 @@ class Candidates:
 def candidates(output: Definition, given: Names, adjoint_of: Adjoints, automatic: Names | None = None) -> Candidates:
     """Everything below an output that may be shown by name."""
     plain, origin = without_copies(output, given, adjoint_of)
-    own = {origin.get(t, t): name for t, name in given.items() if not is_scaled_copy(origin.get(t, t), name, given.values())}
+    own = {
+        origin.get(t, t): name
+        for t, name in given.items()
+        if not is_scaled_copy(origin.get(t, t), name, given.values())
+    }
     adjoints = {origin.get(d, d): origin.get(t, t) for d, t in adjoint_of.items()}
     forward = [t for t in arrays_of_functions(plain) if t not in own and t not in adjoints]
-    words = automatic_words(forward, own.values()) if automatic is None else {t: automatic[t] for t in forward if t in automatic}
+    words = (
+        automatic_words(forward, own.values())
+        if automatic is None
+        else {t: automatic[t] for t in forward if t in automatic}
+    )
     known = {**words, **own}
-    backward = {d: f"d{known[t]}" for d, t in adjoints.items() if t in known and d not in known and not is_scaled_copy(d, "d", known.values())}
+    backward = {
+        d: f"d{known[t]}"
+        for d, t in adjoints.items()
+        if t in known and d not in known and not is_scaled_copy(d, "d", known.values())
+    }
     return Candidates(plain, own, words, backward, automatic is not None)
 
 
@@ -98,7 +111,11 @@ def copied(tensor: Definition) -> Definition | None:
 
 def is_scaled_copy(tensor: Definition, name: str, names: Iterable[str]) -> bool:
     """Whether an adjoint is a number times another tensor, and so needs no line of its own."""
-    if tensor.kind != "formula" or tensor.monoid is not None or not (name.startswith("d") and (name == "d" or name[1:] in set(names))):
+    if (
+        tensor.kind != "formula"
+        or tensor.monoid is not None
+        or not (name.startswith("d") and (name == "d" or name[1:] in set(names)))
+    ):
         return False
     _, rest = split(tensor.formula)
     return rest.op == "read" and rest.args == tensor.axes
@@ -135,7 +152,8 @@ def _is_result(tensor: Definition) -> bool:
 def planned(output: Definition, names: Mapping[Definition, str], adjoints: frozenset[str]) -> Plan:
     """Everything without a name inlined; the lines in the order of dependence, forward ones first."""
     new = inlined([output, *names], keep=names.__contains__)
-    return in_lines(new[output], {new[t]: name for t, name in reversed(names.items())}, adjoints)
+    top, named = folded(new[output], {new[t]: name for t, name in reversed(list(names.items()))})
+    return in_lines(top, named, adjoints)
 
 
 def in_lines(top: Definition, named: Mapping[Definition, str], adjoints: frozenset[str]) -> Plan:
@@ -172,5 +190,7 @@ def _uses(tensor: Definition, plan: Plan) -> list[tuple[str, int]]:
     if tensor.kind != "formula":
         return found
     roots = [tensor.formula] if tensor.formula.op == "read" else []
-    shown = [(a, 2 if n.op == "pow" else 1) for n in postorder([tensor.formula]) for a in n.args] + [(r, 1) for r in roots]
+    shown = [(a, 2 if n.op == "pow" else 1) for n in postorder([tensor.formula]) for a in n.args] + [
+        (r, 1) for r in roots
+    ]
     return found + [(plan.lines[target(a)], count) for a, count in shown if a.op == "read" and target(a) in plan.lines]

@@ -1,4 +1,4 @@
-"""A sum of products of matrix elements as a network: indices are vertices, factors of two indices edges; eliminated one by one."""
+"""A sum of products of matrix elements as a network: indices are vertices, factors of two indices are edges."""
 
 from __future__ import annotations
 

@@ -11,9 +11,9 @@ from sympile.compiler import language
 from sympile.compiler.graph.definition import EXAMPLES
 from sympile.compiler.graph.node import Node, Number, postorder
 
-_LARGEST_DENOMINATOR = 2**10      # a power of two above it came from a float
-_LARGEST_INTEGER = 2**53          # as does an integer above it
-COUNT = language.batch_sum(1)      # the number of examples, where a formula cannot avoid it
+_LARGEST_DENOMINATOR = 2**10  # a power of two above it came from a float
+_LARGEST_INTEGER = 2**53  # as does an integer above it
+COUNT = language.batch_sum(1)  # the number of examples, where a formula cannot avoid it
 
 
 def shown_number(value: Number) -> Any:

@@ -7,7 +7,7 @@ from sympile.compiler.graph.definition import instance
 from sympile.compiler.graph.node import Node, const, extent, make, target
 from sympile.compiler.graph.rebuild import substitute, transform
 
-SOFTMAX, LOG_SOFTMAX = "softmax", "log_softmax"      # operands: the argument, and the index along which
+SOFTMAX, LOG_SOFTMAX = "softmax", "log_softmax"  # operands: the argument, and the index along which
 
 
 def normalized(root: Node) -> Node:
@@ -18,7 +18,7 @@ def normalized(root: Node) -> Node:
 
 def _recognized(node: Node) -> Node:
     if node.op == "exp":
-        found = _log_softmax_of(node.args[0], 1)
+        found = log_softmax_of(node.args[0], 1)
         return node if found is None else make(SOFTMAX, *found)
     if node.op == LOG_SOFTMAX or node.op not in ("add", "mul"):
         return node
@@ -29,15 +29,20 @@ def _with_log_softmax(node: Node) -> Node:
     """c*(u - lse u), if the whole sum is that."""
     if node.op == "add":
         for sign in (1, -1):
-            found = _log_softmax_of(node, sign)
+            found = log_softmax_of(node, sign)
             if found is not None:
                 return mul(const(sign), make(LOG_SOFTMAX, *found))
     return node
 
 
-def _log_softmax_of(difference: Node, sign: int) -> tuple[Node, Node] | None:
+def log_softmax_of(difference: Node, sign: int) -> tuple[Node, Node] | None:
     """(u, the index along which) where sign * difference is u - lse u."""
-    if difference.op == "mul" and difference.args[1:] and difference.args[1].op == LOG_SOFTMAX and len(difference.args) == 2:
+    if (
+        difference.op == "mul"
+        and difference.args[1:]
+        and difference.args[1].op == LOG_SOFTMAX
+        and len(difference.args) == 2
+    ):
         return difference.args[1].args if difference.args[0] is const(sign) else None  # type: ignore[return-value]
     if difference.op == LOG_SOFTMAX:
         return difference.args if sign == 1 else None  # type: ignore[return-value]
@@ -59,4 +64,3 @@ def _reduced_index(whole: Node, argument: Node) -> Node | None:
         if extent(candidate) is extent(reduced) and substitute(argument, {candidate: reduced}) is body:
             return candidate
     return None
-

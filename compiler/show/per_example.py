@@ -56,7 +56,12 @@ def _opened(factor: Node) -> Node | None:
     """A sum with a reduction over examples in it, spelled out; None for everything else."""
     if factor.op == "add":
         return factor if any(holds_total(term) for term in factor.args) else None
-    if factor.op == "read" and target(factor).kind == "formula" and target(factor).monoid is None and not target(factor).batched:
+    if (
+        factor.op == "read"
+        and target(factor).kind == "formula"
+        and target(factor).monoid is None
+        and not target(factor).batched
+    ):
         _, _, body = instance(target(factor), factor.args)
         return body if holds_total(body) else None
     return None

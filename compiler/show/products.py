@@ -76,7 +76,12 @@ def even(matrix: Any) -> Any:
 
 def plus(terms: Sequence[Any]) -> Any:
     """The sum, in SymPy's own order, so that it equals what a user would write."""
-    flat = [part for term in terms for part in (term.args if isinstance(term, sp.MatAdd) else (term,)) if not part.is_ZeroMatrix]
+    flat = [
+        part
+        for term in terms
+        for part in (term.args if isinstance(term, sp.MatAdd) else (term,))
+        if not part.is_ZeroMatrix
+    ]
     if not flat:
         return terms[0]
     return flat[0] if len(flat) == 1 else sp.MatAdd(*sorted(flat, key=sp.default_sort_key))
@@ -126,8 +131,14 @@ def hadamard(factors: Sequence[Any]) -> Any:
         inner = matrices[0] if len(matrices) == 1 else sp.MatMul(*matrices)
         parts.extend(inner.args if isinstance(inner, sp.HadamardProduct) else (inner,))
     kept = [p for p in parts if not isinstance(p, sp.OneMatrix)] or parts[:1]
-    kept.sort(key=lambda p: (not isinstance(p, sp.MatAdd), -_size(p), sp.sstr(p)))
+    kept.sort(key=_hadamard_order)
     return times(scalars, [kept[0] if len(kept) == 1 else sp.HadamardProduct(*kept)])
+
+
+def _hadamard_order(factor: Any) -> tuple[bool, bool, int, str]:
+    """Sums first, then the longer ones; indicators of a condition last."""
+    indicator = getattr(factor, "operation", None) in ("greater", "less")
+    return indicator, not isinstance(factor, sp.MatAdd), -_size(factor), sp.sstr(factor)
 
 
 def _size(expression: Any) -> int:

@@ -1,4 +1,4 @@
-"""From definitions to SymPy: each line in the notation asked for, in index notation where matrices cannot express it."""
+"""From definitions to SymPy: each line in the notation asked for, in indices where matrices cannot express it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import sympy as sp
 
 from sympile.compiler.errors import InternalError
 from sympile.compiler.graph.definition import Definition, definitions
-from sympile.compiler.graph.node import extent, number
+from sympile.compiler.graph.node import Node, extent, number
 from sympile.compiler.passes.reading.scope import Scope
 from sympile.compiler.show.entries import entries, is_by_entries
 from sympile.compiler.show.index_notation import IndexNotation, NoIndexForm
 from sympile.compiler.show.matrix_notation import MatrixNotation
 from sympile.compiler.show.naming import Plan
 from sympile.compiler.show.network import NoMatrixForm
+from sympile.compiler.show.pieces import Piece
 from sympile.compiler.show.symbols import Symbols
 
 
@@ -47,7 +48,7 @@ class Raiser:
         self.matrices = MatrixNotation(scope, self.symbols)
 
     def line(self, tensor: Definition) -> Any:
-        """One definition; index notation is the way out of matrix notation, all examples at once that of index notation."""
+        """One definition: in matrices, else in indices of one example, else in indices of all examples."""
         if is_by_entries(tensor):
             return self._by_entries(tensor)
         if self.notation == "matrix":
@@ -55,9 +56,10 @@ class Raiser:
                 return self.matrices.value(tensor)
             except NoMatrixForm:
                 pass
+        piece = self._matrix_piece if self.notation == "matrix" else None
         for explicit in (False, True):
             try:
-                return IndexNotation(self.scope, self.symbols, self._matrix_value, explicit).value(tensor)
+                return IndexNotation(self.scope, self.symbols, self._matrix_value, piece, explicit).value(tensor)
             except NoIndexForm:
                 continue
         raise InternalError(f"no notation can show {tensor}")
@@ -68,10 +70,16 @@ class Raiser:
         columns = int(number(extent(tensor.axes[1]))) if len(tensor.axes) == 2 else 1
         return sp.ImmutableDenseMatrix(rows, columns, [self.line(entry) for entry in entries(tensor)])
 
+    def _matrix_piece(self, node: Node) -> Piece | None:
+        """A part of a formula in matrix notation, or None."""
+        try:
+            return self.matrices.piece(node)
+        except NoMatrixForm:
+            return None
+
     def _matrix_value(self, tensor: Definition) -> Any:
         """A linear-algebra call for index notation: the whole matrix."""
         try:
             return self.matrices.value(tensor)
         except NoMatrixForm as problem:
             raise NoIndexForm from problem
-

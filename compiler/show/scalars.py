@@ -65,10 +65,9 @@ def batch_means(expression: Any) -> Any:
 
 def _evened(factor: Any) -> Any:
     """(b - a)**2 as (a - b)**2 where that begins with fewer minuses."""
-    if factor.is_Pow and factor.exp.is_Integer and int(factor.exp) % 2 == 0 and lacks_constant(factor.base):
-        if 2 * negatives(factor.base) > len(factor.base.args):
-            return negated_sum(factor.base) ** factor.exp
-    return factor
+    even = factor.is_Pow and factor.exp.is_Integer and int(factor.exp) % 2 == 0 and lacks_constant(factor.base)
+    turn = even and 2 * negatives(factor.base) > len(factor.base.args)
+    return negated_sum(factor.base) ** factor.exp if turn else factor
 
 
 def _power(node: Node, args: Sequence[Any]) -> Any:
@@ -83,7 +82,9 @@ def guarded(value: Any, conditions: Sequence[Any]) -> Any:
     factors = [c for c in conditions if not _is_relation(c)]
     relations = [c for c in conditions if _is_relation(c) and not isinstance(c, sp.Not)]
     inner = sp.Mul(*factors, value)
-    for negation in [c for c in conditions if isinstance(c, sp.Not)]:       # And and Piecewise would turn not (a < b) into b <= a
+    for negation in [
+        c for c in conditions if isinstance(c, sp.Not)
+    ]:  # And and Piecewise would turn not (a < b) into b <= a
         inner = sp.Piecewise((0, negation.args[0]), (inner, True))
     return sp.Piecewise((inner, sp.And(*relations)), (0, True)) if relations else inner
 

@@ -10,9 +10,26 @@ from sympile.compiler.graph.node import Node, postorder, target
 from sympile.compiler.graph.rebuild import substitute
 from sympile.compiler.show.naming import Plan, automatic_words, in_lines
 
-LARGE = 90          # operations in a formula, shared parts counted as often as they occur, from which on parts are named
-PART = 5            # operations in a part that is worth a name
-_NO_PARTS = frozenset({"eq", "ge", "divides", "less", "less_equal", "equals", "differs", "and", "or", "not", "const", "constant", "size", "index"})
+LARGE = 90  # operations in a formula (shared parts count each time) from which on parts are named
+PART = 5  # operations in a part that is worth a name
+_NO_PARTS = frozenset(
+    {
+        "eq",
+        "ge",
+        "divides",
+        "less",
+        "less_equal",
+        "equals",
+        "differs",
+        "and",
+        "or",
+        "not",
+        "const",
+        "constant",
+        "size",
+        "index",
+    }
+)
 
 
 def with_shared_parts(plan: Plan) -> Plan:
@@ -21,8 +38,12 @@ def with_shared_parts(plan: Plan) -> Plan:
     weights = _weights(plan)
     if weights[plan.top] < LARGE:
         return plan
-    parts = [n for n in _used_often(bodies) if _weight(n, weights) >= PART and n.free <= {EXAMPLE} and n.op not in _NO_PARTS]
-    return _extracted(plan, [n for n in parts if not (n.op == "read" and (target(n) in plan.lines or target(n).kind == "input"))])
+    parts = [
+        n for n in _used_often(bodies) if _weight(n, weights) >= PART and n.free <= {EXAMPLE} and n.op not in _NO_PARTS
+    ]
+    return _extracted(
+        plan, [n for n in parts if not (n.op == "read" and (target(n) in plan.lines or target(n).kind == "input"))]
+    )
 
 
 def _weights(plan: Plan) -> dict[Definition | Node, int]:
@@ -30,7 +51,9 @@ def _weights(plan: Plan) -> dict[Definition | Node, int]:
     weights: dict[Definition | Node, int] = {}
     for tensor in definitions([plan.top]):
         below = [weights[o] for o in tensor.operands]
-        weights[tensor] = 1 + sum(below) + (_body_weight(tensor.formula, weights, plan) if tensor.kind == "formula" else 0)
+        weights[tensor] = (
+            1 + sum(below) + (_body_weight(tensor.formula, weights, plan) if tensor.kind == "formula" else 0)
+        )
     return weights
 
 
@@ -74,8 +97,13 @@ def _extracted(plan: Plan, parts: Sequence[Node]) -> Plan:
     return in_lines(new[plan.top], names, plan.adjoints)
 
 
-def _redefined(tensor: Definition, parts: Sequence[Node], new: dict[Definition, Definition], names: dict[Definition, str],
-               held: dict[Node, Node]) -> Definition:  # fmt: skip
+def _redefined(
+    tensor: Definition,
+    parts: Sequence[Node],
+    new: dict[Definition, Definition],
+    names: dict[Definition, str],
+    held: dict[Node, Node],
+) -> Definition:
     """The definition with parts read instead of written out; new parts are added to `names` on the way."""
     if tensor.kind == "input":
         return tensor
@@ -90,7 +118,11 @@ def _redefined(tensor: Definition, parts: Sequence[Node], new: dict[Definition, 
             names.setdefault(own, "")
             held[part] = read(own, *axes)
     body = rewritten(_with_parts(tensor.formula, held), new, lambda t: True)
-    return elementwise(tensor.axes, body) if tensor.monoid is None else define(tensor.axes, tensor.reduced, tensor.monoid, body)
+    return (
+        elementwise(tensor.axes, body)
+        if tensor.monoid is None
+        else define(tensor.axes, tensor.reduced, tensor.monoid, body)
+    )
 
 
 def _with_parts(body: Node, held: dict[Node, Node]) -> Node:

@@ -19,8 +19,8 @@ class Symbols:
     """Definitions that are shown by a name, and the symbols that stand for them."""
 
     names: Mapping[Definition, str]
-    kind: str                           # "matrix" | "index" | "scalar"
-    hides: bool                         # whether the example axis is hidden
+    kind: str  # "matrix" | "index" | "scalar"
+    hides: bool  # whether the example axis is hidden
     examples: str | None = None
 
     def of(self, tensor: Definition) -> Any | None:

@@ -12,8 +12,8 @@ from sympy.printing.str import StrPrinter
 from sympile.compiler.language.nodes import Ours
 from sympile.compiler.show.products import split_scalars, times, transposed
 
-Form = Callable[[Any, Any], str]             # (printer, node) → text
-_INNER = frozenset({"dot", "scalar"})      # scalars that are written as products of matrices
+Form = Callable[[Any, Any], str]  # (printer, node) → text
+_INNER = frozenset({"dot", "scalar"})  # scalars that are written as products of matrices
 
 
 def text(expression: Any) -> str:
@@ -55,7 +55,9 @@ class FormulaPrinter(StrPrinter):  # type: ignore[misc]
         if not scalar.is_Add:
             above, numerator = sp.S.One, above * numerator
         front = [self._front(part) for part in (above, numerator) if part != 1]
-        elementwise = len(matrices) == 1 and isinstance(matrices[0], sp.HadamardProduct | sp.HadamardPower) and denominator == 1
+        elementwise = (
+            len(matrices) == 1 and isinstance(matrices[0], sp.HadamardProduct | sp.HadamardPower) and denominator == 1
+        )
         factors = [str(self._print(matrices[0]))] if elementwise else [self._factor(m) for m in matrices]
         body = "*".join([*front, *factors])
         below = "" if denominator == 1 else f"/{self.parenthesize(denominator, PRECEDENCE['Atom'], strict=True)}"
@@ -94,6 +96,15 @@ class FormulaPrinter(StrPrinter):  # type: ignore[misc]
         below = "" if denominator == 1 else f"/{self.parenthesize(denominator, PRECEDENCE['Atom'], strict=True)}"
         return f"{sign}{'*'.join([*before, *texts])}{below}"
 
+    def _print_Add(self, expr: Any, order: Any = None) -> str:
+        """As SymPy; with matrices in it, a term with a plus first."""
+        terms = self._as_ordered_terms(expr, order=order)
+        if any(has_ours(t) for t in terms) and terms[0].could_extract_minus_sign():
+            terms.sort(key=lambda t: bool(t.could_extract_minus_sign()))
+            texts = [str(self._print(t)) for t in terms]
+            return texts[0] + "".join(f" - {part[1:]}" if part.startswith("-") else f" + {part}" for part in texts[1:])
+        return str(super()._print_Add(expr, order))
+
     def _print_Pow(self, expr: Any, rational: bool = False) -> str:
         if getattr(expr.base, "operation", None) in _INNER and expr.exp not in (sp.S.Half, -sp.S.Half):
             return f"({self._print(expr.base)})**{self.parenthesize(expr.exp, PRECEDENCE['Pow'])}"
@@ -106,12 +117,20 @@ class FormulaPrinter(StrPrinter):  # type: ignore[misc]
         base = self._tight(expr.base)
         if expr.exp == 2:
             return f"{base}∘{base}"
-        return f"sqrt({self._print(expr.base)})" if expr.exp == sp.S.Half else f"{base}.^{self.parenthesize(expr.exp, PRECEDENCE['Atom'])}"
+        return (
+            f"sqrt({self._print(expr.base)})"
+            if expr.exp == sp.S.Half
+            else f"{base}.^{self.parenthesize(expr.exp, PRECEDENCE['Atom'])}"
+        )
 
     def _tight(self, expr: Any) -> str:
         """An operand of ∘: everything that is not one word stands in parentheses."""
         written = str(self._print(expr))
-        plain = is_word_or_call(written) or isinstance(expr, sp.Transpose) or (isinstance(expr, sp.HadamardPower) and expr.exp != 2)
+        plain = (
+            is_word_or_call(written)
+            or isinstance(expr, sp.Transpose)
+            or (isinstance(expr, sp.HadamardPower) and expr.exp != 2)
+        )
         return written if plain else f"({written})"
 
     def _print_OneMatrix(self, expr: Any) -> str:
@@ -170,6 +189,11 @@ def is_word_or_call(written: str) -> bool:
     return False
 
 
+def has_ours(expression: Any) -> bool:
+    """Whether a node of ours stands in it."""
+    return any(isinstance(part, Ours) for part in sp.preorder_traversal(expression))
+
+
 def in_order(terms: Sequence[Any]) -> list[Any]:
     """Terms of a sum as one reads them best."""
     return sorted(terms, key=_term_order)
@@ -215,7 +239,7 @@ def common_denominator(terms: Sequence[Any]) -> int:
 def _term_order(term: Any) -> tuple[bool, bool, int, str]:
     """Plus before minus, numbers first, longer products first."""
     scalars, matrices = split_scalars(term)
-    minus = any(s.could_extract_minus_sign() for s in scalars)
+    minus = bool(_number_apart(scalars)[0].is_negative)
     ones = all(isinstance(m, sp.OneMatrix) for m in matrices) and all(bool(s.is_number) for s in scalars)
     return minus, not ones, -len(matrices) - sum(not s.is_number for s in scalars), sp.sstr(term)
 

@@ -1,4 +1,4 @@
-"""The computation of a scalar formula step by step, forward and backward, as in a lecture on automatic differentiation."""
+"""A scalar formula step by step, forward and backward, as in a lecture on automatic differentiation."""
 
 from __future__ import annotations
 
@@ -50,7 +50,11 @@ class Trace:
 
 def _barred(formula: Any) -> str:
     """dv3 as v_3 with a bar."""
-    bars = {s: sp.Symbol(rf"\bar{{{latex(sp.Symbol(s.name[1:]))}}}") for s in formula.free_symbols if s.name.startswith("dv")}
+    bars = {
+        s: sp.Symbol(rf"\bar{{{latex(sp.Symbol(s.name[1:]))}}}")
+        for s in formula.free_symbols
+        if s.name.startswith("dv")
+    }
     return latex(formula.xreplace(bars))
 
 
@@ -94,7 +98,7 @@ class _Tracer:
 
     def __init__(self, scope: Scope) -> None:
         self.names: dict[Node, str] = {}
-        self.steps: dict[Node, Node] = {}          # a node → its formula over the steps before it
+        self.steps: dict[Node, Node] = {}  # a node → its formula over the steps before it
         self.notation = IndexNotation(scope, Symbols({}, "index", True), lambda tensor: tensor)
         for k, name in enumerate(sorted(scope.symbols), start=1):
             self.names[read(scope.symbols[name].tensor)] = f"v{k}"
@@ -139,7 +143,7 @@ class _Tracer:
         return self.notation.node(node, known)
 
     def _adjoints(self) -> tuple[Step, ...]:
-        """dv of the last step is 1; of every other one, the sum over its users of their adjoint times the partial derivative."""
+        """dv of the last step is 1; of others, the sum over users of their adjoint times the partial derivative."""
         parts: dict[str, list[Any]] = {}
         shown: list[Step] = []
         for node, name in reversed(self.names.items()):
@@ -182,4 +186,3 @@ def _postorder(root: Node) -> list[Node]:
             stack.append((node, True))
             stack.extend((o, False) for o in operands(node))
     return list(seen)
-

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, overload
 
 import sympy as sp
 
@@ -25,6 +25,7 @@ from sympile.runtime.model.compiling import demand_one_symbol_per_name
 from sympile.runtime.model.notation import kind_of, symbol_like, symbol_of_shape
 
 Formulas = Formula | ByName[Formula]
+Several = list[Any] | tuple[Any, ...]
 
 
 class _Question:
@@ -75,6 +76,10 @@ def _scalar(question: _Question) -> Output:
     return question.outputs[0]
 
 
+@overload
+def grad(expr: Any, wrt: Several) -> ByName[Formula]: ...
+@overload
+def grad(expr: Any, wrt: Any) -> Formula: ...
 def grad(expr: Any, wrt: Any) -> Formulas:
     """The gradient of a scalar expression.
 
@@ -93,9 +98,14 @@ def grad(expr: Any, wrt: Any) -> Formulas:
         >>> grad((1 - x)**2 + 100*(y - x**2)**2, y)
         200*(-x**2 + y)
     """
-    return value_and_grad(expr, wrt)[1]
+    gradients: Formulas = value_and_grad(expr, wrt)[1]
+    return gradients
 
 
+@overload
+def value_and_grad(expr: Any, wrt: Several) -> tuple[Formula, ByName[Formula]]: ...
+@overload
+def value_and_grad(expr: Any, wrt: Any) -> tuple[Formula, Formula]: ...
 def value_and_grad(expr: Any, wrt: Any) -> tuple[Formula, Formulas]:
     """The expression as a Formula, and its gradient; see `grad`."""
     question = _Question(expr, wrt)
@@ -109,6 +119,10 @@ def value_and_grad(expr: Any, wrt: Any) -> tuple[Formula, Formulas]:
     return value, question.answer(gradients)
 
 
+@overload
+def jacobian(exprs: Any, wrt: Several) -> ByName[Formula]: ...
+@overload
+def jacobian(exprs: Any, wrt: Any) -> Formula: ...
 def jacobian(exprs: Any, wrt: Any) -> Formulas:
     """The Jacobian: entry (o, m) is d expr[o] / d wrt[m]. Literal axes of size 1 are dropped; of a scalar it is the lecture's row.
 
@@ -152,7 +166,7 @@ def _stacked(question: _Question) -> Output:
     return Output(elementwise((i,), body), (const(len(question.outputs)),))
 
 
-def hessian(expr: Any, wrt: Any) -> Formulas:
+def hessian(expr: Any, wrt: Any) -> Formula:
     """The matrix of second derivatives of a scalar expression by one symbol: the Jacobian of its gradient.
 
     Args:
@@ -227,6 +241,10 @@ def _kind_by_rank(declared: tuple[Node, ...], wrt: Any) -> str:
     return "matrix" if len(declared) == 2 and kind_of(first) != "index" else "index"
 
 
+@overload
+def vjp(exprs: Any, wrt: Several, cotangents: Any = None) -> ByName[Formula]: ...
+@overload
+def vjp(exprs: Any, wrt: Any, cotangents: Any = None) -> Formula: ...
 def vjp(exprs: Any, wrt: Any, cotangents: Any = None) -> Formulas:
     """Cotangent times Jacobian, never forming the Jacobian.
 
@@ -257,6 +275,10 @@ def vjp(exprs: Any, wrt: Any, cotangents: Any = None) -> Formulas:
     )
 
 
+@overload
+def hvp(expr: Any, wrt: Several, vectors: Any = None) -> ByName[Formula]: ...
+@overload
+def hvp(expr: Any, wrt: Any, vectors: Any = None) -> Formula: ...
 def hvp(expr: Any, wrt: Any, vectors: Any = None) -> Formulas:
     """Hessian times vector, never forming the Hessian: the gradient of the derivative in that direction.
 

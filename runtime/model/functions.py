@@ -98,7 +98,7 @@ class Function:
         if array.dtype.kind not in "biuf":
             raise DtypeError(f"{name} must be real numbers, not {array.dtype}")
         rank = self._ranks[self._names.index(name)]
-        declared = tuple(getattr(self._args[self._names.index(name)], "shape", ()) or ())
+        declared = _declared(self._args[self._names.index(name)])
         if array.ndim < rank and sum(1 for n in declared if n != 1) == array.ndim:
             array = array.reshape(_with_ones(declared, array.shape))
         if array.ndim < rank:
@@ -123,6 +123,10 @@ def _again(args: tuple[Any, ...], expr: Any, dtype: str) -> Function:
     return lambdify(args, expr, dtype=dtype)
 
 
+def _declared(arg: Any) -> tuple[Any, ...]:
+    return tuple(getattr(arg, "shape", ()) or ())
+
+
 def _with_ones(declared: Sequence[Any], shape: Sequence[int]) -> tuple[int, ...]:
     inner = iter(shape)
     return tuple(1 if n == 1 else next(inner) for n in declared)
@@ -144,11 +148,20 @@ class _Variant:
         self._demand_arguments(work, args)
         self.outputs: dict[str, Definition] = work.outputs
         self.declared: dict[str, tuple[Node, ...]] = work.declared
-        names = inputs_of(work, list(self.outputs.values()))
+        names = self._inputs(work, args)
         built = build(work, self.outputs, [scope.symbols[n].tensor for n in names], dtype)
         self.native = NativeProgram(built.program)
         self.signature = signature(work, names, self.outputs, dtype)
         self.binder = Binder(self.signature, ignored=[name_of(a) for a in args if name_of(a) not in names])
+
+    def _inputs(self, work: Work, args: tuple[Any, ...]) -> list[str]:
+        """The names of the arguments that the outputs depend on, be it for the sizes that only their arrays tell."""
+        used = inputs_of(work, list(self.outputs.values()))
+        for arg in args:
+            if name_of(arg) not in work.scope.symbols and any(getattr(n, "is_Symbol", False) for n in _declared(arg)):
+                work.scope.declare(arg, name_of(arg), _declared(arg))
+        tellers = [n for n, symbol in work.scope.symbols.items() if any(length.op == "size" for length in symbol.declared)]
+        return [name for name in work.scope.symbols if name in used or name in tellers]
 
     @staticmethod
     def _demand_arguments(work: Work, args: tuple[Any, ...]) -> None:

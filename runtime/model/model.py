@@ -11,11 +11,13 @@ import numpy.typing as npt
 
 from sympile.compiler.errors import ArgumentError, listed
 from sympile.compiler.graph.definition import Definition, elementwise
-from sympile.compiler.graph.node import ZERO
+from sympile.compiler.graph.node import ZERO, Node
+from sympile.compiler.passes.reading.scope import Symbol
 from sympile.compiler.passes.roles import only_added
 from sympile.compiler.pipeline import GRADIENT, METRIC, OBJECTIVE, PREDICTION, Built, Work, build, inputs_of, signature
 from sympile.compiler.program import Signature
 from sympile.compiler.show.formula import Formula, formula
+from sympile.compiler.show.numbers import shown_size
 from sympile.compiler.show.per_example import per_example
 from sympile.runtime.arguments import Binder
 from sympile.runtime.byname import ByName, Keys, name_of
@@ -275,10 +277,16 @@ class Model:
         return self.loss._repr_latex_()
 
     def __repr__(self) -> str:
+        own = self._keys.names()
         symbols = self._work.scope.symbols
-        parts = ", ".join(f"{n}{_dims(symbols[n].declared)}" for n in self._keys.names() if n in symbols)
-        data = ", ".join(f"{n}{_dims(s.declared)}" for n, s in sorted(symbols.items()) if s.role == "data")
-        return f"Model(parameters: {parts}; data: {data or 'none'}; {self.dtype})"
+        by_role = {r: [s for _, s in sorted(symbols.items()) if s.role == r] for r in ("data", "constant")}
+        groups = {"parameters": [symbols[n] for n in own if n in symbols], "data": by_role["data"]}
+        groups |= {"constants": by_role["constant"]} if by_role["constant"] else {}
+        shown = "; ".join(f"{role}: {self._shown(members) or 'none'}" for role, members in groups.items())
+        return f"Model({shown}; {self.dtype})"
+
+    def _shown(self, symbols: list[Symbol]) -> str:
+        return ", ".join(f"{s.name}{_dims(s.declared, self._work.scope.examples)}" for s in symbols)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return self._rebuild, (self._arguments,)
@@ -290,8 +298,8 @@ def with_ones(declared: tuple[Any, ...], shape: tuple[int, ...]) -> tuple[int, .
     return tuple(1 if n == 1 else next(inner) for n in declared)
 
 
-def _dims(declared: tuple[Any, ...]) -> str:
-    return f"[{'×'.join(str(n.data) for n in declared)}]" if declared else ""
+def _dims(declared: tuple[Node, ...], examples: str | None) -> str:
+    return f"[{'×'.join(str(shown_size(n, examples)) for n in declared)}]" if declared else ""
 
 
 def _number(array: Array) -> np.floating[Any]:

@@ -51,14 +51,13 @@ class Elements:
 
     def hoist(self, bodies: Iterable[Node], bound: frozenset[Node]) -> None:
         """Writes now whatever the loops that are still to be entered do not change."""
-        for body in bodies:
-            for node in self._largest_invariant(body, bound):
-                if node.op not in CONDITIONS:
-                    self.value(node, Place())
+        for node in self._largest_invariant(bodies, bound):
+            if node.op not in CONDITIONS:
+                self.value(node, Place())
 
     @staticmethod
-    def _largest_invariant(body: Node, bound: frozenset[Node]) -> list[Node]:
-        found, stack, seen = [], [body], set()
+    def _largest_invariant(bodies: Iterable[Node], bound: frozenset[Node]) -> list[Node]:
+        found, stack, seen = [], list(bodies), set()
         while stack:
             node = stack.pop()
             if node in seen or (not node.args and node.op != "read"):

@@ -10,10 +10,10 @@ import sympy as sp
 from sympile.compiler.errors import FormulaError, ShapeError, UnboundIndex
 from sympile.compiler.graph.affine import affine
 from sympile.compiler.graph.arithmetic import add, sub
-from sympile.compiler.graph.brackets import at_least_zero
+from sympile.compiler.graph.brackets import at_least_zero, equal
 from sympile.compiler.graph.conditions import when
 from sympile.compiler.graph.definition import read
-from sympile.compiler.graph.node import ONE, ZERO, Node, index
+from sympile.compiler.graph.node import ONE, ZERO, Node, extent, index
 from sympile.compiler.graph.ranges import largest
 from sympile.compiler.graph.reduce import reduce
 from sympile.compiler.passes.reading.engine import Bindings, Reader, Row

@@ -17,6 +17,7 @@ from sympile.compiler.graph.node import ONE, ZERO, Node, const, index
 from sympile.compiler.graph.rebuild import function, substitute
 from sympile.compiler.graph.reduce import total
 from sympile.compiler.passes.reading.engine import Bindings, Reader, Row
+from sympile.compiler.passes.reading.indices import position
 from sympile.compiler.passes.reading.scalars import arguments, nothing, over_elements
 from sympile.compiler.passes.reading.scope import shape_text
 from sympile.compiler.passes.reading.values import Value, at, fresh_axes, from_elements, lifted
@@ -195,8 +196,9 @@ def _slice(reader: Reader, item: Any, values: list[Value], bindings: Bindings) -
 
 
 def _element(reader: Reader, item: Any, values: list[Value], bindings: Bindings) -> Value:
-    matrix, *positions = values
-    points = [p.body for p in positions]
+    """A[i, j]; a symbol that is no index is integer data."""
+    (matrix,) = values
+    points = [position(reader, p, bindings, n) for p, n in zip(item.args[1:], matrix.shape, strict=True)]
     return Value(reader_element(reader, item, matrix, points))
 
 
@@ -258,7 +260,7 @@ MATRICES: dict[str, Row] = {
     "DiagonalMatrix": Row(_one, lambda reader, item, values, bindings: _diagonal_matrix_of(values[0])),
     "DiagonalOf": Row(_one, _diagonal_of),
     "MatrixSlice": Row(lambda item: (item.parent,), _slice),
-    "MatrixElement": Row(arguments, _element),
+    "MatrixElement": Row(_one, _element),
     "KroneckerProduct": Row(arguments, _kronecker),
     "ImmutableDenseMatrix": Row(_entries, _explicit),
     "MutableDenseMatrix": Row(_entries, _explicit),
