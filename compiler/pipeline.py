@@ -22,7 +22,7 @@ from sympile.compiler.passes.assemble import assemble
 from sympile.compiler.passes.fuse import fuse
 from sympile.compiler.passes.group import Fused
 from sympile.compiler.passes.loop import training_loop
-from sympile.compiler.passes.read import Constraint, Output, range_constraints, read_all, scalar_output
+from sympile.compiler.passes.read import Constraint, Output, demand_number, range_constraints, read_all, scalar_output
 from sympile.compiler.passes.reading.scope import Scope
 from sympile.compiler.passes.schedule import Loops, schedule
 from sympile.compiler.passes.simplify import Rewriting, simplify
@@ -87,6 +87,7 @@ def _read(work: Work) -> Work:
     found = read_all(request.expressions, request.scope)
     outputs = {label: output.tensor for label, output in found.items()}
     if LOSS in found:
+        demand_number(LOSS, request.expressions[LOSS])
         outputs[LOSS] = scalar_output(LOSS, found[LOSS], request.expressions[LOSS])
     constraints = tuple(range_constraints(outputs.values()))
     return replace(
@@ -98,8 +99,16 @@ def _read(work: Work) -> Work:
     )
 
 
-def _simplify(work: Work) -> Work:
-    mapping, made = simplify(work.roots(), work.request.rewrites, work.names)
+def _simplify_first(work: Work) -> Work:
+    return _simplified(work, last=LOSS not in work.outputs)
+
+
+def _simplify_last(work: Work) -> Work:
+    return _simplified(work, last=True) if LOSS in work.outputs else work
+
+
+def _simplified(work: Work, last: bool) -> Work:
+    mapping, made = simplify(work.roots(), work.request.rewrites, work.names, last)
     names: dict[Definition, str] = {}
     for tensor, name in work.names.items():
         names.setdefault(mapping.get(tensor, tensor), name)
@@ -161,11 +170,11 @@ PASSES = (
         _read,
         "SymPy expressions become definitions; shapes are checked, indices bound, symbols sorted into roles",
     ),
-    Pass("simplify", _simplify, "fewer and steadier operations, before the gradient inherits what is unsteady"),
+    Pass("simplify", _simplify_first, "fewer and steadier operations, before the gradient inherits what is unsteady"),
     Pass("derive", _derive, "append the gradient, sharing the forward values"),
     Pass(
         "simplify the gradient",
-        _simplify,
+        _simplify_last,
         "what the chain rule wrote out becomes steady and short; this is what is shown",
     ),
 )

@@ -78,11 +78,11 @@ class Job:
         done, seconds = self["step"] - before, time.perf_counter() - started
         if done >= self["budget"]:
             rate = done / max(seconds, 1e-9)
-            self.pace = min(self.pace * 8, max(1.0, rate * SLICE))
+            self.pace = min(self.pace * 64, max(1.0, rate * SLICE))
         return self["status"]
 
-    def restore(self) -> None:
-        """Back to the last finite parameters, if the present ones are not."""
+    def restore(self) -> bool:
+        """Back to the last finite parameters, if the present ones are not; returns whether there are such."""
         last = self["step"] - 1
         calm = np.zeros(1, np.int32)
 
@@ -95,6 +95,7 @@ class Job:
                 self.loop.call(address_of(self.words))
 
         self.rewind.last_finite(replay)
+        return bool(np.isfinite(self.parameters).all())
 
 
 def make_job(loop: Native, step: NativeProgram, update: NativeProgram, layout: FlatLayout, start: Mapping[str, Array], arrays: Mapping[str, Array],

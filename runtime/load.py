@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 # Against the list of layers: turning IR text into machine code is compiler.code's, and needs no graph.
-from sympile.compiler.code.jit import Loaded, compile_text
+from sympile.compiler.code.jit import COMPILING, Loaded, compile_text
 from sympile.compiler.program import Code
 from sympile.runtime.libraries import import_addresses
 
@@ -26,8 +26,13 @@ class Native:
         TABLE_FUNCTION(self.address)(pointer)
 
 
-@lru_cache(maxsize=256)
 def load(code: Code) -> Native:
     """The function of some code; the same code is compiled once."""
+    with COMPILING:
+        return _loaded(code)
+
+
+@lru_cache(maxsize=256)
+def _loaded(code: Code) -> Native:
     loaded = compile_text(code.text, [code.entry], level=code.level, imports=import_addresses(code.imports))
     return Native(loaded, loaded.address(code.entry))

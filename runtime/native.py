@@ -52,15 +52,12 @@ class NativeProgram:
         self.program = program
         self._local = threading.local()
         self._native: Native | None = None
-        self._lock = threading.Lock()
 
     @property
     def native(self) -> Native:
         """The machine code; made at the first use."""
         if self._native is None:
-            with self._lock:
-                if self._native is None:
-                    self._native = load(self.program.code)
+            self._native = load(self.program.code)
         return self._native
 
     def shape(self, array: Array, sizes: Mapping[str, int]) -> tuple[int, ...]:

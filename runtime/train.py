@@ -89,11 +89,11 @@ def _reason(job: Job, plan: Plan, status: int) -> str:
     if status == STOPPED:
         return f"interrupted in epoch {job['epoch'] + 1} after {job['step']} steps"
     if status == NOT_FINITE:
-        job.restore()
+        kept = "the last finite ones" if job.restore() else "those of the start"
         what = "the loss became" if not np.isfinite(job.last_loss) else "a gradient became"
         shown = f" {job.last_loss}" if not np.isfinite(job.last_loss) else " nan or inf"
         return (
-            f"{what}{shown} at step {job['step']} (epoch {job['epoch'] + 1}); the parameters are the last finite ones"
+            f"{what}{shown} at step {job['step']} (epoch {job['epoch'] + 1}); the parameters are {kept}"
         )
     if status == SINGULAR:
         return f"a matrix was singular at step {job['step']} (epoch {job['epoch'] + 1})"

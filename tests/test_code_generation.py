@@ -8,6 +8,7 @@ import multiprocessing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -89,44 +90,43 @@ def sizes_of(n: int, m: int) -> dict[str, int]:
 # ------------------------------------------------------------------------------------------------ against the reference
 
 
+@cache
+def for_all_sizes(name: str, dtype: str) -> NativeProgram:
+    """One program of a case, its sizes symbolic."""
+    w = World(sizes_of(2, 2), symbolic=True)
+    return NativeProgram(compiled(w, CASES[name](w), dtype))
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("build", [pytest.param(build, id=name) for name, build in CASES.items()])
-def test_symbolic_sizes(build: Callable[[World], list[Definition]], dtype: str) -> None:
+@pytest.mark.parametrize("name", CASES)
+def test_symbolic_sizes(name: str, dtype: str) -> None:
     """One program for all sizes."""
-    first = World(sizes_of(2, 2), symbolic=True)
-    native = NativeProgram(compiled(first, build(first), dtype))
+    native = for_all_sizes(name, dtype)
     for n, m in PAIRS:
         w = World(sizes_of(n, m), symbolic=True, seed=n)
-        outputs = build(w)
+        outputs = CASES[name](w)
         assert_same(run(native.program, w, native), wanted(w, outputs, dtype), dtype, f"at n = {n}, m = {m}")
 
 
-LITERAL = {"float64": ((1, 1), (7, 9), (8, 16), (65, 3)), "float32": ((2, 64), (17, 8), (63, 1))}
+LITERAL = {"float64": ((1, 1), (7, 9)), "float32": ((17, 8), (2, 65))}
+EVERY_OTHER = [pytest.param(name, DTYPES[k % 2], id=name) for k, name in enumerate(CASES)]
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("build", [pytest.param(build, id=name) for name, build in CASES.items()])
-def test_literal_sizes(build: Callable[[World], list[Definition]], dtype: str) -> None:
+@pytest.mark.parametrize(("name", "dtype"), EVERY_OTHER)
+def test_literal_sizes(name: str, dtype: str) -> None:
     """Sizes that the compiler knows: fixed ends instead of loops."""
     for n, m in LITERAL[dtype]:
         w = World(sizes_of(n, m), symbolic=False, seed=m)
-        outputs = build(w)
+        outputs = CASES[name](w)
         assert_same(run(compiled(w, outputs, dtype), w), wanted(w, outputs, dtype), dtype, f"at n = {n}, m = {m}")
 
 
-NOT_WITH_SPECIAL_VALUES = {
-    "A B, long inside",                               # 0 * inf in a lane is nan there too: nothing to exclude
-}
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("build", [pytest.param(build, id=name) for name, build in CASES.items()])
-def test_nan_and_inf_show_as_in_numpy(build: Callable[[World], list[Definition]], dtype: str) -> None:
-    first = World(sizes_of(2, 2), symbolic=True)
-    native = NativeProgram(compiled(first, build(first), dtype))
+@pytest.mark.parametrize(("name", "dtype"), EVERY_OTHER)
+def test_nan_and_inf_show_as_in_numpy(name: str, dtype: str) -> None:
+    native = for_all_sizes(name, dtype)
     for n, m in ((5, 3), (19, 4), (33, 2)):
         w = World(sizes_of(n, m), symbolic=True, seed=n, special=True)
-        outputs = build(w)
+        outputs = CASES[name](w)
         with np.errstate(all="ignore"):
             expected = wanted(w, outputs, dtype)
         assert_same(run(native.program, w, native), expected, dtype, f"at n = {n}, m = {m}")
@@ -137,14 +137,13 @@ def test_nan_and_inf_show_as_in_numpy(build: Callable[[World], list[Definition]]
 HERE = host()
 
 
-@pytest.mark.parametrize("row", ["avx2", "neon"])
-@pytest.mark.parametrize("build", [pytest.param(build, id=name) for name, build in CASES.items()])
-def test_other_widths(build: Callable[[World], list[Definition]], row: str) -> None:
+@pytest.mark.parametrize(("name", "dtype"), EVERY_OTHER)
+def test_other_widths(name: str, dtype: str) -> None:
     """Code of the other rows of the table, with as many lanes as they have, run on this machine."""
-    dtype = "float64" if row == "avx2" else "float32"
-    narrow = replace(HERE, lanes64=TARGETS[row].lanes64, lanes32=TARGETS[row].lanes32, registers=TARGETS[row].registers)
+    row = TARGETS["avx2" if dtype == "float32" else "neon"]
+    narrow = replace(HERE, lanes64=row.lanes64, lanes32=row.lanes32, registers=row.registers, masked=row.masked)
     w = World(sizes_of(19, 7), symbolic=True)
-    outputs = build(w)
+    outputs = CASES[name](w)
     assert_same(run(compiled(w, outputs, dtype, narrow), w), wanted(w, outputs, dtype), dtype)
 
 
@@ -154,16 +153,14 @@ ASSEMBLED = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("row", ["avx2", "neon", "avx512"])
-@pytest.mark.parametrize("name", ASSEMBLED)
-def test_other_machines_accept_the_code(name: str, row: str) -> None:
+@pytest.mark.parametrize("row", ["avx2", "neon"])
+@pytest.mark.parametrize(("name", "dtype"), [pytest.param(name, DTYPES[k % 2], id=name) for k, name in enumerate(ASSEMBLED)])
+def test_other_machines_accept_the_code(name: str, dtype: str, row: str) -> None:
     """LLVM verifies the IR for another machine and writes its assembly."""
     w = World(sizes_of(9, 5), symbolic=True)
-    for dtype in DTYPES:
-        program = compiled(w, CASES[name](w), dtype, TARGETS[row])
-        assembly = emit_assembly(program.code.text, TARGETS[row], program.code.level)
-        register = {"avx2": "%ymm", "neon": "v0.", "avx512": "%zmm"}[row]
-        assert program.code.entry in assembly and register in assembly
+    program = compiled(w, CASES[name](w), dtype, TARGETS[row])
+    assembly = emit_assembly(program.code.text, TARGETS[row], program.code.level)
+    assert program.code.entry in assembly and {"avx2": "%ymm", "neon": "v0."}[row] in assembly
 
 
 # ------------------------------------------------------------------------------------------------ the ends of memory
@@ -187,8 +184,7 @@ def _run_all_at_the_edge(progress: Any) -> None:
     for position, (name, build) in enumerate(CASES.items()):
         progress.value = position
         dtype = DTYPES[position % 2]
-        first = World(sizes_of(2, 2), symbolic=True)
-        native = NativeProgram(compiled(first, build(first), dtype))
+        native = for_all_sizes(name, dtype)
         for n, m in ((1, 1), (3, 9), (9, 3), (17, 5)):
             w, keep = World(sizes_of(n, m), symbolic=True), list[Any]()
             build(w)
@@ -196,7 +192,6 @@ def _run_all_at_the_edge(progress: Any) -> None:
             inputs = {k: _at_the_edge(v, keep) for k, v in arrays.items()}
             out = {a.name: _at_the_edge(np.zeros(native.shape(a, w.lengths), dtype), keep) for a in native.program.outputs}
             native.run(inputs, w.lengths, out)
-            assert out, name
 
 
 def test_nothing_is_read_or_written_behind_an_array() -> None:
@@ -291,7 +286,7 @@ def _random_body(draw: st.DrawFn, w: World, of: Mapping[str, Node], known: Seque
 
 
 @given(random_outputs(), st.sampled_from(DTYPES))
-@settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_random_definitions(made: tuple[World, list[Definition]], dtype: str) -> None:
     w, outputs = made
     expected = wanted(w, outputs, "float64" if dtype == "float64" else dtype)

@@ -214,18 +214,24 @@ def test_unknown_level_is_refused() -> None:
         simplify([elementwise((), x)], "stabel")
 
 
+def exp(v: Node) -> Node:
+    return f("exp", v)
+
+
+RANDOM = (
+    add, sub, mul, lambda v, w: neg(v), lambda v, w: exp(v), lambda v, w: f("log", exp(v)), lambda v, w: f("log", add(ONE, exp(v))),
+    lambda v, w: power(add(ONE, exp(v)), -1), lambda v, w: sub(ONE, exp(w)), lambda v, w: f("sigmoid", v), lambda v, w: f("tanh", v),
+    lambda v, w: f("softplus", v), lambda v, w: power(square(v), HALF.data), lambda v, w: maximum(ZERO, v),
+    lambda v, w: f("log", add(exp(v), exp(w))), lambda v, w: f("log", add(exp(v), exp(w), exp(x))), lambda v, w: div(exp(v), add(exp(v), exp(w))),
+)  # fmt: skip
+
+
 def random_formula(rng: np.random.Generator) -> Node:
     """Sums, products, powers, exponentials and logarithms of x, y, z, as they come."""
     made = [x, y, z, ONE, TWO, const(-1)]
     for _ in range(12):
         one, two = (made[k] for k in rng.integers(0, len(made), 2))
-        made.append([
-            lambda: add(one, two), lambda: sub(one, two), lambda: mul(one, two), lambda: neg(one), lambda: f("exp", one),
-            lambda: f("log", f("exp", one)), lambda: f("log", add(ONE, f("exp", one))), lambda: power(add(ONE, f("exp", one)), -1),
-            lambda: sub(ONE, f("exp", two)), lambda: f("sigmoid", one), lambda: f("tanh", one), lambda: f("softplus", one),
-            lambda: power(square(one), HALF.data), lambda: maximum(ZERO, one), lambda: f("log", add(f("exp", one), f("exp", two))),
-            lambda: f("log", add(f("exp", one), f("exp", two), f("exp", x))), lambda: div(f("exp", one), add(f("exp", one), f("exp", two))),
-        ][rng.integers(17)]())  # fmt: skip
+        made.append(RANDOM[rng.integers(len(RANDOM))](one, two))  # type: ignore[no-untyped-call]
     return add(*made[-4:])
 
 

@@ -378,3 +378,20 @@ def test_dot_draws_every_tensor() -> None:
     every = definitions([output])
     assert drawn.startswith("digraph") and drawn.count("label=") == len(every)
     assert drawn.count("peripheries=2") == 1 and 'label="h[' in drawn
+
+
+# ------------------------------------------------------------------------------------------------ the core
+
+
+@pytest.mark.parametrize(("left", "right", "same"), [
+    pytest.param(v.T*(S*(B*v)), ((v.T*S)*B)*v, True, id="contracted in another order"),
+    pytest.param(sm.dot(S*v, B*v), v.T*S.T*B*v, True, id="dot product and chain"),
+    pytest.param(sp.Trace(S*B), sp.Trace(B*S), True, id="a trace turns round"),
+    pytest.param(sp.Sum(S[i, j]*v[j, 0]*w[i, 0], (i, 0, 3), (j, 0, 3)), sm.scalar(w.T*S*v), True, id="indices"),
+    pytest.param(v.T*S*B*v, v.T*B*S*v, False, id="matrices do not commute"),
+    pytest.param(v.T*S*v, -v.T*S*v, False, id="the sign counts"),
+])  # fmt: skip
+def test_core_of_products(left: Any, right: Any, same: bool) -> None:
+    scope = Scope(batched=False)
+    tensors = [read_all({"value": side}, scope)["value"].tensor for side in (left, right)]
+    assert (core(tensors[:1]) == core(tensors[1:])) is same

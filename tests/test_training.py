@@ -20,7 +20,8 @@ import sympy as sp
 import training_reference as reference
 
 import sympile as sm
-from sympile.compiler.errors import ArgumentError, EmptyData, MissingValue, StationaryStart
+from sympile.compiler.errors import ArgumentError, EmptyData, IndexOutOfRange, MissingValue, StationaryStart
+from sympile.compiler.graph.node import make
 from sympile.runtime import load as loading
 from sympile.runtime.byname import name_of
 
@@ -250,6 +251,74 @@ def test_without_data() -> None:
     assert (result.path["a"][0], result.path["b"][0]) == (-1.0, 2.0)
 
 
+# fmt: off
+SMALL = [
+    #             loss                                  gradient of a, b at (a, b) and the rows of x
+    pytest.param((la + lb - lx) ** 2,                  lambda a, b, x: (2 * (a + b - x).mean(), 2 * (a + b - x).mean()),         id="two equal gradients"),
+    pytest.param(3 * la + lb**2 * lx,                  lambda a, b, x: (3.0, 2 * b * x.mean()),                                  id="a constant gradient"),
+    pytest.param(la + lb + lx,                         lambda a, b, x: (1.0, 1.0),                                               id="nothing but constants"),
+    pytest.param(la * lx + lb * lx,                    lambda a, b, x: (x.mean(), x.mean()),                                     id="gradients of data alone"),
+    pytest.param(la**2 / 2 + lb * lx,                  lambda a, b, x: (a, x.mean()),                                            id="a gradient that is the parameter"),
+    pytest.param((lx - sm.batch_mean(lx)) ** 2 * la**2 + lb * 0.5, lambda a, b, x: (2 * a * x.var(), 0.5),                       id="a mean over the batch"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("loss", "slopes"), SMALL)
+def test_gradients_of_simple_kinds(loss: Any, slopes: Callable[..., Any], dtype: str) -> None:
+    """One buffer holds all gradients: each must be in its place, whatever it is made of; the last batch is smaller."""
+    result = sm.compile(loss, [la, lb], dtype=dtype).fit(LINE_X, epochs=2, batch_size=10, shuffle=False, optimizer=sm.sgd(0.1), start={la: 1, lb: 2})
+    a, b = 1.0, 2.0
+    for _ in range(2):
+        for start in range(0, N, 10):
+            down, left = slopes(a, b, XS[start : start + 10])
+            a, b = a - 0.1 * down, b - 0.1 * left
+    np.testing.assert_allclose([result.parameters[la], result.parameters[lb]], [a, b], **CLOSE[dtype])
+
+
+def test_a_size_that_only_parameters_tell() -> None:
+    """The width of a hidden layer comes with the first values; nothing else knows it."""
+    h = sp.Symbol("h")
+    A, B = sp.MatrixSymbol("A", h, D), sp.MatrixSymbol("B", 1, h)
+    model = sm.compile((sm.scalar(B * sm.tanh(A * x_)) - ly) ** 2, [A, B])
+    result = model.fit({x_: X, ly: YS}, epochs=20, start={A: np.ones((7, D))})
+    assert result.parameters[A].shape == (7, D) and result.parameters[B].shape == (1, 7) and result.loss < result.history["loss"][0]
+    with pytest.raises(MissingValue, match="start="):
+        model.fit({x_: X, ly: YS}, epochs=1)
+
+
+def test_class_numbers_beyond_an_axis_that_parameters_tell() -> None:
+    """They would read behind the array."""
+    n, k = sp.Symbol("n"), sp.Symbol("k")
+    E = sp.IndexedBase("E", shape=(n,))
+    model = sm.compile((E[k] - ly) ** 2, [E])
+    model.fit({k: [1, 3], ly: [1.0, 2.0]}, epochs=1, start={E: np.ones(4)})
+    for data, more in (({k: [1, 4], ly: [1.0, 2.0]}, {}), ({k: [1], ly: [1.0]}, {"validation_data": {k: [-1], ly: [1.0]}})):
+        with pytest.raises(IndexOutOfRange, match="0 … 3"):
+            model.fit(data, epochs=1, start={E: np.ones(4)}, **more)
+
+
+def test_a_parameter_that_the_loss_does_not_use() -> None:
+    """It stays as it was given, and the prediction uses it."""
+    model = sm.compile((la * lx - ly) ** 2, [la, lb], prediction=la * lx + lb, allow_unused=[lb])
+    result = model.fit(LINE, epochs=3, start={lb: 5.0}, record=[la, lb])
+    assert result.parameters[lb] == 5.0 and (result.path[lb] == 5.0).all() and result.path[la].shape == (4,)
+    np.testing.assert_allclose(result.predict({lx: [0.0]}), [5.0])
+
+
+def test_symbols_of_metrics_alone() -> None:
+    """Data and constants that only a metric needs come with the data; those of the prediction alone may."""
+    z, c = sp.symbols("z c")
+    model = sm.compile((la * lx - ly) ** 2, [la], metrics={"other": c * z * la}, prediction=la * z, constants=[c])
+    result = model.fit({**LINE, z: XS + 1, c: 3.0}, epochs=2, validation_split=0.5, batch_size=10)
+    assert result.history["validation_other"][-1] == pytest.approx(3 * (XS[N - round(N / 2) :] + 1).mean() * result.parameters[la])
+    with pytest.raises(MissingValue, match="'z'"):
+        model.fit({**LINE, c: 3.0}, epochs=2)
+    only_predicted = sm.compile((la * lx - ly) ** 2, [la], prediction=la * z)
+    assert only_predicted.fit({**LINE, z: XS}, epochs=1).epochs == only_predicted.fit(LINE, epochs=1).epochs == 1
+
+
 # ------------------------------------------------------------------------------------------------ history, validation, metrics
 
 
@@ -421,7 +490,7 @@ def test_the_last_finite_parameters_are_kept(steps: int, batch: int | None, shuf
     data = {lx: XS[:8], ly: YS[:8]}
     options = {"batch_size": batch, "shuffle": shuffle, "start": {la: 0.0, lb: 1e-90}, "record": [la, lb], "seed": 4}
     rate = sp.Piecewise((sp.Float(0.0), sm.step < steps - 1), (sp.Float(1e308), True))
-    result = model.fit(data, epochs=1000, optimizer=sm.sgd(rate), callbacks=[lambda r: None] if watched else [], **options)
+    result = model.fit(data, epochs=2000, optimizer=sm.sgd(rate), callbacks=[lambda r: None] if watched else [], **options)
     assert result.steps == steps and not result.success
     assert not np.isfinite(result.path[lb][steps]) and np.isfinite(result.path[lb][steps - 1])
     for p in (la, lb):
@@ -433,6 +502,20 @@ def test_a_gradient_that_is_not_finite_stops() -> None:
     result = sm.compile(sp.sqrt(sp.Abs(la - lx)) + lb**2, [la, lb]).fit(LINE_X | {lx: [0.5]}, epochs=5, start={la: 0.5, lb: 1.0}, optimizer=sm.sgd(0.1))
     assert result.steps == 0 and "gradient" in result.message and "step 0" in result.message and not result.success
     assert (result.parameters[la], result.parameters[lb]) == (0.5, 1.0)
+
+
+def test_a_singular_matrix_stops() -> None:
+    """The only parameter moves to a point where the matrix of the loss has no inverse."""
+    M, v = sp.MatrixSymbol("M", 2, 2), sp.MatrixSymbol("v", 2, 1)
+    model = sm.compile(sm.scalar(v.T * (M + la * sp.Identity(2)).I * v) * lx + la, [la], constants=[M, lx])
+    result = model.fit({M: np.zeros((2, 2)), lx: 0.0, v: np.ones((3, 2))}, epochs=5, start={la: 2.0}, optimizer=sm.sgd(1.0), record=la)
+    assert result.steps == 2 and "singular" in result.message and "step 2" in result.message and not result.success
+    np.testing.assert_array_equal(result.path[la], [2.0, 1.0, 0.0])
+
+
+def test_a_start_that_is_nan() -> None:
+    result = line().fit(LINE, epochs=3, start={la: np.nan, lb: 0.0})
+    assert result.steps == 0 and not result.success and "step 0" in result.message and "start" in result.message
 
 
 def test_nan_in_the_data_stops_where_it_is_seen() -> None:
@@ -516,6 +599,7 @@ WRONG = [
     pytest.param({"validation_split": 0.999},                        EmptyData,     "validation",  id="nothing to train on"),
     pytest.param({"validation_split": 0.2, "validation_data": LINE}, ArgumentError, "not both",    id="validation twice"),
     pytest.param({"seed": -1},                                       ArgumentError, "seed",        id="negative seed"),
+    pytest.param({"seed": 1.5, "start": {"a": 1, "b": 1}},           ArgumentError, "seed",        id="seed with a fraction"),
     pytest.param({"stop": "early"},                                  ArgumentError, "stop",        id="a rule by name"),
     pytest.param({"record": ["nobody"]},                             ArgumentError, "nobody",      id="record of what there is not"),
     pytest.param({"record": [lx]},                                   ArgumentError, "x",           id="record of data"),
@@ -614,8 +698,33 @@ def test_models_are_compiled_in_threads_at_once() -> None:
 
         return work
 
-    found = _in_threads([job(k) for k in range(4)])
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        found = _in_threads([job(k) for k in range(4)])
+    finally:
+        sys.setswitchinterval(interval)
     assert found == [found[0]] * 4 and isinstance(found[0], list)
+
+
+def test_threads_that_make_the_same_node_get_the_same_object() -> None:
+    made: list[list[Any]] = [[] for _ in range(4)]
+    barrier = threading.Barrier(4)
+
+    def job(k: int) -> Callable[[], Any]:
+        def work() -> None:
+            barrier.wait()
+            made[k].extend(make("hole", data=f"of threads {j}") for j in range(3000))
+
+        return work
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        _in_threads([job(k) for k in range(4)])
+    finally:
+        sys.setswitchinterval(interval)
+    assert all(len({id(nodes[j]) for nodes in made}) == 1 for j in range(3000))
 
 
 def test_other_threads_run_during_a_fit() -> None:

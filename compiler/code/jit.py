@@ -11,7 +11,9 @@ import llvmlite.binding as llvm
 
 from sympile.compiler.code.target import Target, host, target_machine
 from sympile.compiler.errors import InternalError
+from sympile.compiler.locks import process_lock
 
+COMPILING = process_lock()  # LLVM is used by one thread at a time
 _serial = itertools.count()
 
 
@@ -46,14 +48,16 @@ def parse(text: str, target: Target | None = None, level: int = 1) -> tuple[llvm
 
 def emit_object(text: str, target: Target | None = None, level: int = 1) -> bytes:
     """A relocatable object of IR text, for this machine unless told otherwise."""
-    module, machine = parse(text, target, level)
-    return bytes(machine.emit_object(module))
+    with COMPILING:
+        module, machine = parse(text, target, level)
+        return bytes(machine.emit_object(module))
 
 
 def emit_assembly(text: str, target: Target | None = None, level: int = 1) -> str:
     """The assembly of IR text, for this machine unless told otherwise."""
-    module, machine = parse(text, target, level)
-    return str(machine.emit_assembly(module))
+    with COMPILING:
+        module, machine = parse(text, target, level)
+        return str(machine.emit_assembly(module))
 
 
 def link(code: bytes, names: Iterable[str], imports: Mapping[str, int] | None = None) -> Loaded:
@@ -65,13 +69,14 @@ def link(code: bytes, names: Iterable[str], imports: Mapping[str, int] | None = 
         imports: addresses of symbols that the object uses; symbols of the process (libm) are found by themselves.
     """
     names = list(names)
-    builder = llvm.JITLibraryBuilder().add_object_img(code).add_current_process()
-    for name in names:
-        builder.export_symbol(name)
-    for name, address in (imports or {}).items():
-        builder.import_symbol(name, address)
-    library = builder.link(_linker(), f"sympile{next(_serial)}")
-    return Loaded(library, {name: library[name] for name in names})
+    with COMPILING:
+        builder = llvm.JITLibraryBuilder().add_object_img(code).add_current_process()
+        for name in names:
+            builder.export_symbol(name)
+        for name, address in (imports or {}).items():
+            builder.import_symbol(name, address)
+        library = builder.link(_linker(), f"sympile{next(_serial)}")
+        return Loaded(library, {name: library[name] for name in names})
 
 
 def compile_text(text: str, names: Iterable[str], level: int = 1, imports: Mapping[str, int] | None = None) -> Loaded:

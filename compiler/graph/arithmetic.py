@@ -18,6 +18,8 @@ from sympile.compiler.graph.node import (
     number,
 )
 
+# Longer sums and products are not flattened into others: in a long chain that would take quadratic time.
+MOST_TERMS, MOST_FACTORS = 32, 8
 _EXACT = 2**53  # larger integers are floats in disguise: no common factor of theirs is pulled out
 
 
@@ -59,7 +61,7 @@ def _collect(terms: tuple[Node, ...]) -> tuple[Number, dict[Node, Number]]:
         factor = factor * coefficient
         if rest is ONE:
             constant += factor
-        elif rest.op == "add":
+        elif rest.op == "add" and len(rest.args) <= MOST_TERMS:
             pending.extend((t, factor) for t in reversed(rest.args))
         else:
             coefficients[rest] = coefficients.get(rest, 0) + factor
@@ -131,7 +133,7 @@ def mul(*factors: Node) -> Node:
     pending = list(reversed(factors))
     while pending:
         factor = pending.pop()
-        if factor.op == "mul":
+        if factor.op == "mul" and len(factor.args) <= MOST_FACTORS:
             pending.extend(reversed(factor.args))
         elif factor.op == "const":
             coefficient *= number(factor)

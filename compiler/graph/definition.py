@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
-from sympile.compiler.graph.node import Node, const, extent, index, index_name, make, postorder, size, target, word_key
+from sympile.compiler.graph.node import INTERNING, Node, const, extent, index, index_name, make, postorder, size, target, word_key
 from sympile.compiler.graph.rebuild import substitute
 from sympile.compiler.program import BATCH
 
@@ -68,7 +68,9 @@ def _intern(kind: str, name: str, axes: tuple[Node, ...], monoid: str | None = N
         ]
         key = hash((*parts, body.key if body else 0, *[o.key for o in operands]))
         label = name if kind == "input" else f"{name}{next(_labels)}"
-        made = _made[identity] = Definition(kind, label, axes, monoid, reduced, body, operands, routine, integer, key)
+        fresh = Definition(kind, label, axes, monoid, reduced, body, operands, routine, integer, key)
+        with INTERNING:
+            made = _made.setdefault(identity, fresh)
     return made
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sympile.compiler.graph.arithmetic import factors_of, mul, split
+from sympile.compiler.graph.arithmetic import add, factors_of, mul, split, terms_of
 from sympile.compiler.graph.conditions import conditions_of, unguarded, when
 from sympile.compiler.graph.definition import EXAMPLES, Definition, define, instance, read
 from sympile.compiler.graph.node import ONE, Node, Number, const, extent, make, number, postorder, target, word_key
 
+_MOST_TERMS = 16
 _MOST_FACTORS = 64  # longer products stay nested: flattening a tensor that is read twice copies it
 
 
@@ -17,12 +18,30 @@ def flat_sum(reduced: Sequence[Node], body: Node) -> Node:
     indices = list(reduced)
     coefficient, factors = _opened(indices, body)
     conditions = conditions_of(body)
+    terms = _distributed(factors)
+    if len(terms) > 1:
+        return add(*[flat_sum(indices, when(mul(const(coefficient), *term), *conditions)) for term in terms])
     outer = [c for c in conditions if c.free.isdisjoint(indices)]
     inner = [c for c in conditions if c not in outer]
     parts: list[Node] = [const(coefficient)]
     for own, group in _components(indices, factors, inner):
-        parts.append(_defined(own, group, [c for c in inner if not c.free.isdisjoint(own)]) if own else mul(*group))
+        held = [c for c in inner if not c.free.isdisjoint(own)]
+        if own and not group and not held:
+            parts.extend(extent(i) for i in own)
+        else:
+            parts.append(_defined(own, group, held) if own else mul(*group))
     return when(mul(*parts), *outer)
+
+
+def _distributed(factors: Sequence[Node]) -> list[list[Node]]:
+    """The product as a sum of products: sum of a + b is sum of a + sum of b, however it was written. Long ones stay."""
+    terms: list[list[Node]] = [[]]
+    for factor in factors:
+        parts = terms_of(factor)
+        if len(terms) * len(parts) > _MOST_TERMS:
+            return [list(factors)]
+        terms = [[*term, part] for term in terms for part in parts]
+    return terms
 
 
 def _opened(indices: list[Node], body: Node) -> tuple[Number, list[Node]]:

@@ -10,6 +10,8 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, TypeAlias
 from weakref import WeakValueDictionary
 
+from sympile.compiler.locks import process_lock
+
 if TYPE_CHECKING:
     from sympile.compiler.graph.definition import Definition
 
@@ -39,6 +41,7 @@ class Node:
         return brief(self)
 
 
+INTERNING = process_lock()  # two threads that make the same node must get the same object
 _made: WeakValueDictionary[object, Node] = WeakValueDictionary()
 _EMPTY: frozenset[Node] = frozenset()
 _NOTHING: frozenset[Definition] = frozenset()
@@ -63,7 +66,8 @@ def make(op: str, *args: Node, data: object = None) -> Node:
         node = Node(op, args, data, _free(args), key, _below(op, args, data))
         if op == "index":
             object.__setattr__(node, "free", frozenset((node,)))
-        _made[identity] = node
+        with INTERNING:
+            node = _made.setdefault(identity, node)
     return node
 
 
@@ -165,15 +169,20 @@ def postorder(roots: Iterable[Node], known: Container[Node] = ()) -> Iterator[No
     """Every node below the roots once, operands before users; iterative. What is known already is not entered."""
     seen: set[Node] = set()
     for root in roots:
-        stack = [(root, False)]
+        stack: list[Node | None] = [root]
         while stack:
-            node, done = stack.pop()
-            if done:
-                yield node
+            node = stack.pop()
+            if node is None:  # a mark: the operands of the one below it are done
+                finished = stack.pop()
+                assert finished is not None
+                yield finished
             elif node not in seen and node not in known:
                 seen.add(node)
-                stack.append((node, True))
-                stack.extend((a, False) for a in reversed(node.args) if a not in seen)
+                if node.args:
+                    stack += (node, None)
+                    stack += [a for a in reversed(node.args) if a not in seen]
+                else:
+                    yield node
 
 
 def reads(*roots: Node) -> list[Node]:

@@ -247,7 +247,6 @@ class Sweep:
     seed: Node = ONE
     needed: set[Definition] = field(default_factory=set)
     adjoint_of: dict[Definition, Definition] = field(default_factory=dict)  # filled: a held adjoint → its tensor
-    adjoint_of: dict[Definition, Definition] = field(default_factory=dict)
 
     def run(self) -> dict[Definition, Node]:
         """For every input asked for, its adjoint in its own axes; missing where the output does not depend on it."""
@@ -276,7 +275,6 @@ class Sweep:
             return adjoint
         free = tuple(sorted(adjoint.free - set(tensor.axes), key=lambda i: i.key))
         held = elementwise(tensor.axes + free, adjoint)
-        self.adjoint_of.setdefault(held, tensor)
         self.adjoint_of.setdefault(held, tensor)
         if tensor in self.names:
             self.names.setdefault(held, f"d{self.names[tensor]}")

@@ -22,7 +22,7 @@ from sympile.compiler.passes.schedule import Loops
 ELEMENT = {"float64": "double", "float32": "float"}
 ENTRY = "sympile_run"
 APART = "nounwind noinline"
-DESCRIBED = 12  # members of a group that its comment shows
+DESCRIBED = 400  # operations of a group whose formulas stand in a comment
 SMALL, FEW = 200, 8          # operations and groups of a program that is written as one function
 LARGE = 2500  # operations in one function above which code is generated without optimisation
 
@@ -82,8 +82,9 @@ def _write_apart(main: Function, fused: Fused, loops: Mapping[Definition, Loops]
 
 
 def _write_group(frame: Frame, group: Group, loops: Loops | None, scalar: Lanes) -> None:
-    for tensor in group.results[:DESCRIBED]:
-        frame.function.comment(_described(tensor))
+    if _operations(group) <= DESCRIBED:
+        for tensor in group.results:
+            frame.function.comment(_described(tensor))
     first = group.members[0]
     if first.kind == "call":
         write_call(frame, first, scalar)

@@ -20,6 +20,8 @@ def factor(outputs: Sequence[Definition]) -> dict[Definition, Definition]:
             that a transpose can be seen.
     """
     order = definitions(outputs)
+    if not any(tensor.kind == "call" for tensor in order):
+        return {tensor: tensor for tensor in order}
     uses = Counter(_seen_through(t.operands[0])[0] for t in order if t.kind == "call" and t.routine in ROUTINES)
     new: dict[Definition, Definition] = {}
     done: dict[Node, Node] = {}

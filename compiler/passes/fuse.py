@@ -120,6 +120,8 @@ def _lift(outputs: list[Definition]) -> dict[Definition, Definition]:
 
 def _redirected(body: Node, new: dict[Definition, Definition], done: dict[Node, Node]) -> Node:
     """The body with its reads sent to the new tensors; `done` holds what has been redirected before."""
+    if all(new.get(tensor, tensor) is tensor for tensor in body.below):
+        return body
     for node in postorder([body], done):
         args = tuple([done[arg] for arg in node.args])
         if node.op == "read":

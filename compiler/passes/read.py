@@ -13,6 +13,7 @@ from sympile.compiler.graph.arithmetic import sub
 from sympile.compiler.graph.definition import EXAMPLE, Definition, definitions, elementwise
 from sympile.compiler.graph.node import ONE, Node, postorder, target
 from sympile.compiler.graph.ranges import largest, smallest, stays_inside
+from sympile.compiler.language.intake import is_relation
 from sympile.compiler.passes.reading.engine import Bindings, Reader, Table
 from sympile.compiler.passes.reading.indices import INDICES
 from sympile.compiler.passes.reading.matrices import MATRICES
@@ -58,6 +59,12 @@ def _output(value: Value) -> Output:
     free = [i for i in value.body.free if i not in own]
     assert all(i is EXAMPLE for i in free), free
     return Output(elementwise((*free, *own), value.body), value.shape)
+
+
+def demand_number(label: str, expression: Any) -> None:
+    """Refuses x > 0 as a loss: its gradient would be 0 everywhere."""
+    if is_relation(sp.sympify(expression)):
+        raise NonScalarLoss(f"the {label} {expression} is true or false, not a number; write sp.Piecewise((1, {expression}), (0, True))")
 
 
 def scalar_output(label: str, output: Output, expression: Any) -> Definition:

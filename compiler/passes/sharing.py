@@ -8,7 +8,8 @@ from itertools import combinations
 
 from sympile.compiler.graph.node import Node, make, postorder
 
-ROUNDS = 6                   # each round can join factors found by the one before
+ROUNDS, FEW_ROUNDS = 6, 2  # each round can join factors found by the one before
+LARGE = 5000  # nodes of formulas that get few rounds
 MOST_FACTORS = 12            # longer products are left alone
 
 Pair = tuple[Node, Node]
@@ -20,7 +21,8 @@ def shared_products(bodies: Sequence[Node]) -> list[Node]:
     The result is no normal form: it is for the code generator only.
     """
     current = list(bodies)
-    for _ in range(ROUNDS):
+    size = sum(1 for _ in postorder(bodies))
+    for _ in range(ROUNDS if size <= LARGE else FEW_ROUNDS):
         pairs = _frequent_pairs(current)
         if not pairs:
             break

@@ -9,7 +9,7 @@ from functools import reduce
 from operator import or_
 from typing import TypeAlias
 
-from sympile.compiler.graph.arithmetic import factors_of, split
+from sympile.compiler.graph.arithmetic import factors_of, split, terms_of
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.inline import core
 from sympile.compiler.graph.node import ONE, Node, index, number, postorder, target
@@ -200,15 +200,15 @@ def spans(facts: Facts, node: Node, other: Node) -> bool:
 
 
 def unshifted(facts: Facts, node: Node) -> bool:
-    """Not a sum of exponentials from which the largest has been taken already: exp(u - max(u, ...)) + ..."""
-    return not any(_shifted(term) for term in node.args)
+    """Not a sum of exponentials from which the largest has been taken already: exp(u - m) + exp(v - m) + ..."""
+    exponents = [split(term)[1].args[0] for term in node.args if split(term)[1].op == "exp"]
+    taken = [_taken_away(exponent) for exponent in exponents]
+    return not frozenset.intersection(*taken)
 
 
-def _shifted(term: Node) -> bool:
-    terms = (
-        {rest: c for c, rest in map(split, term.args[0].args)} if term.op == "exp" and term.args[0].op == "add" else {}
-    )
-    return any(c == -1 and rest.op == "max" for rest, c in terms.items())
+def _taken_away(exponent: Node) -> frozenset[Node]:
+    """The maxima that are subtracted; a maximum with 0 is a relu."""
+    return frozenset(rest for c, rest in map(split, terms_of(exponent)) if c == -1 and rest.op in ("max", "relu"))
 
 
 def sum_of_squares(facts: Facts, node: Node) -> bool:

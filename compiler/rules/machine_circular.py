@@ -36,7 +36,7 @@ def cos(x: Number) -> Number:
     shifted = y.fma(1 / math.pi, -0.5) + magic
     n = (shifted - magic) + 0.5
     turned = _with_far(y, Turned(_without_multiples(y, n, "pi"), constant(x, 0.0), shifted.bits()), "pi", 0.5)
-    return _signed_sine(Turned(turned.r, turned.low, turned.count + 1))
+    return (y < facts(x).negligible).pick(1.0, _signed_sine(Turned(turned.r, turned.low, turned.count + 1)))
 
 
 def tan(x: Number) -> Number:

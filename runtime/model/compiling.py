@@ -138,13 +138,32 @@ def demand_one_symbol_per_name(expressions: Iterable[Any]) -> None:
     """Two different symbols of one name would be confused, whatever their assumptions are."""
     known: dict[str, Any] = {}
     for expression in expressions:
-        for symbol in sorted(sp.sympify(expression).free_symbols, key=lambda s: (name_of(s), _described(s))):
+        for symbol in sorted(symbols_in(sp.sympify(expression)), key=lambda s: (name_of(s), _described(s))):
             name = name_of(symbol)
             other = known.setdefault(name, symbol)
             if other != symbol and type(other) is type(symbol) and not isinstance(symbol, sp.Indexed):
                 raise DuplicateName(
                     f"two different symbols are called {name!r} ({_described(other)} and {_described(symbol)}); rename one of them"
                 )
+
+
+def symbols_in(expression: Any) -> set[Any]:
+    """All symbols of an expression, bound indices too but no variables of a Lambda; iterative, so that depth is no matter."""
+    found: set[Any] = set()
+    variables: set[Any] = set()
+    seen: set[int] = set()
+    stack = [expression]
+    while stack:
+        part = stack.pop()
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        if getattr(part, "is_Symbol", False) or isinstance(part, (sp.MatrixSymbol, sp.IndexedBase)):
+            found.add(part)
+        if isinstance(part, sp.Lambda):
+            variables.update(part.variables)
+        stack.extend(part.args)
+    return found - variables
 
 
 def _described(symbol: Any) -> str:

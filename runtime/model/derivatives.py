@@ -15,7 +15,7 @@ from sympile.compiler.graph.definition import Definition, elementwise, read
 from sympile.compiler.graph.node import ONE, Node, const, index
 from sympile.compiler.graph.reduce import total
 from sympile.compiler.passes import derive
-from sympile.compiler.passes.read import Output, read_all
+from sympile.compiler.passes.read import Output, demand_number, read_all
 from sympile.compiler.passes.reading.scope import Scope, Symbol, shape_text
 from sympile.compiler.passes.simplify import simplify
 from sympile.compiler.show.formula import Formula, formula
@@ -73,6 +73,7 @@ def _scalar(question: _Question) -> Output:
     if question.several or any(n is not ONE for n in question.outputs[0].declared):
         shape = shape_text(question.outputs[0].declared)
         raise NonScalarLoss(f"a gradient is of one number, not of shape {shape}; use sm.jacobian, or take a sum")
+    demand_number("expression", question.expressions[0])
     return question.outputs[0]
 
 

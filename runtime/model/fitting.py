@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from sympile.runtime.model.model import Model
 
 Array = npt.NDArray[Any]
+USUAL = adam()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +56,17 @@ class Options:
 def fit(model: Model, data: Mapping[Any, Any], options: Options) -> Result:
     """Trains a model; see `Model.fit`."""
     step = model._step
-    optimizer = adam() if options.optimizer is None else options.optimizer
+    optimizer = USUAL if options.optimizer is None else options.optimizer
     if not isinstance(optimizer, Optimizer):
         raise ArgumentError(f"optimizer must be one such as sm.adam(1e-3), not {optimizer!r}")
     bound = model._data_binder.bind(data)
     arrays, validation = _split(model, bound, options)
     plan = _plan(model, arrays, options)
     sizes = {k: v for k, v in bound.sizes.items() if k != BATCH}
-    start = first_parameters(step.signature, sizes=sizes, seed=options.seed, added=model._added, start=options.start)
+    start = first_parameters(model._training, sizes=sizes, seed=options.seed, added=model._added, start=options.start)
     sizes |= _sizes_of(model, start)
+    for given in (arrays, validation or {}):
+        model._data_binder.check_ranges(Bound(tuple(given), list(given.values()), {}), sizes)
     _demand_motion(model, arrays, start, options)
     layout = FlatLayout.of({name: start[name].shape for name in model._used})
     record = _recorded(model, options.record)
@@ -78,7 +81,7 @@ def fit(model: Model, data: Mapping[Any, Any], options: Options) -> Result:
 
 
 def _data_names(model: Model) -> list[str]:
-    return [slot.name for slot in model._step.signature.slots if slot.role == "data" and slot.shape[:1] == (BATCH,)]
+    return [slot.name for slot in model._training.slots if slot.role == "data" and slot.shape[:1] == (BATCH,)]
 
 
 def _split(model: Model, bound: Bound, options: Options) -> tuple[dict[str, Array], dict[str, Array] | None]:
@@ -87,7 +90,8 @@ def _split(model: Model, bound: Bound, options: Options) -> tuple[dict[str, Arra
     if options.validation_data is not None:
         if options.validation_split is not None:
             raise ArgumentError("give validation_data or validation_split, not both")
-        constants = {s.name: arrays[s.name] for s in model._step.signature.slots if s.role == "constant"}
+        given = {name_of(key) for key in options.validation_data}
+        constants = {s.name: arrays[s.name] for s in model._training.slots if s.role == "constant" and s.name not in given}
         return arrays, model._data_binder.bind({**constants, **dict(options.validation_data.items())}).by_name()
     if not options.validation_split:
         return arrays, None
@@ -119,7 +123,7 @@ def _plan(model: Model, arrays: Mapping[str, Array], options: Options) -> Plan:
         epochs,
         bool(options.shuffle) if orders is None else True,
         orders,
-        int(options.seed),
+        _seed(options.seed),
         bool(options.drop_last),
         summed,
     )
@@ -128,6 +132,12 @@ def _plan(model: Model, arrays: Mapping[str, Array], options: Options) -> Plan:
 def _whole(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
         raise ArgumentError(f"{name} must be an integer of at least 1, not {value!r}")
+    return int(value)
+
+
+def _seed(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
+        raise ArgumentError(f"seed must be an integer from 0, not {value!r}")
     return int(value)
 
 
@@ -148,7 +158,7 @@ def _orders(given: Any, epochs: int, examples: int) -> npt.NDArray[np.int64]:
 def _sizes_of(model: Model, start: Mapping[str, Array]) -> dict[str, int]:
     """Sizes that only parameters tell."""
     found = {}
-    for slot in model._step.signature.slots:
+    for slot in model._training.slots:
         if slot.role == "parameter":
             found.update(
                 {n: int(k) for n, k in zip(slot.shape, start[slot.name].shape, strict=True) if isinstance(n, str)}
@@ -213,7 +223,7 @@ def _update(rule: object, optimizer: Optimizer, dtype: str) -> NativeProgram:
 
 def _parameters(model: Model, layout: FlatLayout, flat: Array, start: Mapping[str, Array]) -> ByName[Array]:
     """Copies in the declared shapes, by symbol."""
-    shapes = {slot.name: slot.declared for slot in model._step.signature.slots}
+    shapes = {slot.name: slot.declared for slot in model._training.slots}
     arrays = []
     for symbol in model.parameters:
         name = name_of(symbol)

@@ -17,6 +17,7 @@ from sympile.compiler.passes.reading.scope import Scope
 from sympile.compiler.pipeline import Request, Work, analyse, build, inputs_of, signature
 from sympile.compiler.program import BATCH
 from sympile.compiler.show.formula import Formula
+from sympile.compiler.show.numbers import shown_size
 from sympile.runtime.arguments import Binder
 from sympile.runtime.byname import name_of
 from sympile.runtime.model.compiling import DTYPES, demand_one_symbol_per_name
@@ -68,8 +69,9 @@ class Function:
         self._dtype = dtype
         self._names = [name_of(a) for a in args]
         self._variants: dict[tuple[bool, ...], _Variant] = {}
-        self._ranks = [len(tuple(n for n in (getattr(a, "shape", ()) or ()))) for a in args]
-        self._variant((False,) * len(args))  # mistakes in the formula show at once
+        shapes = self._variant((False,) * len(args)).shapes  # mistakes in the formula show at once
+        self._shapes = [shapes.get(name, _declared(a)) for name, a in zip(self._names, args, strict=True)]
+        self._ranks = [len(shape) for shape in self._shapes]
 
     def __call__(self, *values: Any, out: Any = None) -> Any:
         if len(values) != len(self._args):
@@ -97,8 +99,8 @@ class Function:
         array = np.asarray(value)
         if array.dtype.kind not in "biuf":
             raise DtypeError(f"{name} must be real numbers, not {array.dtype}")
-        rank = self._ranks[self._names.index(name)]
-        declared = _declared(self._args[self._names.index(name)])
+        declared = self._shapes[self._names.index(name)]
+        rank = len(declared)
         if array.ndim < rank and sum(1 for n in declared if n != 1) == array.ndim:
             array = array.reshape(_with_ones(declared, array.shape))
         if array.ndim < rank:
@@ -146,6 +148,7 @@ class _Variant:
         scope = Scope(constants=constants, batched=any(batched))
         work = analyse(Request({f"expression {k}": e for k, e in enumerate(expressions)}, scope))
         self._demand_arguments(work, args)
+        self.shapes = {n: tuple(shown_size(length) for length in s.declared) for n, s in scope.symbols.items()}
         self.outputs: dict[str, Definition] = work.outputs
         self.declared: dict[str, tuple[Node, ...]] = work.declared
         names = self._inputs(work, args)
@@ -173,13 +176,24 @@ class _Variant:
             )
 
     def run(self, arrays: dict[str, Array], shape: tuple[int, ...], count: int, out: list[Array] | None) -> list[Any]:
+        if count == 0:    # one example tells the sizes, and is not computed
+            arrays = {n: np.zeros((1, *a.shape[1:])) if a.ndim and not len(a) else a for n, a in arrays.items()}
         bound = self.binder.bind(arrays)
         sizes = {**bound.sizes, BATCH: bound.sizes.get(BATCH, count)}
-        targets = None if out is None else self._targets(out, sizes, shape)
-        results = self.native.run(bound.by_name(), sizes, targets)
+        shapes = {label: (*shape, *[_length(n, sizes) for n in self.declared[label]]) for label in self.outputs}
         if out is not None:
-            return list(out)
-        return [self._shaped(label, results[label], shape, sizes) for label in self.outputs]
+            self._demand_targets(out, shapes)
+        if count == 0:
+            return out or [np.empty(wanted, self.signature.dtype) for wanted in shapes.values()]
+        direct = {} if out is None else self._direct(out, bound.arrays, shape, sizes)
+        results = self.native.run(bound.by_name(), sizes, direct)
+        shaped = [self._shaped(label, results[label], shape, sizes) for label in self.outputs]
+        if out is None:
+            return shaped
+        for label, array, result in zip(self.outputs, out, shaped, strict=True):
+            if label not in direct:
+                array[...] = result
+        return out
 
     def _shaped(self, label: str, result: Array, shape: tuple[int, ...], sizes: dict[str, int]) -> Any:
         """The result in front of which the broadcast axes stand, and behind them the formula's own with their 1s."""
@@ -189,23 +203,25 @@ class _Variant:
         shaped = result.reshape((*shape, *own))
         return shaped[()] if shaped.ndim == 0 else shaped
 
-    def _targets(self, out: list[Array], sizes: dict[str, int], shape: tuple[int, ...]) -> dict[str, Array]:
-        found = {}
-        for label, array in zip(self.outputs, out, strict=True):
-            wanted = (*shape, *[_length(n, sizes) for n in self.declared[label]])
-            good = (
-                isinstance(array, np.ndarray)
-                and array.shape == wanted
-                and array.dtype == np.dtype(self.signature.dtype)
-            )
-            if not good or not array.flags.carray or not (self.outputs[label].batched or not shape):
+    def _demand_targets(self, out: list[Array], shapes: dict[str, tuple[int, ...]]) -> None:
+        if len(out) != len(shapes):
+            raise ArgumentError(f"out= must hold {len(shapes)} arrays, one for each expression, not {len(out)}")
+        for array, wanted in zip(out, shapes.values(), strict=True):
+            good = isinstance(array, np.ndarray) and array.shape == wanted and array.dtype == np.dtype(self.signature.dtype)
+            if not good or not array.flags.carray:
                 raise ArrayShapeError(
                     f"out= must be a C-contiguous writable array of shape {wanted} and dtype {self.signature.dtype}"
                 )
-            inner = tuple(
-                extent.value(sizes) for extent in next(o for o in self.native.program.outputs if o.name == label).shape
-            )
-            found[label] = array.reshape(inner)
+
+    def _direct(
+        self, out: list[Array], given: list[Array], shape: tuple[int, ...], sizes: dict[str, int]
+    ) -> dict[str, Array]:
+        """The arrays that the code itself may write to: none that it reads, and no broadcast ones."""
+        found = {}
+        for output, array in zip(self.native.program.outputs, out, strict=True):
+            shared = any(np.may_share_memory(array, other) for other in given)
+            if not shared and (self.outputs[output.name].batched or not shape):
+                found[output.name] = array.reshape(self.native.shape(output, sizes))
         return found
 
 

@@ -116,9 +116,16 @@ class Model:
         return self._part(OBJECTIVE, *[GRADIENT + name for name in self._used])
 
     @cached_property
+    def _training(self) -> Signature:
+        """All symbols that a fit takes: those of the loss, of the metrics, and every parameter."""
+        outputs = {label: self._work.outputs[label] for label in (OBJECTIVE, *self._metrics)}
+        needed = {*inputs_of(self._work, list(outputs.values())), *self._used}
+        return signature(self._work, [n for n in self._work.scope.symbols if n in needed], outputs, self.dtype)
+
+    @cached_property
     def _data_binder(self) -> Binder:
         """Data and constants of a fit; data of the prediction alone are not wanted, and not an error either."""
-        own = self._step.signature
+        own = self._training
         others = [n for n in self._work.scope.symbols if n not in {s.name for s in own.slots}]
         return Binder(own, roles=("data", "constant"), ignored=others)
 

@@ -18,6 +18,7 @@ from sympile.compiler import language as _language  # noqa: E402  (the folders m
 from sympile.compiler.errors import SympileError  # noqa: E402
 from sympile.compiler.language import *  # noqa: E402, F403
 from sympile.compiler.show.formula import Formula  # noqa: E402
+from sympile.compiler.show.trace import Trace, trace  # noqa: E402
 from sympile.runtime.model import (  # noqa: E402
     Model,
     grad,
@@ -38,7 +39,7 @@ from sympile.runtime.storage import load_parameters  # noqa: E402
 __version__ = "0.1.0"
 __all__ = [
     *_language.NAMES,
-    "compile", "Model", "Formula", "Result", "SympileError",
-    "grad", "value_and_grad", "jacobian", "hessian", "jvp", "vjp", "hvp", "lambdify",
+    "compile", "Model", "Formula", "Result", "Trace", "SympileError",
+    "grad", "value_and_grad", "jacobian", "hessian", "jvp", "vjp", "hvp", "lambdify", "trace",
     "optimizer", "sgd", "rmsprop", "adagrad", "adam", "adamw", "no_improvement", "small_gradient", "load_parameters",
 ]  # fmt: skip

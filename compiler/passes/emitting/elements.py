@@ -78,10 +78,9 @@ class Elements:
         return self.wide if self.is_wide(node) else self.scalar
 
     def key_of(self, node: Node, place: Place) -> object:
-        row = place.row if self.row is not None and self.row in node.free else 0
-        if self.is_wide(node):
-            return node, row, place.vector, place.masked
-        return node, row
+        row = place.row if place.row and self.row in node.free else 0
+        vector = place.vector if place.vector and self.is_wide(node) else 0
+        return (node, row, vector) if row or vector else node
 
     def value(self, node: Node, place: Place) -> Value:
         """The value at a place: a scalar if the node does not vary across the lanes. Iterative."""
@@ -89,19 +88,18 @@ class Elements:
         found = self.find(key)
         if found is not None:
             return found
-        stack = [node]
+        find, key_of = self.find, self.key_of
+        stack = [(node, key)]
         while stack:
-            item = stack[-1]
-            if self.find(self.key_of(item, place)) is not None:
-                stack.pop()
-                continue
-            missing = [part for part in parts(item) if self.find(self.key_of(part, place)) is None]
+            item, own = stack[-1]
+            missing = [(part, k) for part in parts(item) if find(k := key_of(part, place)) is None]
             if missing:
                 stack.extend(reversed(missing))
                 continue
-            self.known[-1][self.key_of(item, place)] = self._write(item, place)
             stack.pop()
-        result = self.find(key)
+            if find(own) is None:
+                self.known[-1][own] = self._write(item, place)
+        result = find(key)
         assert result is not None
         return result
 

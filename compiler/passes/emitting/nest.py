@@ -11,7 +11,7 @@ from sympile.compiler.code.lanes import Lanes
 from sympile.compiler.code.value import Integer, Value
 from sympile.compiler.graph.conditions import conditions_of, unguarded
 from sympile.compiler.graph.definition import Definition
-from sympile.compiler.graph.node import Node, extent
+from sympile.compiler.graph.node import Node, extent, postorder
 from sympile.compiler.passes.emitting.elements import Elements
 from sympile.compiler.passes.emitting.memory import address
 from sympile.compiler.passes.emitting.operations import accumulate, all_of
@@ -20,6 +20,8 @@ from sympile.compiler.passes.group import Group
 from sympile.compiler.passes.schedule import Loops
 
 REGISTER_SUMS = 24  # more accumulators than this live in memory
+
+WRITTEN_TWICE = 600  # operations; longer bodies have one loop, masked throughout
 
 IDENTITY: Mapping[str, float] = {"sum": 0.0, "prod": 1.0, "max": float("-inf"), "min": float("inf")}
 COMBINE: Mapping[str, Callable[[Lanes, Value, Value], Value]] = {
@@ -319,16 +321,22 @@ class Nest:
             lanes.store(value, slot)
         length = self._length(vector)
         step = lanes.lanes * copies
-        whole = function.sub(length, function.rem(length, step))
+        whole = function.sub(length, function.rem(length, step)) if self._is_small() else 0
         carried = [] if memory else start
-        with function.loop(0, whole, step, carried) as loop, self._bind(vector, loop.index, hoist=False):
-            loop.next = self._sums_turn(sums, others, copies, loop.carried, slots, masked=False)
-        with function.loop(whole, length, lanes.lanes, loop.results) as rest:
+        if whole != 0:
+            with function.loop(0, whole, step, carried) as loop, self._bind(vector, loop.index, hoist=False):
+                loop.next = self._sums_turn(sums, others, copies, loop.carried, slots, masked=False)
+            carried = loop.results
+        with function.loop(whole, length, lanes.lanes, carried) as rest:
             with self._bind(vector, rest.index, hoist=False):
                 self.elements.mask = lanes.first(function.sub(length, rest.index)) if lanes.lanes > 1 else None
                 rest.next = self._sums_turn(sums, others, 1, rest.carried, slots, masked=lanes.lanes > 1, stride=copies)
                 self.elements.mask = None
         self._sums_end(sums, copies, rest.results, slots)
+
+    def _is_small(self) -> bool:
+        """Whether the body is short enough to be written twice: for whole vectors, and for the masked end."""
+        return sum(1 for _ in postorder(self._bodies())) <= WRITTEN_TWICE
 
     def _sums_turn(self, sums: Sequence[Definition], others: Sequence[Definition], copies: int, carried: Sequence[Value],
                    slots: Sequence[Value], masked: bool, stride: int = 0) -> list[Value]:  # fmt: skip

@@ -16,6 +16,7 @@ from sympile.compiler.graph.definition import call, read
 from sympile.compiler.graph.node import ONE, ZERO, Node, const, index
 from sympile.compiler.graph.rebuild import function, substitute
 from sympile.compiler.graph.reduce import total
+from sympile.compiler.language.advice import advice
 from sympile.compiler.passes.reading.engine import Bindings, Reader, Row
 from sympile.compiler.passes.reading.indices import position
 from sympile.compiler.passes.reading.scalars import arguments, nothing, over_elements
@@ -100,9 +101,8 @@ def dot_product(reader: Reader, item: Any, left: Value, right: Value) -> Value:
 def _matrix_power(reader: Reader, item: Any, values: list[Value], bindings: Bindings) -> Value:
     exponent = item.args[1]
     if not exponent.is_Integer or abs(int(exponent)) > 64:
-        raise reader.refuse(
-            item, f"a matrix to the power {exponent} is not supported; for elementwise powers write HadamardPower"
-        )
+        words = f"a matrix to the power {exponent} is not supported; for elementwise powers write HadamardPower"
+        raise reader.refuse(item, advice(item) or words)
     times = int(exponent)
     base = values[0] if times >= 0 else inverted(values[0])
     if times == 0:

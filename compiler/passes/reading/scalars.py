@@ -15,6 +15,8 @@ from sympile.compiler.graph.conditions import negation, select, when
 from sympile.compiler.graph.definition import read
 from sympile.compiler.graph.node import HALF, INFINITY, NAN, NEGATIVE_INFINITY, ONE, ZERO, Node, const, make, reads
 from sympile.compiler.graph.rebuild import function, maximum, minimum, substitute
+from sympile.compiler.language.advice import advice
+from sympile.compiler.language.sizes import is_array
 from sympile.compiler.passes.reading.engine import Bindings, Reader, Row
 from sympile.compiler.passes.reading.values import Value
 from sympile.compiler.rules.functions import COMPOSED, FUNCTIONS, READ_AS, a, b
@@ -81,7 +83,23 @@ def over_elements(build: Callable[..., Node]) -> Callable[[Reader, Any, list[Val
     return lambda reader, item, values, bindings: reader.elementwise(item, values, build)
 
 
+def over_scalars(build: Callable[..., Node]) -> Callable[[Reader, Any, list[Value], Bindings], Value]:
+    """A row's build for a SymPy function, which has no meaning of a whole matrix."""
+
+    def read_scalars(reader: Reader, item: Any, values: list[Value], bindings: Bindings) -> Value:
+        _demand_scalars(reader, item)
+        return reader.elementwise(item, values, build)
+
+    return read_scalars
+
+
+def _demand_scalars(reader: Reader, item: Any) -> None:
+    if any(is_array(part) and any(length != 1 for length in part.shape) for part in item.args):
+        raise reader.refuse(item, advice(item) or f"{type(item).__name__} takes scalars")
+
+
 def _power(reader: Reader, item: Any, values: list[Value], bindings: Bindings) -> Value:
+    _demand_scalars(reader, item)
     return reader.elementwise(item, values, raised)
 
 
@@ -222,11 +240,11 @@ SCALARS: dict[str, Row] = {
     "Add": Row(arguments, over_elements(add)),
     "Mul": Row(arguments, over_elements(mul)),
     "Pow": Row(arguments, _power),
-    "Max": Row(arguments, over_elements(maximum)),
-    "Min": Row(arguments, over_elements(minimum)),
-    "log": Row(arguments, over_elements(_logarithm)),
-    "Heaviside": Row(arguments, over_elements(_heaviside)),
-    "polygamma": Row(arguments, over_elements(_polygamma)),
+    "Max": Row(arguments, over_scalars(maximum)),
+    "Min": Row(arguments, over_scalars(minimum)),
+    "log": Row(arguments, over_scalars(_logarithm)),
+    "Heaviside": Row(arguments, over_scalars(_heaviside)),
+    "polygamma": Row(arguments, over_scalars(_polygamma)),
     "Piecewise": Row(_piece_parts, over_elements(_piecewise)),
     "ITE": Row(arguments, over_elements(_chosen_condition)),
     "KroneckerDelta": Row(lambda item: item.args[:2], _delta),
@@ -247,7 +265,7 @@ ELEMENTWISE: dict[str, Callable[..., Node]] = {
     "div": div,
     "pow": raised,
 }
-SCALARS |= {name: Row(arguments, over_elements(build)) for name, build in ELEMENTWISE.items() if name not in SCALARS}
+SCALARS |= {name: Row(arguments, over_scalars(build)) for name, build in ELEMENTWISE.items() if name not in SCALARS}
 
 __all__ = [
     "ELEMENTWISE",

@@ -85,6 +85,8 @@ class Scope:
                 "write a new Symbol for it"
             )
         known = self.symbols.get(name)
+        if known is not None and not shape and getattr(given, "shape", ()) is None:
+            return known    # an IndexedBase without shape: the ranges of its indices have told it
         if known is not None:
             return self._checked(known, given, shape, integer, limit)
         role = self.role(name)

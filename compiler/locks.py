@@ -1,0 +1,14 @@
+"""Locks of a whole process that a fork waits for, so that none is left held in the child by a thread that it does not have."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+
+def process_lock() -> threading.RLock:  # type: ignore[valid-type]
+    """A new lock for module state; a thread that has it may take it again."""
+    lock = threading.RLock()
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
+    return lock
