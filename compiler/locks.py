@@ -1,4 +1,4 @@
-"""Locks of a whole process that a fork waits for, so that none is left held in the child by a thread that it does not have."""
+"""Locks of a whole process that a fork waits for, so that no thread that the child lacks holds one there."""
 
 from __future__ import annotations
 

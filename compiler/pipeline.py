@@ -1,4 +1,4 @@
-"""Read this first: the order of the passes, each with its reason. What they hand on is plain data that prints itself."""
+"""Read this first: the order of the passes, each with its reason. What they hand on prints itself."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sympile.compiler.code.target import Target, host
 from sympile.compiler.errors import UnusedParameter
 from sympile.compiler.graph.arithmetic import mul, power
 from sympile.compiler.graph.definition import EXAMPLE, EXAMPLES, Definition, definitions, elementwise, read
-from sympile.compiler.graph.node import ONE, Node
+from sympile.compiler.graph.node import ONE, Node, extent, postorder
 from sympile.compiler.graph.reduce import total
 from sympile.compiler.graph.verify import verify
 from sympile.compiler.passes import derive as derivation
@@ -278,10 +278,19 @@ def signature(work: Work, names: Iterable[str], outputs: Mapping[str, Definition
             )
         )
         sizes.update((n, None) for n in shape if isinstance(n, str))
+    sizes.update((n, None) for n in _sizes_below(outputs.values()))
     results = tuple(
         Slot(label, "output", tuple(_extent(n) for n in work.declared.get(label, ())), ()) for label in outputs
     )
     return Signature(tuple(slots), results, tuple(sizes), dtype, dict(work.scope.pinned))
+
+
+def _sizes_below(outputs: Iterable[Definition]) -> list[str]:
+    """The names of the sizes that outputs depend on, whether an array tells them or not."""
+    roots: list[Node] = []
+    for tensor in definitions(outputs):
+        roots += [*tensor.shape, *[extent(r) for r in tensor.reduced], *([] if tensor.body is None else [tensor.body])]
+    return [str(node.data) for node in postorder(roots) if node.op == "size" and node is not EXAMPLES]
 
 
 def inputs_of(work: Work, outputs: Sequence[Definition]) -> list[str]:

@@ -102,16 +102,26 @@ class Program:
 
 # The words of a training job: what the native loop reads and writes, in this order (passes/loop.py, runtime/train.py).
 JOB_WORDS = (
-    "step_function", "step_table", "update_function", "update_table",    # what runs for each batch
-    "flag",                                                              # pointer to an int32: not 0 asks to stop
-    "gathers", "gather_count",                                           # GATHER_WORDS for each data array
-    "examples", "batch", "drop_last", "batch_word",                      # batch_word: where the step's table holds the size of the batch
-    "epoch", "position", "epochs", "pause", "budget", "step",            # where we are; pause at the end of epochs; steps of this call
-    "order", "given_orders", "shuffle", "random",                        # the permutation; orders of the user's; 1 to shuffle; state
-    "objective", "summed", "epoch_loss", "history",                      # pointers; summed: the objective is a sum over the batch
-    "gradient", "gradient_count", "parameter", "path", "path_count",     # path: parameters after each step, where recorded
-    "step_value", "epoch_value", "status", "last_loss",                  # what the update sees as numbers; outcome; loss of the last step
-    "trouble",                                                           # pointer to the step's int32 of singular matrices
+    # what runs for each batch
+    "step_function", "step_table", "update_function", "update_table",
+    # pointer to an int32: not 0 asks to stop
+    "flag",
+    # GATHER_WORDS for each data array
+    "gathers", "gather_count",
+    # batch_word: where the step's table holds the size of the batch
+    "examples", "batch", "drop_last", "batch_word",
+    # where we are; pause at the end of epochs; steps of this call
+    "epoch", "position", "epochs", "pause", "budget", "step",
+    # the permutation; orders of the user's; 1 to shuffle; state of the random numbers
+    "order", "given_orders", "shuffle", "random",
+    # pointers; summed: the objective is a sum over the batch
+    "objective", "summed", "epoch_loss", "history",
+    # path: parameters after each step, where recorded
+    "gradient", "gradient_count", "parameter", "path", "path_count",
+    # what the update sees as numbers; outcome; loss of the last step
+    "step_value", "epoch_value", "status", "last_loss",
+    # pointer to the step's int32 of singular matrices
+    "trouble",
 )  # fmt: skip
 JOB = {name: position for position, name in enumerate(JOB_WORDS)}
 GATHER_WORDS = (

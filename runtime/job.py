@@ -98,9 +98,21 @@ class Job:
         return bool(np.isfinite(self.parameters).all())
 
 
-def make_job(loop: Native, step: NativeProgram, update: NativeProgram, layout: FlatLayout, start: Mapping[str, Array], arrays: Mapping[str, Array],
-             sizes: Mapping[str, int], plan: Plan, state: Mapping[str, float], numbers: Mapping[str, float], record: bool,
-             gradient_prefix: str, objective: str) -> Job:  # fmt: skip
+def make_job(
+    loop: Native,
+    step: NativeProgram,
+    update: NativeProgram,
+    layout: FlatLayout,
+    start: Mapping[str, Array],
+    arrays: Mapping[str, Array],
+    sizes: Mapping[str, int],
+    plan: Plan,
+    state: Mapping[str, float],
+    numbers: Mapping[str, float],
+    record: bool,
+    gradient_prefix: str,
+    objective: str,
+) -> Job:
     """Everything in place for the first step. `arrays` holds data and constants by name."""
     dtype = step.program.dtype
     parameters = layout.filled(start, dtype)

@@ -16,7 +16,7 @@ import pytest
 import sympy as sp
 
 import sympile as sm
-from sympile.compiler.errors import ArgumentError, ArrayShapeError, DtypeError, MissingValue, SympileError, UnknownKey
+from sympile.compiler.errors import ArgumentError, ArrayShapeError, DtypeError, DuplicateName, MissingValue, SympileError, UnknownKey, ValuesError
 from sympile.runtime import native as native_module
 
 Array = npt.NDArray[Any]
@@ -353,6 +353,47 @@ def test_the_same_expression_twice_gives_two_arrays() -> None:
     assert not np.shares_memory(one, two) and not np.shares_memory(given, given_array)
 
 
+# fmt: off
+TRUTHS = [
+    #             expression                              at -1, 0, 1, nan
+    pytest.param(u > 0,                                  (0, 0, 1, 0),  id="greater"),
+    pytest.param(sp.Eq(u, 1),                            (0, 0, 1, 0),  id="equal"),
+    pytest.param(sp.Ne(u, 1),                            (1, 1, 0, 1),  id="differs"),
+    pytest.param(sp.And(u > -1, u < 1),                  (0, 1, 0, 0),  id="and"),
+    pytest.param(sp.Or(u < 0, u > 0),                    (1, 0, 1, 0),  id="or"),
+    pytest.param(sp.Piecewise((u, u > 0), (-2, True)),   (-2, -2, 1, -2), id="branches"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("expression", "expected"), TRUTHS)
+def test_truths_are_ones_and_zeros(expression: Any, expected: tuple[float, ...]) -> None:
+    at = np.array([-1.0, 0.0, 1.0, np.nan])
+    np.testing.assert_array_equal(sm.lambdify([u], expression)(at), expected)
+    model = sm.compile((u - v) ** 2, [v], prediction=expression)
+    np.testing.assert_array_equal(model.predict({u: at}), expected)
+
+
+@pytest.mark.parametrize("make", [sp.Idx, lambda name: sp.Symbol(name, integer=True), lambda name: sp.Idx(name, (0, 4))], ids=["Idx", "Symbol", "range"])
+def test_indices_of_every_kind(make: Callable[[str], Any]) -> None:
+    n, q, i = sp.Symbol("n"), sp.IndexedBase("q", shape=(sp.Symbol("n"),)), make("i")
+    assert sm.lambdify([q], sp.Sum(q[i] * (i + 1), (i, 0, n - 1)))(np.arange(5.0)) == 40.0
+
+
+def test_a_size_as_an_argument() -> None:
+    """Where no array tells it."""
+    n, i = sp.symbols("n i", integer=True)
+    g = sm.lambdify([n, u], sp.Sum(u**i, (i, 0, n - 1)))
+    assert (g(3, 2.0), g(1, 2.0)) == (7.0, 1.0)
+    np.testing.assert_array_equal(g(4, np.array([1.0, 2.0])), [4.0, 15.0])
+    for wrong in (0, -2, 2.5, [2, 3]):
+        with pytest.raises(ArgumentError, match="n is a size"):
+            g(wrong, 1.0)
+    model = sm.compile(sp.Sum((u * v - i) ** 2, (i, 0, n - 1)), [u])
+    with pytest.raises(MissingValue, match="sizes="):
+        model.forward({v: [1.0], u: 1.0})
+
+
 # ------------------------------------------------------------------------------------------------ lambdify: matrices
 
 G = sm.lambdify([A3, c3, u], u * A3 * c3)
@@ -499,6 +540,11 @@ WRONG_CALLS = [
     pytest.param(lambda: G(np.ones((3, 3)), np.ones(4), 1),       ArrayShapeError, "c",           id="column of another length"),
     pytest.param(lambda: sm.lambdify([u], u + v),                 MissingValue,    "v",           id="symbol without an argument"),
     pytest.param(lambda: sm.lambdify([u], u, dtype="float16"),    ArgumentError,   "dtype",       id="dtype"),
+    pytest.param(lambda: sm.lambdify([u, u], u),                  DuplicateName,   "twice",       id="argument twice"),
+    pytest.param(lambda: sm.lambdify([u, v], sm.grad(u * v, [u, v])), ArgumentError, "values",    id="a mapping of formulas"),
+    pytest.param(lambda: F(np.ma.array([1.0], mask=[1]), 1.0),    ValuesError,     "filled",      id="masked entries"),
+    pytest.param(lambda: F(1.0, 2.0, out=[np.empty(())]),         ArrayShapeError, "out=",        id="a list for one result"),
+    pytest.param(lambda: sm.lambdify(u, [u, 2 * u])(1.0, out=[np.empty(())]), ArgumentError, "2 arrays", id="too few arrays for out"),
     pytest.param(lambda: sm.lambdify([u], sp.besselj(0, u)),      SympileError,    "besselj",     id="unknown function"),
 ]
 # fmt: on

@@ -7,7 +7,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
-from sympile.compiler.graph.node import INTERNING, Node, const, extent, index, index_name, make, postorder, size, target, word_key
+from sympile.compiler.graph.node import (
+    INTERNING,
+    Node,
+    const,
+    extent,
+    index,
+    index_name,
+    make,
+    postorder,
+    size,
+    target,
+    word_key,
+)
 from sympile.compiler.graph.rebuild import substitute
 from sympile.compiler.program import BATCH
 
@@ -53,8 +65,17 @@ _made: WeakValueDictionary[object, Definition] = WeakValueDictionary()
 _labels = itertools.count()
 
 
-def _intern(kind: str, name: str, axes: tuple[Node, ...], monoid: str | None = None, reduced: tuple[Node, ...] = (), body: Node | None = None,
-            operands: tuple[Definition, ...] = (), routine: str = "", integer: bool = False) -> Definition:  # fmt: skip
+def _intern(
+    kind: str,
+    name: str,
+    axes: tuple[Node, ...],
+    monoid: str | None = None,
+    reduced: tuple[Node, ...] = (),
+    body: Node | None = None,
+    operands: tuple[Definition, ...] = (),
+    routine: str = "",
+    integer: bool = False,
+) -> Definition:
     named = name if kind == "input" else None
     identity = (kind, named, axes, monoid, reduced, body, operands, routine, integer)
     made = _made.get(identity)
@@ -161,7 +182,7 @@ def read(tensor: Definition, *at: Node) -> Node:
 
 
 def instance(tensor: Definition, at: Sequence[Node] | None = None) -> tuple[tuple[Node, ...], tuple[Node, ...], Node]:
-    """The formula at other indices (fresh ones by default): (axes, reduced, body), nothing shared with canonical names."""
+    """The formula at other indices (fresh ones by default): (axes, reduced, body), no canonical name in it."""
     axes = tuple(at) if at is not None else tuple(index(extent(a)) for a in tensor.axes)
     reduced = tuple(index(extent(r)) for r in tensor.reduced)
     names = dict(zip(tensor.axes + tensor.reduced, axes + reduced, strict=True))

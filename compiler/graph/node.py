@@ -22,7 +22,7 @@ Number: TypeAlias = int | Fraction  # exact: a float on entry is the fraction th
 #   index     (name, extent): runs from 0 to extent - 1             size      a symbolic size, by name
 #   read      a Definition, at the index expressions `args`         hole      stands for an operand in a table's row
 #   add, mul  sorted operands, a const first in mul, last in add    pow       args[0] to a constant power (a Number)
-#   when      args[0] where the conditions args[1:] hold, else 0    eq, ge, divides  conditions on indices (a == b, a >= 0, data | a)
+#   when      args[0] where the conditions args[1:] hold, else 0    eq, ge, divides  of indices: a == b, a >= 0, data|a
 #   select    args[1] if args[0] else args[2]                       every other op is a row of rules/functions.py
 
 

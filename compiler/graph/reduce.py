@@ -208,6 +208,6 @@ def _flattened(indices: list[Node], body: Node) -> Node:
 
 
 def contribution(indices: Sequence[Node], body: Node, at: Sequence[Node], wanted: Sequence[Node]) -> Node:
-    """sum over indices of body * product of [at_j == wanted_j]: what one read passes back to the tensor that it reads."""
+    """sum over indices of body * product of [at_j == wanted_j]: what a read passes back to the tensor read."""
     deltas = [equal(a, w) for a, w in zip(at, wanted, strict=True)]
     return total(list(indices), when(body, *deltas))

@@ -29,7 +29,7 @@ def _verify_formula(tensor: Definition, after: str) -> None:
     strange = tensor.formula.free - own
     if strange:
         raise InternalError(
-            f"after {after}: {tensor.name} = {brief(tensor.formula)} uses {', '.join(map(brief, strange))}, which it does not bind"
+            f"after {after}: {tensor.name} = {brief(tensor.formula)} does not bind {', '.join(map(brief, strange))}"
         )
 
 

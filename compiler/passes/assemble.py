@@ -51,8 +51,15 @@ def _product(factors: Sequence[Mapping[tuple[str, ...], int]]) -> dict[tuple[str
     return total
 
 
-def assemble(outputs: Mapping[str, Definition], inputs: Iterable[Definition], fused: Fused, loops: Mapping[Definition, Loops], dtype: str,
-             target: Target, constraints: Sequence[Constraint] = ()) -> Program:  # fmt: skip
+def assemble(
+    outputs: Mapping[str, Definition],
+    inputs: Iterable[Definition],
+    fused: Fused,
+    loops: Mapping[Definition, Loops],
+    dtype: str,
+    target: Target,
+    constraints: Sequence[Constraint] = (),
+) -> Program:
     """The program that computes named outputs."""
     given = list(dict.fromkeys(inputs))
     finals = {name: fused.outputs[tensor] for name, tensor in outputs.items()}

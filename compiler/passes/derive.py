@@ -150,7 +150,7 @@ _STRUCTURAL: Mapping[str, Callable[[Node, Node, Node, set[Node]], Parts]] = {
 }
 
 
-# ------------------------------------------------------------------------------------------------ through one definition
+# --------------------------------------------------------------------------------------------- through one definition
 
 
 def _local_partials(tensor: Definition, wanted: Callable[[Definition], bool]) -> dict[Node, list[Node]]:
@@ -267,7 +267,7 @@ class Sweep:
         return results
 
     def _shared(self, tensor: Definition, adjoint: Node) -> Node:
-        """The adjoint itself where it is small; else a read of a definition that holds it, named after the tensor's name."""
+        """The adjoint itself where it is small; else a read of a definition that holds it, named after the tensor."""
         if (not adjoint.args and adjoint.op != "read") or tensor is self.output:
             return adjoint
         inner_axes = [axis for axis in tensor.axes if not (tensor.batched and axis is tensor.axes[0])]
@@ -290,8 +290,13 @@ def needed_for(order: Iterable[Definition], wrt: Iterable[Definition]) -> set[De
     return needed
 
 
-def gradient(output: Definition, wrt: Sequence[Definition], names: Names, scale: Node = ONE,
-             adjoint_of: dict[Definition, Definition] | None = None) -> dict[Definition, Definition]:  # fmt: skip
+def gradient(
+    output: Definition,
+    wrt: Sequence[Definition],
+    names: Names,
+    scale: Node = ONE,
+    adjoint_of: dict[Definition, Definition] | None = None,
+) -> dict[Definition, Definition]:
     """d (scale * sum over examples of output) / d wrt, each a definition with its input's axes."""
     sweep = Sweep(output, tuple(wrt), names, adjoint_of={} if adjoint_of is None else adjoint_of)
     adjoints = sweep.run()

@@ -23,7 +23,7 @@ ELEMENT = {"float64": "double", "float32": "float"}
 ENTRY = "sympile_run"
 APART = "nounwind noinline"
 DESCRIBED = 400  # operations of a group whose formulas stand in a comment
-SMALL, FEW = 200, 8          # operations and groups of a program that is written as one function
+SMALL, FEW = 200, 8  # operations and groups of a program that is written as one function
 LARGE = 2500  # operations in one function above which code is generated without optimisation
 
 
@@ -36,8 +36,15 @@ class Emitted:
     level: int
 
 
-def emit(fused: Fused, loops: Mapping[Definition, Loops], layout: Layout, copies: Sequence[tuple[Definition, int]], dtype: str,
-         target: Target, entry: str = ENTRY) -> Emitted:  # fmt: skip
+def emit(
+    fused: Fused,
+    loops: Mapping[Definition, Loops],
+    layout: Layout,
+    copies: Sequence[tuple[Definition, int]],
+    dtype: str,
+    target: Target,
+    entry: str = ENTRY,
+) -> Emitted:
     """The code of all groups, then of the copies: outputs that are another tensor once more."""
     module = Module(target)
     element = ELEMENT[dtype]
@@ -60,7 +67,9 @@ def _operations(group: Group) -> int:
     return sum(1 for _ in postorder([t.formula for t in group.results if t.kind == "formula"]))
 
 
-def _write_together(main: Function, fused: Fused, loops: Mapping[Definition, Loops], layout: Layout, scalar: Lanes) -> None:
+def _write_together(
+    main: Function, fused: Fused, loops: Mapping[Definition, Loops], layout: Layout, scalar: Lanes
+) -> None:
     """Small programs: everything in one function, scalars handed on in registers."""
     frame = Frame(main, layout, main.arguments[0])
     tensors = dict.fromkeys(tensor for group in fused.groups for tensor in _tensors(group))
@@ -69,7 +78,9 @@ def _write_together(main: Function, fused: Fused, loops: Mapping[Definition, Loo
         _write_group(frame, group, loops.get(group.members[0]), scalar)
 
 
-def _write_apart(main: Function, fused: Fused, loops: Mapping[Definition, Loops], layout: Layout, scalar: Lanes) -> None:
+def _write_apart(
+    main: Function, fused: Fused, loops: Mapping[Definition, Loops], layout: Layout, scalar: Lanes
+) -> None:
     """Larger ones: a function for each group, which the code generator takes one by one."""
     for number, group in enumerate(fused.groups):
         name = f"{main.name}.{number}"

@@ -172,7 +172,7 @@ def _single(tensor: Definition) -> bool:
 
 
 def _joinable(tensor: Definition) -> bool:
-    """Whether other definitions may share its loops: elementwise work, and reductions over a single index to a scalar."""
+    """Whether others may share its loops: elementwise work, and reductions over a single index to a scalar."""
     return (
         tensor.kind == "formula"
         and (not tensor.reduced or (not tensor.axes and len(tensor.reduced) == 1))

@@ -85,14 +85,16 @@ done:
 def _gather(target: Target) -> str:
     """Copies rows of 4-byte words into a batch: row r of the buffer is row order[r] of the source."""
     return f"""
-define internal void @gather(ptr noalias %source, ptr noalias %buffer, i64 %words, ptr noalias %order, i64 %rows) nounwind noinline {target.attributes} {{
+define internal void @gather(ptr noalias %source, ptr noalias %buffer, i64 %words, ptr noalias %order, i64 %rows)
+    nounwind noinline {target.attributes} {{
 entry:
   %whole = and i64 %words, -16
   %left = sub i64 %words, %whole
   %left32 = trunc i64 %left to i32
   %l0 = insertelement <16 x i32> poison, i32 %left32, i64 0
   %l1 = shufflevector <16 x i32> %l0, <16 x i32> poison, <16 x i32> zeroinitializer
-  %mask = icmp slt <16 x i32> <i32 0, i32 1, i32 2, i32 3, i32 4, i32 5, i32 6, i32 7, i32 8, i32 9, i32 10, i32 11, i32 12, i32 13, i32 14, i32 15>, %l1
+  %mask = icmp slt <16 x i32> <i32 0, i32 1, i32 2, i32 3, i32 4, i32 5, i32 6, i32 7,
+    i32 8, i32 9, i32 10, i32 11, i32 12, i32 13, i32 14, i32 15>, %l1
   br label %row
 row:
   %r = phi i64 [0, %entry], [%r.next, %row.end]
@@ -167,11 +169,12 @@ def _train(element: str, target: Target) -> str:
 
 
 POINTERS = (
-    "step_function", "step_table", "update_function", "update_table", "flag", "gathers", "batch_word", "order", "given_orders",
-    "objective", "history", "gradient", "parameter", "path", "step_value", "epoch_value", "trouble",
+    "step_function", "step_table", "update_function", "update_table", "flag", "gathers", "batch_word", "order",
+    "given_orders", "objective", "history", "gradient", "parameter", "path", "step_value", "epoch_value", "trouble",
 )  # fmt: skip
 NUMBERS = (
-    "gather_count", "examples", "batch", "drop_last", "epochs", "pause", "budget", "shuffle", "summed", "gradient_count", "path_count",
+    "gather_count", "examples", "batch", "drop_last", "epochs", "pause", "budget", "shuffle", "summed",
+    "gradient_count", "path_count",
 )  # fmt: skip
 PLACES = ("epoch", "position", "step", "order", "random", "epoch_loss", "status", "last_loss")
 

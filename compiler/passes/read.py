@@ -10,6 +10,7 @@ import sympy as sp
 
 from sympile.compiler.errors import DuplicateName, NonScalarLoss, ShapeError
 from sympile.compiler.graph.arithmetic import sub
+from sympile.compiler.graph.conditions import when
 from sympile.compiler.graph.definition import EXAMPLE, Definition, definitions, elementwise
 from sympile.compiler.graph.node import ONE, Node, postorder, target
 from sympile.compiler.graph.ranges import largest, smallest, stays_inside
@@ -22,6 +23,7 @@ from sympile.compiler.passes.reading.scalars import SCALARS
 from sympile.compiler.passes.reading.scope import Scope, shape_text
 from sympile.compiler.passes.reading.values import Value
 
+CONDITIONS = frozenset({"eq", "ge", "divides", "less", "less_equal", "equals", "differs", "and", "or", "not"})
 TABLE: Table = {**SCALARS, **MATRICES, **INDICES, **OURS}
 
 
@@ -58,20 +60,25 @@ def _output(value: Value) -> Output:
     own = value.indices
     free = [i for i in value.body.free if i not in own]
     assert all(i is EXAMPLE for i in free), free
-    return Output(elementwise((*free, *own), value.body), value.shape)
+    body = when(ONE, value.body) if value.body.op in CONDITIONS else value.body  # true is 1, false is 0
+    return Output(elementwise((*free, *own), body), value.shape)
 
 
 def demand_number(label: str, expression: Any) -> None:
     """Refuses x > 0 as a loss: its gradient would be 0 everywhere."""
     if is_relation(sp.sympify(expression)):
-        raise NonScalarLoss(f"the {label} {expression} is true or false, not a number; write sp.Piecewise((1, {expression}), (0, True))")
+        raise NonScalarLoss(
+            f"the {label} {expression} is true or false, not a number; write sp.Piecewise((1, {expression}), (0, True))"
+        )
 
 
 def scalar_output(label: str, output: Output, expression: Any) -> Definition:
     """The definition of a loss: one number per example."""
     if any(n is not ONE for n in output.declared):
-        raise NonScalarLoss(f"the {label} must be one number per example, but {expression} has shape {shape_text(output.declared)}; "
-                            "take a sum, a mean or a norm of it")  # fmt: skip
+        raise NonScalarLoss(
+            f"the {label} must be one number per example, but {expression} has shape {shape_text(output.declared)}; "
+            "take a sum, a mean or a norm of it"
+        )
     return output.tensor
 
 

@@ -74,7 +74,7 @@ def strides_along(node: Node, index: Node) -> int | None:
 
 
 def _cost(index: Node, group: Group, bodies: Iterable[Node], lanes: int) -> float:
-    """Rough time of one element with this index across the lanes: loads, the waste of the last vector, the final sum."""
+    """Rough time of one element with this index across the lanes: loads, waste of the last vector, final sum."""
     length = _length(index)
     waste = math.ceil(length / lanes) * lanes / length
     cost = 0.5

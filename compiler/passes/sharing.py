@@ -1,4 +1,4 @@
-"""Common factors: the normal form flattens products, so what several of them share is found again before code is written."""
+"""Common factors: the normal form flattens products; what several share is found again before code is written."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sympile.compiler.graph.node import Node, make, postorder
 
 ROUNDS, FEW_ROUNDS = 6, 2  # each round can join factors found by the one before
 LARGE = 5000  # nodes of formulas that get few rounds
-MOST_FACTORS = 12            # longer products are left alone
+MOST_FACTORS = 12  # longer products are left alone
 
 Pair = tuple[Node, Node]
 

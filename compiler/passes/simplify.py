@@ -25,8 +25,9 @@ Names = MutableMapping[Definition, str]
 _ROUNDS = 50  # a program settles in two or three
 
 
-def simplify(outputs: Sequence[Definition], rewrites: str = "stable", names: Names | None = None,
-             last: bool = True) -> tuple[dict[Definition, Definition], list[Rewriting]]:  # fmt: skip
+def simplify(
+    outputs: Sequence[Definition], rewrites: str = "stable", names: Names | None = None, last: bool = True
+) -> tuple[dict[Definition, Definition], list[Rewriting]]:
     """Rewrites all formulas below the outputs by the table.
 
     Args:

@@ -40,8 +40,8 @@ def compile_model(
         prediction: an expression, or a dict from names to expressions, for `predict`.
         constants: symbols whose values have no example axis and are not trained.
         dtype: "float64" (default: what SymPy users expect of a number) or "float32" (half the memory traffic).
-        rewrites: "exact" (the same bits), "stable" (default: never less accurate; overflow inside a formula may vanish), "finite"
-            (as if every value were finite).
+        rewrites: "exact" (the same bits), "stable" (default: never less accurate; overflow inside a formula may
+            vanish), "finite" (as if every value were finite).
         reduction: "mean" or "sum" of the examples' losses is the objective.
         examples: the size (a Symbol) that is the number of examples, for formulas over a whole design matrix.
         sizes: values of symbolic sizes that no array tells.
@@ -67,7 +67,7 @@ def compile_model(
     wanted, fixed = _symbols("parameters", parameters), _symbols("constants", constants)
     _demand_distinct(wanted, fixed)
     expressions = {LOSS: loss, **_labelled(PREDICTION, prediction, "prediction"), **_labelled(METRIC, metrics, "")}
-    demand_one_symbol_per_name(expressions.values())
+    demand_one_symbol_per_name([*expressions.values(), *wanted, *fixed])
     scope = Scope(
         parameters={name_of(s): s for s in wanted},
         constants={name_of(s): s for s in fixed},
@@ -83,8 +83,19 @@ def compile_model(
         allow_unused=tuple(name_of(s) for s in _symbols("allow_unused", allow_unused)),
     )
     work = analyse(request)
-    arguments = {"loss": loss, "parameters": list(wanted), "prediction": prediction, "constants": list(fixed), "dtype": dtype, "rewrites": rewrites,
-                 "reduction": reduction, "examples": examples, "sizes": sizes, "metrics": metrics, "allow_unused": allow_unused}  # fmt: skip
+    arguments = {
+        "loss": loss,
+        "parameters": list(wanted),
+        "prediction": prediction,
+        "constants": list(fixed),
+        "dtype": dtype,
+        "rewrites": rewrites,
+        "reduction": reduction,
+        "examples": examples,
+        "sizes": sizes,
+        "metrics": metrics,
+        "allow_unused": allow_unused,
+    }
     return Model(work, dtype, arguments, rebuild=compile_again)
 
 
@@ -143,12 +154,13 @@ def demand_one_symbol_per_name(expressions: Iterable[Any]) -> None:
             other = known.setdefault(name, symbol)
             if other != symbol and type(other) is type(symbol) and not isinstance(symbol, sp.Indexed):
                 raise DuplicateName(
-                    f"two different symbols are called {name!r} ({_described(other)} and {_described(symbol)}); rename one of them"
+                    f"two different symbols are called {name!r} "
+                    f"({_described(other)} and {_described(symbol)}); rename one of them"
                 )
 
 
 def symbols_in(expression: Any) -> set[Any]:
-    """All symbols of an expression, bound indices too but no variables of a Lambda; iterative, so that depth is no matter."""
+    """All symbols of an expression, bound indices too but no variables of a Lambda; iterative."""
     found: set[Any] = set()
     variables: set[Any] = set()
     seen: set[int] = set()

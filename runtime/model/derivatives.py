@@ -125,7 +125,9 @@ def jacobian(exprs: Any, wrt: Several) -> ByName[Formula]: ...
 @overload
 def jacobian(exprs: Any, wrt: Any) -> Formula: ...
 def jacobian(exprs: Any, wrt: Any) -> Formulas:
-    """The Jacobian: entry (o, m) is d expr[o] / d wrt[m]. Literal axes of size 1 are dropped; of a scalar it is the lecture's row.
+    """The Jacobian: entry (o, m) is d expr[o] / d wrt[m].
+
+    Literal axes of size 1 are dropped; of a scalar it is the lecture's row.
 
     Args:
         exprs: an expression of any shape, or a list of scalar expressions.

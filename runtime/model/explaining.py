@@ -73,7 +73,7 @@ _STAGES: Mapping[str, Callable[[Model], str]] = {
     "graph": _graph,
     "loops": _loops,
     "llvm": _llvm,
-    "assembly": _assembly,
+    "asm": _assembly,
     "times": _times,
 }
 STAGES = tuple(_STAGES)

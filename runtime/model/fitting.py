@@ -70,8 +70,21 @@ def fit(model: Model, data: Mapping[Any, Any], options: Options) -> Result:
     _demand_motion(model, arrays, start, options)
     layout = FlatLayout.of({name: start[name].shape for name in model._used})
     record = _recorded(model, options.record)
-    job = make_job(_loop(model.dtype), step.native, _update(optimizer.rule, optimizer, model.dtype), layout, start, arrays, sizes, plan,
-                   optimizer.first_state(), dict(optimizer.numbers), bool(record), GRADIENT, OBJECTIVE)  # fmt: skip
+    job = make_job(
+        _loop(model.dtype),
+        step.native,
+        _update(optimizer.rule, optimizer, model.dtype),
+        layout,
+        start,
+        arrays,
+        sizes,
+        plan,
+        optimizer.first_state(),
+        dict(optimizer.numbers),
+        bool(record),
+        GRADIENT,
+        OBJECTIVE,
+    )
     watch = _watch(model, job, layout, arrays, validation, start, options)
     outcome = run(job, plan, watch, options.verbose)
     return _result(model, job, layout, start, plan, outcome, record)
@@ -91,7 +104,9 @@ def _split(model: Model, bound: Bound, options: Options) -> tuple[dict[str, Arra
         if options.validation_split is not None:
             raise ArgumentError("give validation_data or validation_split, not both")
         given = {name_of(key) for key in options.validation_data}
-        constants = {s.name: arrays[s.name] for s in model._training.slots if s.role == "constant" and s.name not in given}
+        constants = {
+            s.name: arrays[s.name] for s in model._training.slots if s.role == "constant" and s.name not in given
+        }
         return arrays, model._data_binder.bind({**constants, **dict(options.validation_data.items())}).by_name()
     if not options.validation_split:
         return arrays, None
@@ -145,7 +160,8 @@ def _orders(given: Any, epochs: int, examples: int) -> npt.NDArray[np.int64]:
     orders = np.asarray(given)
     if orders.dtype.kind not in "iu" or orders.shape != (epochs, examples):
         raise ArgumentError(
-            f"shuffle must be True, False, or an integer array of shape (epochs, N) = ({epochs}, {examples}), not {orders.dtype} {orders.shape}"
+            "shuffle must be True, False, or an integer array of shape "
+            f"(epochs, N) = ({epochs}, {examples}), not {orders.dtype} {orders.shape}"
         )
     if orders.size and (orders.min() < 0 or orders.max() >= examples):
         raise ArgumentError(f"the orders given by shuffle= must lie in 0 … {examples - 1}")
@@ -175,7 +191,8 @@ def _demand_motion(model: Model, arrays: Mapping[str, Array], start: Mapping[str
     if not _moves(model, {**arrays, **rows, **start}) and not (rows and _moves(model, {**arrays, **start})):
         free = [n for n in model._used if n not in given]
         raise StationaryStart(
-            f"every gradient is exactly 0 at the start, so no step would move; write start={{{free[0]}: ...}} with other first values"
+            "every gradient is exactly 0 at the start, so no step would move; "
+            f"write start={{{free[0]}: ...}} with other first values"
         )
 
 
@@ -260,8 +277,15 @@ def _callbacks(given: Any) -> tuple[Callable[[EpochReport], object], ...]:
     return callbacks
 
 
-def _watch(model: Model, job: Job, layout: FlatLayout, arrays: Mapping[str, Array], validation: Mapping[str, Array] | None,
-           start: Mapping[str, Array], options: Options) -> Watch:  # fmt: skip
+def _watch(
+    model: Model,
+    job: Job,
+    layout: FlatLayout,
+    arrays: Mapping[str, Array],
+    validation: Mapping[str, Array] | None,
+    start: Mapping[str, Array],
+    options: Options,
+) -> Watch:
     callbacks = _callbacks(options.callbacks)
     rules = stopping_rules(options.stop)
 
@@ -297,4 +321,14 @@ def _result(
         whole = _parameters(model, layout, job.path[: job["step"] + 1], start)
         path = ByName({symbol: whole[symbol] for symbol in model.parameters if name_of(symbol) in set(record)})
     parameters = _parameters(model, layout, job.parameters, start)
-    return Result(parameters, history, outcome.reason, epochs, job["step"], model.predict, outcome.interrupted, path, outcome.failed)
+    return Result(
+        parameters,
+        history,
+        outcome.reason,
+        epochs,
+        job["step"],
+        model.predict,
+        outcome.interrupted,
+        path,
+        outcome.failed,
+    )

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import sympy as sp
 
-from sympile.compiler.errors import ArgumentError, ArrayShapeError, DtypeError, MissingValue, did_you_mean, listed
+from sympile.compiler.errors import (
+    ArgumentError,
+    ArrayShapeError,
+    DtypeError,
+    DuplicateName,
+    MissingValue,
+    ValuesError,
+    did_you_mean,
+    listed,
+)
 from sympile.compiler.graph.definition import Definition
-from sympile.compiler.graph.node import Node
+from sympile.compiler.graph.node import ONE, Node
 from sympile.compiler.passes.assemble import polynomial
 from sympile.compiler.passes.reading.scope import Scope
 from sympile.compiler.pipeline import Request, Work, analyse, build, inputs_of, signature
@@ -53,17 +62,29 @@ def lambdify(args: Any, expr: Any, *, dtype: str = "float64") -> Function:
     if dtype not in DTYPES:
         raise ArgumentError(f"dtype must be one of {listed(DTYPES)}, not {dtype!r}")
     symbols = tuple(args) if isinstance(args, (list, tuple)) else (args,)
+    _demand_distinct([name_of(a) for a in symbols])
+    if isinstance(expr, Mapping):
+        raise ArgumentError("lambdify takes an expression or a list of them, no mapping; write list(expr.values())")
     single = not isinstance(expr, (list, tuple))
-    given = [e.expanded() if isinstance(e, Formula) else sp.sympify(e) for e in ([expr] if single else expr)]
+    several = [expr] if single else list(expr)
+    given = [e.expanded() if isinstance(e, Formula) else sp.sympify(e) for e in several]
+    shown_as = [e.shape if isinstance(e, Formula) else None for e in several]
     demand_one_symbol_per_name([*given, *symbols])
-    return Function(symbols, given, single, dtype)
+    return Function(symbols, given, single, dtype, shown_as)
+
+
+def _demand_distinct(names: list[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DuplicateName(f"{listed(twice)} stands twice among the arguments")
 
 
 class Function:
     """What `sm.lambdify` returns; code is compiled for each combination of arguments with and without axes in front."""
 
-    def __init__(self, args: tuple[Any, ...], expressions: list[Any], single: bool, dtype: str) -> None:
+    def __init__(self, args: tuple[Any, ...], expressions: list[Any], single: bool, dtype: str, shown_as: list[Any]) -> None:
         self._args = args
+        self._shown_as = shown_as
         self._expressions = expressions
         self._single = single
         self._dtype = dtype
@@ -96,6 +117,8 @@ class Function:
         return results[0] if self._single else results
 
     def _array(self, name: str, value: Any) -> Array:
+        if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+            raise ValuesError(f"{name} has masked entries, which would be read\n  write {name}.filled(...)")
         array = np.asarray(value)
         if array.dtype.kind not in "biuf":
             raise DtypeError(f"{name} must be real numbers, not {array.dtype}")
@@ -110,23 +133,24 @@ class Function:
     def _variant(self, batched: tuple[bool, ...]) -> _Variant:
         variant = self._variants.get(batched)
         if variant is None:
-            variant = self._variants[batched] = _Variant(self._args, self._expressions, batched, self._dtype)
+            variant = self._variants[batched] = _Variant(self._args, self._expressions, batched, self._dtype, self._shown_as)
         return variant
 
     def __repr__(self) -> str:
         return f"<compiled function of {', '.join(self._names)}; {self._dtype}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        expr = self._expressions[0] if self._single else self._expressions
-        return _again, (self._args, expr, self._dtype)
-
-
-def _again(args: tuple[Any, ...], expr: Any, dtype: str) -> Function:
-    return lambdify(args, expr, dtype=dtype)
+        return Function, (self._args, self._expressions, self._single, self._dtype, self._shown_as)
 
 
 def _declared(arg: Any) -> tuple[Any, ...]:
     return tuple(getattr(arg, "shape", ()) or ())
+
+
+def _with_columns(shape: tuple[Node, ...], wanted: tuple[Node, ...]) -> tuple[Node, ...]:
+    """A formula in index notation has dropped the literal 1s of its symbol's shape: they stand in the result."""
+    inner = tuple(n for n in shape if n is not ONE)
+    return wanted if inner == tuple(n for n in wanted if n is not ONE) else shape
 
 
 def _with_ones(declared: Sequence[Any], shape: Sequence[int]) -> tuple[int, ...]:
@@ -143,14 +167,24 @@ def _flattened(array: Array, rank: int, shape: tuple[int, ...], count: int) -> A
 class _Variant:
     """Code for one choice of which arguments have axes in front."""
 
-    def __init__(self, args: tuple[Any, ...], expressions: list[Any], batched: tuple[bool, ...], dtype: str) -> None:
+    def __init__(
+        self,
+        args: tuple[Any, ...],
+        expressions: list[Any],
+        batched: tuple[bool, ...],
+        dtype: str,
+        shown_as: list[Any],
+    ) -> None:
         constants = {name_of(a): a for a, b in zip(args, batched, strict=True) if not b}
         scope = Scope(constants=constants, batched=any(batched))
         work = analyse(Request({f"expression {k}": e for k, e in enumerate(expressions)}, scope))
         self._demand_arguments(work, args)
         self.shapes = {n: tuple(shown_size(length) for length in s.declared) for n, s in scope.symbols.items()}
         self.outputs: dict[str, Definition] = work.outputs
-        self.declared: dict[str, tuple[Node, ...]] = work.declared
+        self.declared: dict[str, tuple[Node, ...]] = {
+            label: shape if wanted is None else _with_columns(shape, tuple(scope.extent(n) for n in wanted))
+            for (label, shape), wanted in zip(work.declared.items(), shown_as, strict=True)
+        }
         names = self._inputs(work, args)
         built = build(work, self.outputs, [scope.symbols[n].tensor for n in names], dtype)
         self.native = NativeProgram(built.program)
@@ -163,7 +197,9 @@ class _Variant:
         for arg in args:
             if name_of(arg) not in work.scope.symbols and any(getattr(n, "is_Symbol", False) for n in _declared(arg)):
                 work.scope.declare(arg, name_of(arg), _declared(arg))
-        tellers = [n for n, symbol in work.scope.symbols.items() if any(length.op == "size" for length in symbol.declared)]
+        tellers = [
+            n for n, symbol in work.scope.symbols.items() if any(length.op == "size" for length in symbol.declared)
+        ]
         return [name for name in work.scope.symbols if name in used or name in tellers]
 
     @staticmethod
@@ -172,13 +208,14 @@ class _Variant:
         missing = [name for name in work.scope.symbols if name not in known]
         if missing:
             raise MissingValue(
-                f"the expression uses {listed(missing)}{did_you_mean(missing[0], known)}; name every symbol in args, which has {listed(known)}"
+                f"the expression uses {listed(missing)}{did_you_mean(missing[0], known)}; "
+                f"name every symbol in args, which has {listed(known)}"
             )
 
     def run(self, arrays: dict[str, Array], shape: tuple[int, ...], count: int, out: list[Array] | None) -> list[Any]:
-        if count == 0:    # one example tells the sizes, and is not computed
+        if count == 0:  # one example tells the sizes, and is not computed
             arrays = {n: np.zeros((1, *a.shape[1:])) if a.ndim and not len(a) else a for n, a in arrays.items()}
-        bound = self.binder.bind(arrays)
+        bound = self.binder.bind(arrays, self._told(arrays))
         sizes = {**bound.sizes, BATCH: bound.sizes.get(BATCH, count)}
         shapes = {label: (*shape, *[_length(n, sizes) for n in self.declared[label]]) for label in self.outputs}
         if out is not None:
@@ -195,6 +232,17 @@ class _Variant:
                 array[...] = result
         return out
 
+    def _told(self, arrays: dict[str, Array]) -> dict[str, int]:
+        """Sizes that are arguments themselves."""
+        sizes = {}
+        for name in self.signature.sizes:
+            if name in arrays:
+                value = arrays[name]
+                if value.ndim or value != int(value) or value < 1:
+                    raise ArgumentError(f"{name} is a size: its value must be one integer of at least 1, not {value}")
+                sizes[name] = int(value)
+        return sizes
+
     def _shaped(self, label: str, result: Array, shape: tuple[int, ...], sizes: dict[str, int]) -> Any:
         """The result in front of which the broadcast axes stand, and behind them the formula's own with their 1s."""
         own = tuple(_length(n, sizes) for n in self.declared[label])
@@ -207,7 +255,11 @@ class _Variant:
         if len(out) != len(shapes):
             raise ArgumentError(f"out= must hold {len(shapes)} arrays, one for each expression, not {len(out)}")
         for array, wanted in zip(out, shapes.values(), strict=True):
-            good = isinstance(array, np.ndarray) and array.shape == wanted and array.dtype == np.dtype(self.signature.dtype)
+            good = (
+                isinstance(array, np.ndarray)
+                and array.shape == wanted
+                and array.dtype == np.dtype(self.signature.dtype)
+            )
             if not good or not array.flags.carray:
                 raise ArrayShapeError(
                     f"out= must be a C-contiguous writable array of shape {wanted} and dtype {self.signature.dtype}"

@@ -94,11 +94,19 @@ class Model:
         given = work.scope.parameters[name]
         symbol = work.scope.declare(given, name, getattr(given, "shape", ()) or ())
         shown = work.shown.get(GRADIENT + name) or elementwise(symbol.tensor.axes, ZERO)
-        batched = work.outputs["loss"].batched    # else the loss is the objective, and no example has a share of it
+        batched = work.outputs["loss"].batched  # else the loss is the objective, and no example has a share of it
         note = PER_EXAMPLE[self._arguments["reduction"]] if batched else ""
         share = per_example(shown, "sum") if batched else shown
-        return formula(share, f"dloss/d{name}", work.scope, work.names, symbol.declared, kind_of(symbol.given), note,
-                       adjoint_of=work.adjoint_of)  # fmt: skip
+        return formula(
+            share,
+            f"dloss/d{name}",
+            work.scope,
+            work.names,
+            symbol.declared,
+            kind_of(symbol.given),
+            note,
+            adjoint_of=work.adjoint_of,
+        )
 
     # ------------------------------------------------------------------------------------------ calls
 
@@ -139,7 +147,8 @@ class Model:
         """The objective: the mean (or sum) of the examples' losses.
 
         Args:
-            values: arrays and numbers for all symbols of the loss, keyed by symbols or names; data have an example axis in front.
+            values: arrays and numbers for all symbols of the loss, keyed by symbols or names; data have an example
+                axis in front.
 
         Returns:
             A NumPy scalar of the model's dtype.
@@ -162,7 +171,7 @@ class Model:
         return _number(results[OBJECTIVE]), self._gradients(results)
 
     def backward(self, values: Values) -> ByName[Array]:
-        """The gradient of the objective: d objective / d parameter, by symbol or name, in the parameters' declared shapes."""
+        """The gradient of the objective by parameter (symbol or name), in the parameters' declared shapes."""
         return self.value_and_grad(values)[1]
 
     def _gradients(self, results: Mapping[str, Array]) -> ByName[Array]:
@@ -228,9 +237,24 @@ class Model:
 
     # ------------------------------------------------------------------------------------------ training
 
-    def fit(self, data: Values | None = None, *, epochs: int, start: Values | None = None, optimizer: Any = None, batch_size: int | None = None,
-            shuffle: Any = True, seed: int = 0, validation_data: Values | None = None, validation_split: float | None = None, stop: Any = None,
-            callbacks: Any = (), record: Any = (), drop_last: bool = False, verbose: bool | int | None = None) -> Any:  # fmt: skip
+    def fit(
+        self,
+        data: Values | None = None,
+        *,
+        epochs: int,
+        start: Values | None = None,
+        optimizer: Any = None,
+        batch_size: int | None = None,
+        shuffle: Any = True,
+        seed: int = 0,
+        validation_data: Values | None = None,
+        validation_split: float | None = None,
+        stop: Any = None,
+        callbacks: Any = (),
+        record: Any = (),
+        drop_last: bool = False,
+        verbose: bool | int | None = None,
+    ) -> Any:
         """Trains the parameters: batches, forward, backward and update run in one native loop.
 
         Args:
@@ -256,9 +280,21 @@ class Model:
             ValuesError: the data do not fit the formula.
             StationaryStart: every gradient is exactly 0 at the start.
         """
-        options = fitting.Options(epochs=epochs, start=start, optimizer=optimizer, batch_size=batch_size, shuffle=shuffle, seed=seed,
-                                  validation_data=validation_data, validation_split=validation_split, stop=stop, callbacks=callbacks, record=record,
-                                  drop_last=drop_last, verbose=verbose)  # fmt: skip
+        options = fitting.Options(
+            epochs=epochs,
+            start=start,
+            optimizer=optimizer,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            seed=seed,
+            validation_data=validation_data,
+            validation_split=validation_split,
+            stop=stop,
+            callbacks=callbacks,
+            record=record,
+            drop_last=drop_last,
+            verbose=verbose,
+        )
         return fitting.fit(self, data or {}, options)
 
     # ------------------------------------------------------------------------------------------ looking inside
@@ -267,7 +303,8 @@ class Model:
         """Prints the way from formula to machine code, or one stage of it.
 
         Args:
-            stage: "formula", "rewrites", "gradient", "batched", "graph", "loops", "llvm", "assembly", "times"; all by default.
+            stage: "formula", "rewrites", "gradient", "batched", "graph", "loops", "llvm", "asm" or "times"; all by
+                default.
         """
         names = explaining.STAGES if stage is None else (stage,)
         for name in names:

@@ -78,7 +78,7 @@ def _same_in_every_lane(elements: Elements, constant: int, terms: list[tuple[Nod
 
 
 def _whole(node: Node) -> tuple[int, list[tuple[Node, int]], int]:
-    """An index expression as (constant + sum of coefficient * leaf) / divisor; the rest of that division is guarded to be 0."""
+    """An index expression as (constant + sum of coefficient * leaf) / divisor; a guard sees to it that it is whole."""
     form = affine(node)
     assert form is not None, node
     divisor = math.lcm(*[Fraction(c).denominator for c in (form.constant, *[c for _, c in form.terms])])

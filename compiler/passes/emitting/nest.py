@@ -92,9 +92,9 @@ class Nest:
         if not indices:
             then()
             return
-        with self.elements.frame.function.loop(0, self._length(indices[0])) as loop:
-            with self._bind(indices[0], loop.index):
-                self.outer(indices[1:], then)
+        function = self.elements.frame.function
+        with function.loop(0, self._length(indices[0])) as loop, self._bind(indices[0], loop.index):
+            self.outer(indices[1:], then)
 
     def _rows(self) -> None:
         """Full tiles of rows, then the rows that are left."""
@@ -222,9 +222,8 @@ class Nest:
         length = self._length(vector)
         whole = function.sub(length, function.rem(length, lanes.lanes))
         if whole != 0:
-            with function.loop(0, whole, lanes.lanes, sums) as loop:
-                with self._bind(vector, loop.index, hoist=False):
-                    loop.next = self._inner([], places, loop.carried, lanes)
+            with function.loop(0, whole, lanes.lanes, sums) as loop, self._bind(vector, loop.index, hoist=False):
+                loop.next = self._inner([], places, loop.carried, lanes)
             sums = loop.results
         if isinstance(length, int) and isinstance(whole, int):
             if length == whole:
@@ -327,19 +326,27 @@ class Nest:
             with function.loop(0, whole, step, carried) as loop, self._bind(vector, loop.index, hoist=False):
                 loop.next = self._sums_turn(sums, others, copies, loop.carried, slots, masked=False)
             carried = loop.results
-        with function.loop(whole, length, lanes.lanes, carried) as rest:
-            with self._bind(vector, rest.index, hoist=False):
-                self.elements.mask = lanes.first(function.sub(length, rest.index)) if lanes.lanes > 1 else None
-                rest.next = self._sums_turn(sums, others, 1, rest.carried, slots, masked=lanes.lanes > 1, stride=copies)
-                self.elements.mask = None
+        masked = lanes.lanes > 1
+        with function.loop(whole, length, lanes.lanes, carried) as rest, self._bind(vector, rest.index, hoist=False):
+            self.elements.mask = lanes.first(function.sub(length, rest.index)) if masked else None
+            rest.next = self._sums_turn(sums, others, 1, rest.carried, slots, masked, stride=copies)
+            self.elements.mask = None
         self._sums_end(sums, copies, rest.results, slots)
 
     def _is_small(self) -> bool:
         """Whether the body is short enough to be written twice: for whole vectors, and for the masked end."""
         return sum(1 for _ in postorder(self._bodies())) <= WRITTEN_TWICE
 
-    def _sums_turn(self, sums: Sequence[Definition], others: Sequence[Definition], copies: int, carried: Sequence[Value],
-                   slots: Sequence[Value], masked: bool, stride: int = 0) -> list[Value]:  # fmt: skip
+    def _sums_turn(
+        self,
+        sums: Sequence[Definition],
+        others: Sequence[Definition],
+        copies: int,
+        carried: Sequence[Value],
+        slots: Sequence[Value],
+        masked: bool,
+        stride: int = 0,
+    ) -> list[Value]:
         """One turn of the shared loop: `copies` vectors, each with accumulators of its own."""
         lanes = self.elements.wide
         stride = stride or copies

@@ -85,7 +85,8 @@ class Reader:
         if isinstance(item, sp.Function):
             name = type(item).__name__
             return UnknownFunction(
-                f"the {self.label} uses {name}, which has no row in compiler/rules/functions.py\n\n{self.pointing(item)}\n\n"
+                f"the {self.label} uses {name}, which has no row in compiler/rules/functions.py\n\n"
+                f"{self.pointing(item)}\n\n"
                 "  write it with known functions (exp, log, tanh, ...)"
             )
         return UnsupportedNode(f"{type(item).__name__} has no meaning here\n\n{self.pointing(item)}")

@@ -41,9 +41,9 @@ def _symbols_below(expression: Any) -> list[Any]:
     found, stack = [], [expression]
     while stack:
         item = stack.pop()
-        if item.is_Symbol or isinstance(item, sp.Indexed):
+        if item.is_Symbol or isinstance(item, (sp.Indexed, sp.Idx)):
             found.append(item)
-        if not isinstance(item, sp.Indexed):
+        else:  # an Idx has its name and its range below it, which are no data
             stack.extend(item.args)
     return found
 
@@ -94,7 +94,8 @@ def _length_from_range(reader: Reader, item: Any, at: Node) -> Node:
     if last is None:
         raise reader.refuse(
             item,
-            f"{item.base.label} has no shape, and no range tells it; write sp.IndexedBase({str(item.base.label)!r}, shape=(...))",
+            f"{item.base.label} has no shape, and no range tells it; "
+            f"write sp.IndexedBase({str(item.base.label)!r}, shape=(...))",
         )
     return add(last, ONE)
 

@@ -59,8 +59,12 @@ def chain(reader: Reader, item: Any, matrices: Sequence[Value]) -> tuple[Node, t
     for left, right in pairwise(matrices):
         if left.shape[1] is not right.shape[0]:
             named = ", ".join(f"{n} has shape {s}" for n, s in reader.shapes_in(item))
-            raise reader.refuse(item, f"a matrix product needs equal inner sizes: {shape_text(left.shape)} times "
-                                      f"{shape_text(right.shape)} ({named})", ShapeError)  # fmt: skip
+            raise reader.refuse(
+                item,
+                f"a matrix product needs equal inner sizes: {shape_text(left.shape)} times "
+                f"{shape_text(right.shape)} ({named})",
+                ShapeError,
+            )
     lengths = [matrices[0].shape[0], *[m.shape[1] for m in matrices]]
     points = [ZERO if n is ONE else index(n) for n in lengths]
     elements = [at(m, points[k : k + 2]) for k, m in enumerate(matrices)]
@@ -91,7 +95,8 @@ def dot_product(reader: Reader, item: Any, left: Value, right: Value) -> Value:
     if [n.data for n in left.shape if n is not ONE] != [n.data for n in right.shape if n is not ONE] or len(a) > 1:
         raise reader.refuse(
             item,
-            f"a dot product needs two vectors of one length, not {shape_text(left.shape)} and {shape_text(right.shape)}",
+            "a dot product needs two vectors of one length, "
+            f"not {shape_text(left.shape)} and {shape_text(right.shape)}",
             ShapeError,
         )
     moved = substitute(right.body, dict(zip(b, a, strict=True)))

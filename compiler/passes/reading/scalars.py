@@ -43,7 +43,7 @@ def _rational(reader: Reader, item: Any, values: list[Value], bindings: Bindings
 
 def _float(reader: Reader, item: Any, values: list[Value], bindings: Bindings) -> Value:
     value = float(item)
-    if math.isinf(value):                                      # too large for the target: as its arithmetic has it
+    if math.isinf(value):  # too large for the target: as its arithmetic has it
         return Value(INFINITY if value > 0 else NEGATIVE_INFINITY)
     return Value(const(Fraction(value)))
 

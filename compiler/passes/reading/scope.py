@@ -86,7 +86,7 @@ class Scope:
             )
         known = self.symbols.get(name)
         if known is not None and not shape and getattr(given, "shape", ()) is None:
-            return known    # an IndexedBase without shape: the ranges of its indices have told it
+            return known  # an IndexedBase without shape: the ranges of its indices have told it
         if known is not None:
             return self._checked(known, given, shape, integer, limit)
         role = self.role(name)
@@ -104,8 +104,10 @@ class Scope:
 
     def _checked(self, known: Symbol, given: Any, shape: tuple[Node, ...], integer: bool, limit: Node | None) -> Symbol:
         if known.declared != shape:
-            raise DuplicateName(f"two symbols are called {known.name}: one has shape {_shown(known.declared)}, "
-                                f"the other {_shown(shape)}; give one of them another name")  # fmt: skip
+            raise DuplicateName(
+                f"two symbols are called {known.name}: one has shape {_shown(known.declared)}, "
+                f"the other {_shown(shape)}; give one of them another name"
+            )
         if integer and not known.tensor.integer:
             raise DuplicateName(f"{known.name} is used both as an integer index and as a real number; use two symbols")
         if integer and limit is not known.limit and limit is not None and known.limit is not None:
