@@ -6,7 +6,7 @@ import os
 import threading
 
 
-def process_lock() -> threading.RLock:  # type: ignore[valid-type]
+def process_lock() -> threading.RLock:
     """A new lock for module state; a thread that has it may take it again."""
     lock = threading.RLock()
     if hasattr(os, "register_at_fork"):

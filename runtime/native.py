@@ -24,7 +24,8 @@ def aligned(shape: Sequence[int], dtype: Any) -> NumPyArray:
     count = int(np.prod(shape, dtype=np.int64))
     raw = np.zeros(count * kind.itemsize + ALIGN, np.uint8)
     start = -address_of(raw) % ALIGN
-    return raw[start : start + count * kind.itemsize].view(kind).reshape(shape)
+    aligned_part: NumPyArray = raw[start : start + count * kind.itemsize].view(kind).reshape(shape)
+    return aligned_part
 
 
 def address_of(array: NumPyArray) -> int:

@@ -26,7 +26,7 @@ class Rewind:
         self._parameters = parameters
         self._live = tuple(live)
         self._copies: tuple[Array, ...] | None = None
-        self._since = 0    # slices since the copy was made
+        self._since = 0  # slices since the copy was made
 
     def keep(self) -> None:
         """Copies everything, if the parameters are finite."""

@@ -28,7 +28,7 @@ class World:
     lengths: Mapping[str, int]
     symbolic: bool
     seed: int = 0
-    special: bool = False                            # nan, inf and signed zeros among the values
+    special: bool = False  # nan, inf and signed zeros among the values
     values: dict[str, Any] = field(default_factory=dict)
     inputs: list[Definition] = field(default_factory=list)
 
@@ -235,7 +235,19 @@ def _powers(w: World) -> Outputs:
     i = w.index("n")
     x = w.input("x", "n")
     positive = add(f("abs", _at(x, i)), const(Fraction(1, 2)))
-    exponents: list[int | Fraction] = [-3, -2, -1, 2, 3, 5, 17, Fraction(1, 2), Fraction(-3, 2), Fraction(5, 2), Fraction(1, 3)]
+    exponents: list[int | Fraction] = [
+        -3,
+        -2,
+        -1,
+        2,
+        3,
+        5,
+        17,
+        Fraction(1, 2),
+        Fraction(-3, 2),
+        Fraction(5, 2),
+        Fraction(1, 3),
+    ]
     return [elementwise((i,), power(positive, p)) for p in exponents]
 
 
@@ -436,7 +448,11 @@ def _chain(w: World) -> Outputs:
     one = define((i, j), (k,), "sum", _at(x, i, j, k))
     two = define((i,), (j,), "max", f("abs", _at(one, i, j)))
     three = define((), (i,), "sum", f("log1p", _at(two, i)))
-    return [three, elementwise((i,), div(_at(two, i), add(ONE, f("abs", _at(three))))), elementwise((i, j), mul(_at(one, i, j), _at(two, i)))]
+    return [
+        three,
+        elementwise((i,), div(_at(two, i), add(ONE, f("abs", _at(three))))),
+        elementwise((i, j), mul(_at(one, i, j), _at(two, i))),
+    ]
 
 
 def _centred(w: World) -> Outputs:
@@ -446,7 +462,9 @@ def _centred(w: World) -> Outputs:
     n = w.extent("n")
     mean = define((d,), (e,), "sum", div(_at(x, e, d), n))
     variance = define((d,), (q,), "sum", div(power(sub(_at(x, q, d), _at(mean, d)), 2), n))
-    return [elementwise((e, d), div(sub(_at(x, e, d), _at(mean, d)), sqrt(add(_at(variance, d), const(Fraction(1, 100))))))]
+    return [
+        elementwise((e, d), div(sub(_at(x, e, d), _at(mean, d)), sqrt(add(_at(variance, d), const(Fraction(1, 100))))))
+    ]
 
 
 # ------------------------------------------------------------------------------------------------ scatters

@@ -16,7 +16,16 @@ import pytest
 import sympy as sp
 
 import sympile as sm
-from sympile.compiler.errors import ArgumentError, ArrayShapeError, DtypeError, DuplicateName, MissingValue, SympileError, UnknownKey, ValuesError
+from sympile.compiler.errors import (
+    ArgumentError,
+    ArrayShapeError,
+    DtypeError,
+    DuplicateName,
+    MissingValue,
+    SympileError,
+    UnknownKey,
+    ValuesError,
+)
 from sympile.runtime import native as native_module
 
 Array = npt.NDArray[Any]
@@ -140,7 +149,9 @@ def test_shapes_of_columns(xs: tuple[int, ...], ts: tuple[int, ...], bias: tuple
 def test_rows_scalars_and_one_by_one() -> None:
     """A 1×k parameter keeps its shape; a 1×1 prediction is one number per example; so is a scalar one."""
     row = sp.MatrixSymbol("r", 1, D)
-    model = sm.compile(sm.scalar(row * x) ** 2, [row], prediction={"product": row * x, "number": u * sm.scalar(row * x)}, constants=[u])
+    model = sm.compile(
+        sm.scalar(row * x) ** 2, [row], prediction={"product": row * x, "number": u * sm.scalar(row * x)}, constants=[u]
+    )
     values = {x: X, row: W0[0], "u": 2.0}
     assert model.backward(values)[row].shape == (1, D)
     assert {k: a.shape for k, a in model.predict(values).items()} == {"product": (N,), "number": (N,)}
@@ -241,7 +252,9 @@ def test_evaluate_and_check() -> None:
 def test_a_wrong_gradient_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """The judge itself can say no."""
     original = sm.Model.backward
-    monkeypatch.setattr(sm.Model, "backward", lambda self, values: {k: a * 1.001 for k, a in original(self, values).items()})
+    monkeypatch.setattr(
+        sm.Model, "backward", lambda self, values: {k: a * 1.001 for k, a in original(self, values).items()}
+    )
     assert MODEL.check(VALUES).error > 5e-4
 
 
@@ -374,7 +387,11 @@ def test_truths_are_ones_and_zeros(expression: Any, expected: tuple[float, ...])
     np.testing.assert_array_equal(model.predict({u: at}), expected)
 
 
-@pytest.mark.parametrize("make", [sp.Idx, lambda name: sp.Symbol(name, integer=True), lambda name: sp.Idx(name, (0, 4))], ids=["Idx", "Symbol", "range"])
+@pytest.mark.parametrize(
+    "make",
+    [sp.Idx, lambda name: sp.Symbol(name, integer=True), lambda name: sp.Idx(name, (0, 4))],
+    ids=["Idx", "Symbol", "range"],
+)
 def test_indices_of_every_kind(make: Callable[[str], Any]) -> None:
     n, q, i = sp.Symbol("n"), sp.IndexedBase("q", shape=(sp.Symbol("n"),)), make("i")
     assert sm.lambdify([q], sp.Sum(q[i] * (i + 1), (i, 0, n - 1)))(np.arange(5.0)) == 40.0
@@ -440,7 +457,7 @@ def test_formulas_of_gradients() -> None:
     formula = sm.grad(c3.T * A3 * c3 / 2, c3)
     a, c = RNG.normal(size=(3, 3)), RNG.normal(size=(3, 1))
     np.testing.assert_allclose(sm.lambdify([A3, c3], formula)(a, c), (a + a.T) @ c / 2, rtol=1e-13)
-    named = MODEL.gradient[W]                                             # with intermediate values
+    named = MODEL.gradient[W]  # with intermediate values
     one = sm.lambdify([x, t, W, b], named)(X[0], T[0], W0, B0)
     np.testing.assert_allclose(one, truth(X[:1], T[:1])[1]["W"], rtol=1e-12)
 
@@ -458,7 +475,9 @@ JACOBIANS = [
 
 
 @pytest.mark.parametrize(("of", "shape", "expected"), JACOBIANS)
-def test_shapes_of_jacobians(of: Callable[[], Any], shape: tuple[int, ...], expected: Callable[[Array, Array], Array]) -> None:
+def test_shapes_of_jacobians(
+    of: Callable[[], Any], shape: tuple[int, ...], expected: Callable[[Array, Array], Array]
+) -> None:
     expression, by = of()
     formula = sm.jacobian(expression, by)
     a, c = RNG.normal(size=(3, 3)), RNG.normal(size=(3, 1))
@@ -560,7 +579,7 @@ def test_a_singular_matrix_is_numpys_error() -> None:
     inverse = sm.lambdify([A3], A3.I)
     with pytest.raises(np.linalg.LinAlgError):
         inverse(np.zeros((3, 3)))
-    np.testing.assert_allclose(inverse(2 * np.eye(3)), np.eye(3) / 2)     # and the next call knows nothing of it
+    np.testing.assert_allclose(inverse(2 * np.eye(3)), np.eye(3) / 2)  # and the next call knows nothing of it
 
 
 # ------------------------------------------------------------------------------------------------ copies

@@ -36,7 +36,7 @@ from sympile.runtime.native import NativeProgram
 Array = npt.NDArray[Any]
 DTYPES = ("float64", "float32")
 TOLERANCE = {"float64": 4e-13, "float32": 3e-4}
-GUARD = 24                                            # numbers around every result that must stay as they are
+GUARD = 24  # numbers around every result that must stay as they are
 CANARY = -777.25
 
 
@@ -56,9 +56,14 @@ def compiled(w: World, outputs: Sequence[Definition], dtype: str, target: Target
 def run(program: Program, w: World, native: NativeProgram | None = None) -> list[Array]:
     """The outputs, each written between numbers that must not change."""
     native = native or NativeProgram(program)
-    inputs = {a.name: np.ascontiguousarray(w.values[a.name], np.int64 if a.integer else program.dtype) for a in program.inputs}
+    inputs = {
+        a.name: np.ascontiguousarray(w.values[a.name], np.int64 if a.integer else program.dtype) for a in program.inputs
+    }
     before = {name: array.copy() for name, array in inputs.items()}
-    room = {a.name: np.full(int(np.prod(native.shape(a, w.lengths), dtype=int)) + 2 * GUARD, CANARY, program.dtype) for a in program.outputs}
+    room = {
+        a.name: np.full(int(np.prod(native.shape(a, w.lengths), dtype=int)) + 2 * GUARD, CANARY, program.dtype)
+        for a in program.outputs
+    }
     out = {a.name: room[a.name][GUARD:-GUARD].reshape(native.shape(a, w.lengths)) for a in program.outputs}
     native.run(inputs, w.lengths, out)
     for name, whole in room.items():
@@ -70,7 +75,10 @@ def run(program: Program, w: World, native: NativeProgram | None = None) -> list
 
 def wanted(w: World, outputs: Sequence[Definition], dtype: str) -> list[Array]:
     """The reference's numbers, from inputs of the program's precision, in float64."""
-    rounded = {k: v if np.asarray(v).dtype.kind == "i" else np.asarray(v, dtype).astype(np.float64) for k, v in w.values.items()}
+    rounded = {
+        k: v if np.asarray(v).dtype.kind == "i" else np.asarray(v, dtype).astype(np.float64)
+        for k, v in w.values.items()
+    }
     return evaluate(list(outputs), rounded, w.lengths)
 
 
@@ -80,7 +88,9 @@ def assert_same(found: Sequence[Array], expected: Sequence[Array], dtype: str, n
     for k, (have, want) in enumerate(zip(found, expected, strict=True)):
         finite = np.abs(want[np.isfinite(want)])
         scale = float(finite.max(initial=1.0))
-        np.testing.assert_allclose(have, want, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype] * scale, err_msg=f"output {k} {note}")
+        np.testing.assert_allclose(
+            have, want, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype] * scale, err_msg=f"output {k} {note}"
+        )
 
 
 def sizes_of(n: int, m: int) -> dict[str, int]:
@@ -154,7 +164,9 @@ ASSEMBLED = (
 
 
 @pytest.mark.parametrize("row", ["avx2", "neon"])
-@pytest.mark.parametrize(("name", "dtype"), [pytest.param(name, DTYPES[k % 2], id=name) for k, name in enumerate(ASSEMBLED)])
+@pytest.mark.parametrize(
+    ("name", "dtype"), [pytest.param(name, DTYPES[k % 2], id=name) for k, name in enumerate(ASSEMBLED)]
+)
 def test_other_machines_accept_the_code(name: str, dtype: str, row: str) -> None:
     """LLVM verifies the IR for another machine and writes its assembly."""
     w = World(sizes_of(9, 5), symbolic=True)
@@ -188,9 +200,13 @@ def _run_all_at_the_edge(progress: Any) -> None:
         for n, m in ((1, 1), (3, 9), (9, 3), (17, 5)):
             w, keep = World(sizes_of(n, m), symbolic=True), list[Any]()
             build(w)
-            arrays = {a.name: np.asarray(w.values[a.name], np.int64 if a.integer else dtype) for a in native.program.inputs}
+            arrays = {
+                a.name: np.asarray(w.values[a.name], np.int64 if a.integer else dtype) for a in native.program.inputs
+            }
             inputs = {k: _at_the_edge(v, keep) for k, v in arrays.items()}
-            out = {a.name: _at_the_edge(np.zeros(native.shape(a, w.lengths), dtype), keep) for a in native.program.outputs}
+            out = {
+                a.name: _at_the_edge(np.zeros(native.shape(a, w.lengths), dtype), keep) for a in native.program.outputs
+            }
             native.run(inputs, w.lengths, out)
 
 
@@ -215,7 +231,9 @@ def test_a_large_formula() -> None:
     assert_same(run(program, w), wanted(w, outputs, "float64"), "float64")
 
 
-@pytest.mark.parametrize("name", ["softmax", "line", "A B", "25 sums in one loop", "sum over i j k", "scatter to rows", "centred"])
+@pytest.mark.parametrize(
+    "name", ["softmax", "line", "A B", "25 sums in one loop", "sum over i j k", "scatter to rows", "centred"]
+)
 def test_the_same_bits_again(name: str) -> None:
     """Whatever lay in memory before."""
     w = World(sizes_of(37, 11), symbolic=True)
@@ -247,7 +265,11 @@ UNARY: Mapping[str, Callable[[Node], Node]] = {
 def random_outputs(draw: st.DrawFn) -> tuple[World, list[Definition]]:
     """A few definitions over random indices, the later ones reading the earlier ones."""
     symbolic = draw(st.booleans())
-    w = World({"n": draw(st.integers(1, 20)), "m": draw(st.integers(1, 20)), "k": draw(st.integers(1, 5))}, symbolic, seed=draw(st.integers(0, 99)))
+    w = World(
+        {"n": draw(st.integers(1, 20)), "m": draw(st.integers(1, 20)), "k": draw(st.integers(1, 5))},
+        symbolic,
+        seed=draw(st.integers(0, 99)),
+    )
     x, y, z = w.input("x", "n m"), w.input("y", "m k"), w.input("z", "k")
     known: list[tuple[Definition, str]] = [(x, "nm"), (y, "mk"), (z, "k")]
     for _ in range(draw(st.integers(1, 4))):
@@ -258,7 +280,11 @@ def random_outputs(draw: st.DrawFn) -> tuple[World, list[Definition]]:
         reduced = [letter for letter in axes if draw(st.booleans())]
         kept = [letter for letter in axes if letter not in reduced]
         monoid = draw(st.sampled_from(["sum", "max", "min", "lse"])) if reduced else None
-        made = define([of[a] for a in kept], [of[a] for a in reduced], monoid, body) if reduced else elementwise([of[a] for a in kept], body)
+        made = (
+            define([of[a] for a in kept], [of[a] for a in reduced], monoid, body)
+            if reduced
+            else elementwise([of[a] for a in kept], body)
+        )
         known.append((made, "".join(kept)))
     return w, [tensor for tensor, _ in known[3:]]
 
@@ -292,5 +318,5 @@ def test_random_definitions(made: tuple[World, list[Definition]], dtype: str) ->
     expected = wanted(w, outputs, "float64" if dtype == "float64" else dtype)
     steep = any(np.abs(e[np.isfinite(e)]).max(initial=0.0) > 1e4 for e in expected)
     if dtype == "float32" and steep:
-        return                                         # squares of squares: the rounding errors grow as the values do
+        return  # squares of squares: the rounding errors grow as the values do
     assert_same(run(compiled(w, outputs, dtype), w), expected, dtype)

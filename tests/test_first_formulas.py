@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pytest
-import sympile as sm
 import sympy as sp
 from truth import complex_step
+
+import sympile as sm
 
 n, m, k = sp.symbols("n m k")
 i, j = sm.indices("i j")

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import sympile as sm
 import sympy as sp
+from truth import complex_step
+
+import sympile as sm
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.inline import core
 from sympile.runtime import native
-from truth import complex_step
 
 I, O, H = 4, 3, 5
 i, j, k = sm.indices("i j k")

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import sympile as sm
 import sympy as sp
+from truth import complex_step
+
+import sympile as sm
 from sympile.compiler.errors import (
     DuplicateName,
     FormulaError,
@@ -18,7 +20,6 @@ from sympile.compiler.errors import (
     UnknownFunction,
     UnsupportedNode,
 )
-from truth import complex_step
 
 n, m, k = sp.symbols("n m k")
 x, y, u, v, s, p = sp.symbols("x y u v s p")

@@ -109,7 +109,9 @@ RULES = [
 def test_every_step_is_that_of_numpy(rule: Any, formula: reference.Update, clip: float | None, dtype: str) -> None:
     """The whole path of all parameters, with given orders and a smaller last batch."""
     epochs, order = 4, orders(4)
-    result = _network(dtype).fit(DATA, epochs=epochs, batch_size=8, shuffle=order, optimizer=rule, start=START, record=[W1, b1, W2])
+    result = _network(dtype).fit(
+        DATA, epochs=epochs, batch_size=8, shuffle=order, optimizer=rule, start=START, record=[W1, b1, W2]
+    )
     truth = reference.fit(network_loss, START, order, 8, formula, clip)
     assert result.steps == len(truth.path) - 1 == epochs * 7
     for name in ("W1", "b1", "W2"):
@@ -150,8 +152,23 @@ BATCHES = [
 @pytest.mark.parametrize(("batch", "drop", "steps"), BATCHES)
 def test_batches(batch: int | None, drop: bool, steps: int, ordered: bool) -> None:
     order = orders(3) if ordered else np.tile(np.arange(N), (3, 1))
-    result = line().fit(LINE, epochs=3, batch_size=batch, drop_last=drop, shuffle=order if ordered else False, optimizer=sm.sgd(0.05), start={"a": 1, "b": 2})
-    truth = reference.fit(line_loss, {"a": np.array(1.0), "b": np.array(2.0)}, order, min(batch or N, N), reference.sgd(lambda s, e: 0.05), drop_last=drop)
+    result = line().fit(
+        LINE,
+        epochs=3,
+        batch_size=batch,
+        drop_last=drop,
+        shuffle=order if ordered else False,
+        optimizer=sm.sgd(0.05),
+        start={"a": 1, "b": 2},
+    )
+    truth = reference.fit(
+        line_loss,
+        {"a": np.array(1.0), "b": np.array(2.0)},
+        order,
+        min(batch or N, N),
+        reference.sgd(lambda s, e: 0.05),
+        drop_last=drop,
+    )
     assert result.steps == steps and result.epochs == 3
     for name in ("a", "b"):
         np.testing.assert_allclose(result.parameters[name], truth.parameters[name], rtol=1e-12)
@@ -160,7 +177,15 @@ def test_batches(batch: int | None, drop: bool, steps: int, ordered: bool) -> No
 
 def _orders_taken(model: sm.Model, seed: int, epochs: int, count: int) -> Array:
     """Which example each step saw: the rate is 1 and the gradient is a - x, so that a becomes the example's x."""
-    result = model.fit({lx: np.arange(1.0, count + 1)}, epochs=epochs, batch_size=1, optimizer=sm.sgd(1.0), start={la: 0.5}, seed=seed, record=la)
+    result = model.fit(
+        {lx: np.arange(1.0, count + 1)},
+        epochs=epochs,
+        batch_size=1,
+        optimizer=sm.sgd(1.0),
+        start={la: 0.5},
+        seed=seed,
+        record=la,
+    )
     return np.asarray(result.path[la][1:].reshape(epochs, count).round().astype(int))
 
 
@@ -173,14 +198,14 @@ def test_shuffled_orders() -> None:
     np.testing.assert_array_equal(_orders_taken(model, 0, 40, 30), seen)
     assert (_orders_taken(model, 1, 40, 30) != seen).mean() > 0.8
     places = np.argsort(seen, axis=1)
-    assert abs(places.mean(0) - 14.5).max() < 5.5      # 40 draws of 0 … 29: the standard deviation of a mean is 1.4
+    assert abs(places.mean(0) - 14.5).max() < 5.5  # 40 draws of 0 … 29: the standard deviation of a mean is 1.4
 
 
 def test_all_orders_of_three_are_equally_likely() -> None:
     seen = _orders_taken(sm.compile((la - lx) ** 2 / 2, [la]), 5, 6000, 3)
     _, counts = np.unique(seen, axis=0, return_counts=True)
     assert len(counts) == 6
-    assert ((counts - 1000.0) ** 2 / 1000).sum() < 25.7      # chi-squared, 5 degrees of freedom, p = 1e-4
+    assert ((counts - 1000.0) ** 2 / 1000).sum() < 25.7  # chi-squared, 5 degrees of freedom, p = 1e-4
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -207,20 +232,30 @@ def test_examples_of_a_design_matrix() -> None:
         return float((r * r).mean()), {"w": 2 * X[rows].T @ r / len(rows)}
 
     order = orders(3)
-    result = model.fit({A: X, y: targets}, epochs=3, batch_size=10, shuffle=order, optimizer=sm.sgd(0.05), start={w: np.zeros(D)})
+    result = model.fit(
+        {A: X, y: targets}, epochs=3, batch_size=10, shuffle=order, optimizer=sm.sgd(0.05), start={w: np.zeros(D)}
+    )
     truth = reference.fit(loss, {"w": np.zeros((D, 1))}, order, 10, reference.sgd(lambda s, e: 0.05))
     np.testing.assert_allclose(result.parameters[w], truth.parameters["w"], rtol=1e-11)
     np.testing.assert_allclose(result.history["loss"], truth.history, rtol=1e-11)
 
 
 def test_the_sum_of_examples() -> None:
-    result = line(reduction="sum").fit(LINE, epochs=2, batch_size=10, shuffle=False, optimizer=sm.sgd(0.001), start={"a": 1, "b": 2})
+    result = line(reduction="sum").fit(
+        LINE, epochs=2, batch_size=10, shuffle=False, optimizer=sm.sgd(0.001), start={"a": 1, "b": 2}
+    )
 
     def loss(p: Mapping[str, Array], rows: Array) -> tuple[float, dict[str, Array]]:
         value, gradient = line_loss(p, rows)
         return value, {k: g * len(rows) for k, g in gradient.items()}
 
-    truth = reference.fit(loss, {"a": np.array(1.0), "b": np.array(2.0)}, np.tile(np.arange(N), (2, 1)), 10, reference.sgd(lambda s, e: 0.001))
+    truth = reference.fit(
+        loss,
+        {"a": np.array(1.0), "b": np.array(2.0)},
+        np.tile(np.arange(N), (2, 1)),
+        10,
+        reference.sgd(lambda s, e: 0.001),
+    )
     np.testing.assert_allclose(result.parameters["a"], truth.parameters["a"], rtol=1e-12)
     np.testing.assert_allclose(result.history["loss"], truth.history, rtol=1e-12, err_msg="history is per example")
 
@@ -229,10 +264,21 @@ def test_constants_and_integer_data() -> None:
     """A penalty weight without an example axis; rows of an embedding chosen by class numbers."""
     E, token, strength = sp.IndexedBase("E", shape=(6, 2)), sp.Symbol("token"), sp.Symbol("strength")
     y, d = sp.IndexedBase("y", shape=(2,)), sp.Symbol("d", integer=True)
-    model = sm.compile(sp.Sum((E[token, d] - y[d]) ** 2, (d, 0, 1)) + strength * sp.Sum(E[token, d] ** 2, (d, 0, 1)), [E], constants=[strength])
+    model = sm.compile(
+        sp.Sum((E[token, d] - y[d]) ** 2, (d, 0, 1)) + strength * sp.Sum(E[token, d] ** 2, (d, 0, 1)),
+        [E],
+        constants=[strength],
+    )
     tokens, ys = np.arange(18) % 6, _rng().normal(size=(18, 2))
     order = np.array([np.random.default_rng(k).permutation(18) for k in range(5)])
-    result = model.fit({token: tokens, y: ys, strength: 0.25}, epochs=5, batch_size=4, shuffle=order, optimizer=sm.sgd(0.1), start={E: np.ones((6, 2))})
+    result = model.fit(
+        {token: tokens, y: ys, strength: 0.25},
+        epochs=5,
+        batch_size=4,
+        shuffle=order,
+        optimizer=sm.sgd(0.1),
+        start={E: np.ones((6, 2))},
+    )
     e = np.ones((6, 2))
     for row in order:
         for start in range(0, 18, 4):
@@ -268,7 +314,9 @@ SMALL = [
 @pytest.mark.parametrize(("loss", "slopes"), SMALL)
 def test_gradients_of_simple_kinds(loss: Any, slopes: Callable[..., Any], dtype: str) -> None:
     """One buffer holds all gradients: each must be in its place, whatever it is made of; the last batch is smaller."""
-    result = sm.compile(loss, [la, lb], dtype=dtype).fit(LINE_X, epochs=2, batch_size=10, shuffle=False, optimizer=sm.sgd(0.1), start={la: 1, lb: 2})
+    result = sm.compile(loss, [la, lb], dtype=dtype).fit(
+        LINE_X, epochs=2, batch_size=10, shuffle=False, optimizer=sm.sgd(0.1), start={la: 1, lb: 2}
+    )
     a, b = 1.0, 2.0
     for _ in range(2):
         for start in range(0, N, 10):
@@ -283,7 +331,11 @@ def test_a_size_that_only_parameters_tell() -> None:
     A, B = sp.MatrixSymbol("A", h, D), sp.MatrixSymbol("B", 1, h)
     model = sm.compile((sm.scalar(B * sm.tanh(A * x_)) - ly) ** 2, [A, B])
     result = model.fit({x_: X, ly: YS}, epochs=20, start={A: np.ones((7, D))})
-    assert result.parameters[A].shape == (7, D) and result.parameters[B].shape == (1, 7) and result.loss < result.history["loss"][0]
+    assert (
+        result.parameters[A].shape == (7, D)
+        and result.parameters[B].shape == (1, 7)
+        and result.loss < result.history["loss"][0]
+    )
     with pytest.raises(MissingValue, match="start="):
         model.fit({x_: X, ly: YS}, epochs=1)
 
@@ -294,7 +346,10 @@ def test_class_numbers_beyond_an_axis_that_parameters_tell() -> None:
     E = sp.IndexedBase("E", shape=(n,))
     model = sm.compile((E[k] - ly) ** 2, [E])
     model.fit({k: [1, 3], ly: [1.0, 2.0]}, epochs=1, start={E: np.ones(4)})
-    for data, more in (({k: [1, 4], ly: [1.0, 2.0]}, {}), ({k: [1], ly: [1.0]}, {"validation_data": {k: [-1], ly: [1.0]}})):
+    for data, more in (
+        ({k: [1, 4], ly: [1.0, 2.0]}, {}),
+        ({k: [1], ly: [1.0]}, {"validation_data": {k: [-1], ly: [1.0]}}),
+    ):
         with pytest.raises(IndexOutOfRange, match="0 … 3"):
             model.fit(data, epochs=1, start={E: np.ones(4)}, **more)
 
@@ -312,7 +367,9 @@ def test_symbols_of_metrics_alone() -> None:
     z, c = sp.symbols("z c")
     model = sm.compile((la * lx - ly) ** 2, [la], metrics={"other": c * z * la}, prediction=la * z, constants=[c])
     result = model.fit({**LINE, z: XS + 1, c: 3.0}, epochs=2, validation_split=0.5, batch_size=10)
-    assert result.history["validation_other"][-1] == pytest.approx(3 * (XS[N - round(N / 2) :] + 1).mean() * result.parameters[la])
+    assert result.history["validation_other"][-1] == pytest.approx(
+        3 * (XS[N - round(N / 2) :] + 1).mean() * result.parameters[la]
+    )
     with pytest.raises(MissingValue, match="'z'"):
         model.fit({**LINE, c: 3.0}, epochs=2)
     only_predicted = sm.compile((la * lx - ly) ** 2, [la], prediction=la * z)
@@ -326,15 +383,29 @@ def test_validation_data_and_metrics() -> None:
     """The loss of an epoch is that before each update; metrics and validation are those after the epoch."""
     model = line(metrics={"size": sp.Abs(la * lx + lb - ly)})
     other = {lx: XS[:9] + 0.5, ly: YS[:9]}
-    result = model.fit(LINE, epochs=4, batch_size=10, shuffle=False, optimizer=sm.sgd(0.1), start={la: 0, lb: 1}, validation_data=other, record=[la, lb])
+    result = model.fit(
+        LINE,
+        epochs=4,
+        batch_size=10,
+        shuffle=False,
+        optimizer=sm.sgd(0.1),
+        start={la: 0, lb: 1},
+        validation_data=other,
+        record=[la, lb],
+    )
     assert set(result.history) == {"loss", "seconds", "size", "validation_loss", "validation_size"}
     assert all(len(v) == 4 for v in result.history.values()) and (result.history["seconds"] > 0).all()
     for epoch in range(4):
         a, b = result.path[la][6 * (epoch + 1)], result.path[lb][6 * (epoch + 1)]
         assert result.history["size"][epoch] == pytest.approx(np.abs(a * XS + b - YS).mean(), rel=1e-12)
-        assert result.history["validation_loss"][epoch] == pytest.approx(((a * other[lx] + b - other[ly]) ** 2).mean(), rel=1e-12)
+        assert result.history["validation_loss"][epoch] == pytest.approx(
+            ((a * other[lx] + b - other[ly]) ** 2).mean(), rel=1e-12
+        )
     final = model.evaluate(other, result.parameters)
-    assert final == {"loss": pytest.approx(result.history["validation_loss"][-1]), "size": pytest.approx(result.history["validation_size"][-1])}
+    assert final == {
+        "loss": pytest.approx(result.history["validation_loss"][-1]),
+        "size": pytest.approx(result.history["validation_size"][-1]),
+    }
 
 
 def test_validation_split_takes_the_end() -> None:
@@ -366,7 +437,9 @@ def test_no_improvement_ends_it() -> None:
 
 
 def test_a_small_gradient_ends_it() -> None:
-    result = line().fit(LINE, epochs=5000, optimizer=sm.sgd(0.3), stop=[sm.small_gradient(1e-6), sm.no_improvement(patience=4000)])
+    result = line().fit(
+        LINE, epochs=5000, optimizer=sm.sgd(0.3), stop=[sm.small_gradient(1e-6), sm.no_improvement(patience=4000)]
+    )
     norm = np.linalg.norm([line().backward({**LINE, **result.parameters})[p] for p in (la, lb)])
     assert result.epochs < 500 and norm < 1e-6 and "gradient" in result.stopped
 
@@ -416,7 +489,7 @@ def test_ctrl_c_gives_the_result_so_far() -> None:
     assert result.steps >= N * result.epochs > 0 and len(result.history["loss"]) == result.epochs
     assert abs(result.parameters[la] - 3) < 0.3 and np.isfinite(result.history["loss"]).all()
     with pytest.raises(KeyboardInterrupt):
-        signal.raise_signal(signal.SIGINT)              # afterwards it is an exception again
+        signal.raise_signal(signal.SIGINT)  # afterwards it is an exception again
 
 
 def test_ctrl_c_in_a_callback() -> None:
@@ -447,7 +520,15 @@ def test_ctrl_c_when_each_step_takes_long() -> None:
 
 def _diverging(batch: int | None, rate: float, start: float, **options: Any) -> Any:
     model = sm.compile((la * lx) ** 4 / 4, [la])
-    return model.fit({lx: np.ones(8)}, epochs=200, batch_size=batch, optimizer=sm.sgd(rate), start={la: start}, record=[la], **options)
+    return model.fit(
+        {lx: np.ones(8)},
+        epochs=200,
+        batch_size=batch,
+        optimizer=sm.sgd(rate),
+        start={la: start},
+        record=[la],
+        **options,
+    )
 
 
 def _diverging_path(rate: float, start: float) -> list[float]:
@@ -490,7 +571,9 @@ def test_the_last_finite_parameters_are_kept(steps: int, batch: int | None, shuf
     data = {lx: XS[:8], ly: YS[:8]}
     options = {"batch_size": batch, "shuffle": shuffle, "start": {la: 0.0, lb: 1e-90}, "record": [la, lb], "seed": 4}
     rate = sp.Piecewise((sp.Float(0.0), sm.step < steps - 1), (sp.Float(1e308), True))
-    result = model.fit(data, epochs=2000, optimizer=sm.sgd(rate), callbacks=[lambda r: None] if watched else [], **options)
+    result = model.fit(
+        data, epochs=2000, optimizer=sm.sgd(rate), callbacks=[lambda r: None] if watched else [], **options
+    )
     assert result.steps == steps and not result.success
     assert not np.isfinite(result.path[lb][steps]) and np.isfinite(result.path[lb][steps - 1])
     for p in (la, lb):
@@ -499,7 +582,9 @@ def test_the_last_finite_parameters_are_kept(steps: int, batch: int | None, shuf
 
 def test_a_gradient_that_is_not_finite_stops() -> None:
     """The root of a distance is 0 at the goal, and its slope there is inf."""
-    result = sm.compile(sp.sqrt(sp.Abs(la - lx)) + lb**2, [la, lb]).fit(LINE_X | {lx: [0.5]}, epochs=5, start={la: 0.5, lb: 1.0}, optimizer=sm.sgd(0.1))
+    result = sm.compile(sp.sqrt(sp.Abs(la - lx)) + lb**2, [la, lb]).fit(
+        LINE_X | {lx: [0.5]}, epochs=5, start={la: 0.5, lb: 1.0}, optimizer=sm.sgd(0.1)
+    )
     assert result.steps == 0 and "gradient" in result.message and "step 0" in result.message and not result.success
     assert (result.parameters[la], result.parameters[lb]) == (0.5, 1.0)
 
@@ -508,7 +593,9 @@ def test_a_singular_matrix_stops() -> None:
     """The only parameter moves to a point where the matrix of the loss has no inverse."""
     M, v = sp.MatrixSymbol("M", 2, 2), sp.MatrixSymbol("v", 2, 1)
     model = sm.compile(sm.scalar(v.T * (M + la * sp.Identity(2)).I * v) * lx + la, [la], constants=[M, lx])
-    result = model.fit({M: np.zeros((2, 2)), lx: 0.0, v: np.ones((3, 2))}, epochs=5, start={la: 2.0}, optimizer=sm.sgd(1.0), record=la)
+    result = model.fit(
+        {M: np.zeros((2, 2)), lx: 0.0, v: np.ones((3, 2))}, epochs=5, start={la: 2.0}, optimizer=sm.sgd(1.0), record=la
+    )
     assert result.steps == 2 and "singular" in result.message and "step 2" in result.message and not result.success
     np.testing.assert_array_equal(result.path[la], [2.0, 1.0, 0.0])
 
@@ -521,7 +608,9 @@ def test_a_start_that_is_nan() -> None:
 def test_nan_in_the_data_stops_where_it_is_seen() -> None:
     ys = YS.copy()
     ys[25] = np.nan
-    result = line().fit({lx: XS, ly: ys}, epochs=3, batch_size=10, shuffle=False, start={la: 0, lb: 0}, optimizer=sm.sgd(0.1), record=la)
+    result = line().fit(
+        {lx: XS, ly: ys}, epochs=3, batch_size=10, shuffle=False, start={la: 0, lb: 0}, optimizer=sm.sgd(0.1), record=la
+    )
     assert result.steps == 2 and "nan" in result.message and "step 2 (epoch 1)" in result.message
     assert np.isfinite(result.parameters[la]) and result.parameters[la] == result.path[la][2]
 
@@ -619,7 +708,7 @@ def test_a_stationary_start_is_an_error() -> None:
     flat = sm.compile(sm.relu(la * lx - 100), [la])
     with pytest.raises(StationaryStart, match="start="):
         flat.fit(LINE_X, epochs=1)
-    flat.fit(LINE_X, epochs=1, start={la: 0.0})                                # the user chose it
+    flat.fit(LINE_X, epochs=1, start={la: 0.0})  # the user chose it
 
 
 def test_a_start_that_moves_with_later_examples_only() -> None:
@@ -656,7 +745,7 @@ def _in_threads(jobs: list[Callable[[], Any]]) -> list[Any]:
     def work(k: int) -> None:
         try:
             found[k] = jobs[k]()
-        except BaseException as error:                # shown by the comparison
+        except BaseException as error:  # shown by the comparison
             found[k] = error
 
     threads = [threading.Thread(target=work, args=(k,)) for k in range(len(jobs))]
@@ -679,7 +768,9 @@ def test_two_threads_train_two_models() -> None:
 
 def test_four_threads_train_one_model() -> None:
     model = network()
-    jobs: list[Callable[[], Any]] = [(lambda seed: lambda: _bits(model.fit(DATA, epochs=60, batch_size=8, seed=seed)))(k) for k in range(4)]
+    jobs: list[Callable[[], Any]] = [
+        (lambda seed: lambda: _bits(model.fit(DATA, epochs=60, batch_size=8, seed=seed)))(k) for k in range(4)
+    ]
     together = _in_threads(jobs)
     assert together == [job() for job in jobs]
 

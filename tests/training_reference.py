@@ -11,7 +11,9 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 Arrays = dict[str, Array]
-Update = Callable[[Array, Array, Arrays, int, int], Array]     # parameter, gradient, states, step, epoch → the new parameter
+Update = Callable[
+    [Array, Array, Arrays, int, int], Array
+]  # parameter, gradient, states, step, epoch → the new parameter
 
 
 # ------------------------------------------------------------------------------------------------ rules

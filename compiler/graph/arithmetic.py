@@ -191,7 +191,7 @@ def power(base: Node, exponent: Number) -> Node:
     whole = isinstance(exponent, int)
     if base.op == "const":
         value = number(base)
-        if whole and value != 0 and abs(exponent) <= 64:
+        if isinstance(exponent, int) and value != 0 and abs(exponent) <= 64:
             return const(Fraction(value) ** int(exponent))
         if base is ONE or (base is ZERO and exponent > 0):
             return base

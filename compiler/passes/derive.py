@@ -159,7 +159,7 @@ def _local_partials(tensor: Definition, wanted: Callable[[Definition], bool]) ->
     body = tensor.formula
     if tensor.monoid in (None, "sum"):
         return partials(body, wanted, own if tensor.monoid is None else None)
-    weight = _MONOID_WEIGHTS[tensor.monoid](tensor, body, own)  # type: ignore[index]
+    weight = _MONOID_WEIGHTS[tensor.monoid](tensor, body, own)
     return {r: [mul(weight, p) for p in parts] for r, parts in partials(body, wanted).items()}
 
 

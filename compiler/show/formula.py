@@ -81,6 +81,7 @@ def formula(
     *,
     adjoint_of: Adjoints | None = None,
     automatic: Names | None = None,
+    letter: str = "v",
 ) -> Formula:
     """A definition as a formula.
 
@@ -94,8 +95,9 @@ def formula(
         note: shown behind the first line, where there are further lines.
         adjoint_of: which definitions are adjoints of which, so that unnamed ones get names, too.
         automatic: the names v1, v2, ... where several formulas share them.
+        letter: what automatic names begin with.
     """
-    found = candidates(definition, names, adjoint_of or {}, automatic)
+    found = candidates(definition, names, adjoint_of or {}, automatic, letter)
     for with_adjoints in (False, True) if found.adjoints else (False,):
         plan = with_shared_parts(found.plan(with_adjoints))
         expr, where = raised(plan, scope, kind)

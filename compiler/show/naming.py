@@ -38,6 +38,7 @@ class Candidates:
     forward: dict[Definition, str]
     adjoints: dict[Definition, str]
     fixed: bool = False  # whether v1, v2, ... were given, for several formulas together
+    letter: str = "v"
 
     def plan(self, with_adjoints: bool) -> Plan:
         """The program with these names and nothing else; without adjoints of what has no given name."""
@@ -48,7 +49,7 @@ class Candidates:
             shown = set(plan.lines.values())
             spare = used_once(plan, [w for w in forward.values() if w in shown and f"d{w}" not in shown])
             if not spare:
-                return plan if self.fixed else renumbered(plan, self.forward.values(), self.given.values())
+                return plan if self.fixed else renumbered(plan, self.forward.values(), self.given.values(), self.letter)
             forward = {t: word for t, word in forward.items() if word not in spare}
 
     def written_out(self) -> Definition:
@@ -56,7 +57,9 @@ class Candidates:
         return inlined([self.output])[self.output]
 
 
-def candidates(output: Definition, given: Names, adjoint_of: Adjoints, automatic: Names | None = None) -> Candidates:
+def candidates(
+    output: Definition, given: Names, adjoint_of: Adjoints, automatic: Names | None = None, letter: str = "v"
+) -> Candidates:
     """Everything below an output that may be shown by name."""
     plain, origin = without_copies(output, given, adjoint_of)
     own = {
@@ -67,7 +70,7 @@ def candidates(output: Definition, given: Names, adjoint_of: Adjoints, automatic
     adjoints = {origin.get(d, d): origin.get(t, t) for d, t in adjoint_of.items()}
     forward = [t for t in arrays_of_functions(plain) if t not in own and t not in adjoints]
     words = (
-        automatic_words(forward, own.values())
+        automatic_words(forward, own.values(), letter)
         if automatic is None
         else {t: automatic[t] for t in forward if t in automatic}
     )
@@ -77,13 +80,15 @@ def candidates(output: Definition, given: Names, adjoint_of: Adjoints, automatic
         for d, t in adjoints.items()
         if t in known and d not in known and not is_scaled_copy(d, "d", known.values())
     }
-    return Candidates(plain, own, words, backward, automatic is not None)
+    return Candidates(plain, own, words, backward, automatic is not None, letter)
 
 
-def automatic_words(tensors: Iterable[Definition], taken: Iterable[str]) -> dict[Definition, str]:
+def automatic_words(
+    tensors: Iterable[Definition], taken: Iterable[str], letter: str = "v"
+) -> dict[Definition, str]:
     """v1, v2, ... without those that are given already."""
     used = set(taken)
-    words = (word for k in range(1, 10**9) if (word := f"v{k}") not in used)
+    words = (word for k in range(1, 10**9) if (word := f"{letter}{k}") not in used)
     return dict(zip(tensors, words, strict=False))
 
 
@@ -164,11 +169,11 @@ def in_lines(top: Definition, named: Mapping[Definition, str], adjoints: frozens
     return Plan(top, {t: named[t] for t in [*forward, *backward]}, adjoints)
 
 
-def renumbered(plan: Plan, automatic: Iterable[str], taken: Iterable[str]) -> Plan:
+def renumbered(plan: Plan, automatic: Iterable[str], taken: Iterable[str], letter: str) -> Plan:
     """v1, v2, ... without gaps, in the order of the lines; adjoints follow."""
     words = set(automatic)
     kept = [t for t, name in plan.lines.items() if name in words]
-    new = {plan.lines[t]: word for t, word in automatic_words(kept, taken).items()}
+    new = {plan.lines[t]: word for t, word in automatic_words(kept, taken, letter).items()}
     both = {**new, **{f"d{old}": f"d{word}" for old, word in new.items()}}
     lines = {t: both.get(name, name) for t, name in plan.lines.items()}
     return Plan(plan.top, lines, frozenset(both.get(name, name) for name in plan.adjoints))

@@ -7,7 +7,7 @@ from typing import Any
 
 import sympy as sp
 
-from sympile.compiler.errors import ArgumentError, DuplicateName, listed
+from sympile.compiler.errors import ArgumentError, DuplicateName, UnsupportedNode, listed
 from sympile.compiler.passes.reading.scope import Scope
 from sympile.compiler.pipeline import LOSS, METRIC, PREDICTION, Request, analyse
 from sympile.runtime.byname import name_of
@@ -67,6 +67,8 @@ def compile_model(
     wanted, fixed = _symbols("parameters", parameters), _symbols("constants", constants)
     _demand_distinct(wanted, fixed)
     expressions = {LOSS: loss, **_labelled(PREDICTION, prediction, "prediction"), **_labelled(METRIC, metrics, "")}
+    for label, expression in expressions.items():
+        _demand_formula(label, expression)
     demand_one_symbol_per_name([*expressions.values(), *wanted, *fixed])
     scope = Scope(
         parameters={name_of(s): s for s in wanted},
@@ -107,6 +109,11 @@ def compile_again(arguments: Mapping[str, Any]) -> Model:
 def _one_of(name: str, value: object, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise ArgumentError(f"{name} must be one of {listed(choices)}, not {value!r}")
+
+
+def _demand_formula(label: str, expression: Any) -> None:
+    if expression is None or not isinstance(sp.sympify(expression), (sp.Basic, sp.MatrixBase)):
+        raise UnsupportedNode(f"the {label} is {expression!r}, which is no formula")
 
 
 def _symbols(name: str, given: Any) -> tuple[Any, ...]:

@@ -6,8 +6,12 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from sympile.compiler.code.jit import emit_assembly
-from sympile.compiler.pipeline import PASSES
+from sympile.compiler.pipeline import GRADIENT, PASSES
+from sympile.compiler.show.batched import batched_names, batched_scope
+from sympile.compiler.show.formula import formula
 from sympile.compiler.show.listing import line, listing
+from sympile.runtime.byname import name_of
+from sympile.runtime.model.notation import kind_of
 
 if TYPE_CHECKING:
     from sympile.runtime.model.model import Model
@@ -31,7 +35,27 @@ def _gradient(model: Model) -> str:
 
 
 def _batched(model: Model) -> str:
-    return "\n".join(line(t, model._work.names) for t in model._step.built.fused.stored)
+    """The gradients over all examples, as they are computed."""
+    work = model._work
+    scope = batched_scope(work.scope)
+    names = batched_names(work.names, work.scope)
+    parts = []
+    for symbol in model.parameters:
+        name = name_of(symbol)
+        if name not in work.scope.symbols:
+            continue
+        shown = formula(
+            work.outputs[GRADIENT + name],
+            f"d{name}",
+            scope,
+            names,
+            work.scope.symbols[name].declared,
+            kind_of(symbol),
+            adjoint_of=work.adjoint_of,
+            letter="V",
+        )
+        parts.append(str(shown) if shown.where else f"{shown.label} = {shown}")
+    return "\n".join(parts)
 
 
 def _graph(model: Model) -> str:

@@ -70,6 +70,9 @@ def _symbol(reader: Reader, item: Any, values: list[Value], bindings: Bindings) 
         raise reader.refuse(
             item, f"index {name} is used outside of the Sum or comprehension that binds it", UnboundIndex
         )
+    if scope.is_index(item):
+        words = f"index {name} is not bound by a Sum, a comprehension or another binder"
+        raise reader.refuse(item, words, UnboundIndex)
     symbol = scope.declare(item, name, ())
     tensor, at = scope.element(symbol, ())
     return Value(read(tensor, *at))

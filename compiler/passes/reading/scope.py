@@ -12,6 +12,7 @@ from sympile.compiler.errors import DuplicateName, ShapeError, UnsupportedNode
 from sympile.compiler.graph.arithmetic import add, mul, power
 from sympile.compiler.graph.definition import EXAMPLE, EXAMPLES, Definition, input_tensor
 from sympile.compiler.graph.node import ONE, Node, const, size
+from sympile.compiler.language import Index
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +52,8 @@ class Scope:
         return "parameter" if name in self.parameters else "constant" if name in self.constants else "data"
 
     def is_index(self, item: Any) -> bool:
-        """Whether a symbol was made to be an index: sp.Idx."""
-        return isinstance(item, sp.Idx)
+        """Whether a symbol was made to be an index: sp.Idx, or one of sm.indices."""
+        return isinstance(item, (sp.Idx, Index))
 
     def size(self, name: str) -> Node:
         if name == self.examples:
