@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -95,6 +96,10 @@ class StationaryStart(UsageError, ValueError):
     """Every gradient is exactly 0 at the start, so no step would move: give `start=`."""
 
 
+class FormulaTooLarge(UsageError, ValueError):
+    """A formula has more operations than can be shown; it still compiles and runs."""
+
+
 class ArgumentError(UsageError, ValueError):
     """An argument such as `epochs` or `rewrites` has a value that means nothing."""
 
@@ -124,12 +129,18 @@ def pointed(label: str, whole: str, part: str) -> str:
             loss = w + f(x)
                        ^^^^
     """
-    at = whole.find(part)
+    at = _position(whole, part)
     if at < 0:
         return f"    {label} = {_shortened(whole, 0, 100)[0]}"
     text, start = _shortened(whole, at, 100)
     line = f"    {label} = "
     return f"{line}{text}\n{' ' * (len(line) + start)}{'^' * max(1, min(len(part), len(text) - start))}"
+
+
+def _position(whole: str, part: str) -> int:
+    """Where a part stands as a word of its own, so that i is not found in sin; where it begins at all otherwise."""
+    word = re.search(rf"(?<!\w){re.escape(part)}(?!\w)", whole)
+    return word.start() if word else whole.find(part)
 
 
 def _shortened(whole: str, at: int, width: int) -> tuple[str, int]:

@@ -124,7 +124,7 @@ def make_job(
         path[0] = parameters
     desk = step.desk({**sizes, BATCH: plan.batch}, fresh=True)
     words = np.zeros(len(JOB), np.int64)
-    job = Job(loop, words, parameters, gradient, history, path, desk)
+    job = Job(loop, words, parameters, gradient, history, path, desk, keep=[step, update])
     _place_step(job, step, layout, arrays, plan, gradient_prefix, objective)
     states = _place_update(job, update, layout, state, numbers)
     order = _place_loop(job, plan)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterable
-
-from scipy.linalg import cython_lapack
+from importlib import import_module
 
 from sympile.compiler.errors import EnvironmentProblem
 
@@ -32,7 +31,8 @@ def import_addresses(symbols: Iterable[str]) -> dict[str, int]:
 
 
 def _lapack_address(name: str) -> int:
-    capsule = cython_lapack.__pyx_capi__.get(name)
+    lapack = import_module("scipy.linalg.cython_lapack")  # not at import: most models have no linear algebra
+    capsule = lapack.__pyx_capi__.get(name)
     if capsule is None:
         raise EnvironmentProblem(f"the installed SciPy has no LAPACK routine {name}; install scipy 1.13 or later")
     signature = _CAPSULE_NAME(capsule)

@@ -22,7 +22,7 @@ from reference import evaluate
 from sympile.compiler.code.jit import emit_assembly
 from sympile.compiler.code.target import TARGETS, Target, host
 from sympile.compiler.graph.arithmetic import add, mul, sub
-from sympile.compiler.graph.brackets import at_least_zero, equal
+from sympile.compiler.graph.brackets import at_least_zero, divides, equal
 from sympile.compiler.graph.conditions import select, when
 from sympile.compiler.graph.definition import Definition, define, definitions, elementwise, read
 from sympile.compiler.graph.node import ONE, Node, const
@@ -292,8 +292,23 @@ def random_outputs(draw: st.DrawFn) -> tuple[World, list[Definition]]:
 def _random_body(draw: st.DrawFn, w: World, of: Mapping[str, Node], known: Sequence[tuple[Definition, str]]) -> Node:
     def leaf() -> Node:
         tensor, letters = draw(st.sampled_from(known))
-        at = [sub(sub(w.extent(a), ONE), of[a]) if draw(st.integers(0, 5)) == 0 else of[a] for a in letters]
-        return read(tensor, *at)
+        at, inside = [], list[Node]()
+        for letter in letters:
+            position, last = of[letter], sub(w.extent(letter), ONE)
+            kind = draw(st.sampled_from(["plain", "plain", "plain", "reversed", "before", "after", "half"]))
+            if kind == "reversed":
+                position = sub(last, position)
+            elif kind == "before":
+                position = sub(position, ONE)
+                inside.append(at_least_zero(position))
+            elif kind == "after":
+                position = add(position, const(2))
+                inside.append(at_least_zero(sub(last, position)))
+            elif kind == "half":
+                inside.append(divides(2, position))
+                position = mul(const(Fraction(1, 2)), position)
+            at.append(position)
+        return when(read(tensor, *at), *inside)
 
     body = leaf()
     for _ in range(draw(st.integers(0, 4))):

@@ -1,81 +1,47 @@
-"""`fit` against the same training in plain NumPy; how it ends, what it reports, and what it leaves alone."""
+"""`fit` against the same training in plain NumPy: every rule, all kinds of batches, and what is reported."""
 
 from __future__ import annotations
 
-import gc
-import io
-import os
-import signal
-import sys
-import threading
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import sympy as sp
 import training_reference as reference
+from training_models import (
+    DATA,
+    LINE,
+    LINE_X,
+    START,
+    W1,
+    W2,
+    XS,
+    YS,
+    Array,
+    D,
+    N,
+    X,
+    b1,
+    compiled_network,
+    la,
+    lb,
+    line,
+    line_loss,
+    lx,
+    ly,
+    network_loss,
+    orders,
+    rng,
+    x_,
+)
 
 import sympile as sm
-from sympile.compiler.errors import ArgumentError, EmptyData, IndexOutOfRange, MissingValue, StationaryStart
-from sympile.compiler.graph.node import make
-from sympile.runtime import load as loading
-from sympile.runtime.byname import name_of
+from sympile.compiler.errors import IndexOutOfRange, MissingValue
 
-Array = npt.NDArray[Any]
-N, D, H, K = 53, 5, 4, 3
 DTYPES = ("float64", "float32")
 CLOSE = {"float64": {"rtol": 1e-10, "atol": 1e-12}, "float32": {"rtol": 2e-3, "atol": 2e-4}}
-
-
-# ------------------------------------------------------------------------------------------------ models and their truth
-
-x_, t_ = sp.MatrixSymbol("x", D, 1), sp.MatrixSymbol("t", K, 1)
-W1, b1, W2 = sp.MatrixSymbol("W1", H, D), sp.MatrixSymbol("b1", H, 1), sp.MatrixSymbol("W2", K, H)
-lx, ly, la, lb = sp.symbols("x y a b")
-
-
-def network(dtype: str = "float64", **options: Any) -> sm.Model:
-    """½|W2 tanh(W1 x + b1) - t|²: a model with matrices, so that the flat array of parameters has gaps."""
-    error = W2 * sm.tanh(W1 * x_ + b1) - t_
-    return sm.compile(sm.scalar(error.T * error) / 2, [W1, b1, W2], prediction=error + t_, dtype=dtype, **options)
-
-
-def line(**options: Any) -> sm.Model:
-    return sm.compile((la * lx + lb - ly) ** 2, [la, lb], prediction=la * lx + lb, **options)
-
-
-def _rng() -> np.random.Generator:
-    return np.random.default_rng(7)
-
-
-X, T = _rng().normal(size=(N, D)), _rng().normal(size=(N, K))
-START = {"W1": _rng().normal(size=(H, D)), "b1": _rng().normal(size=(H, 1)), "W2": _rng().normal(size=(K, H))}
-XS = np.linspace(-1.0, 1.0, N)
-YS = 3 * XS - 1 + _rng().normal(size=N) / 10
-DATA, LINE, LINE_X = {x_: X, t_: T}, {lx: XS, ly: YS}, {lx: XS}
-
-
-def network_loss(p: Mapping[str, Array], rows: Array) -> tuple[float, dict[str, Array]]:
-    x, t = X[rows], T[rows]
-    h = np.tanh(x @ p["W1"].T + p["b1"].T)
-    e = h @ p["W2"].T - t
-    back = (e @ p["W2"]) * (1 - h * h)
-    n = len(rows)
-    return float((e * e).sum() / 2 / n), {"W1": back.T @ x / n, "b1": back.sum(0)[:, None] / n, "W2": e.T @ h / n}
-
-
-def line_loss(p: Mapping[str, Array], rows: Array) -> tuple[float, dict[str, Array]]:
-    r = p["a"] * XS[rows] + p["b"] - YS[rows]
-    return float((r * r).mean()), {"a": np.asarray((2 * r * XS[rows]).mean()), "b": np.asarray(2 * r.mean())}
-
-
-def orders(epochs: int, seed: int = 3) -> Array:
-    rng = np.random.default_rng(seed)
-    return np.array([rng.permutation(N) for _ in range(epochs)])
 
 
 # ------------------------------------------------------------------------------------------------ every rule
@@ -109,7 +75,7 @@ RULES = [
 def test_every_step_is_that_of_numpy(rule: Any, formula: reference.Update, clip: float | None, dtype: str) -> None:
     """The whole path of all parameters, with given orders and a smaller last batch."""
     epochs, order = 4, orders(4)
-    result = _network(dtype).fit(
+    result = compiled_network(dtype).fit(
         DATA, epochs=epochs, batch_size=8, shuffle=order, optimizer=rule, start=START, record=[W1, b1, W2]
     )
     truth = reference.fit(network_loss, START, order, 8, formula, clip)
@@ -120,15 +86,6 @@ def test_every_step_is_that_of_numpy(rule: Any, formula: reference.Update, clip:
         np.testing.assert_array_equal(result.parameters[name], result.path[name][-1])
         assert result.parameters[name].dtype == dtype and result.parameters[name].shape == START[name].shape
     np.testing.assert_allclose(result.history["loss"], truth.history, **CLOSE[dtype])
-
-
-_MODELS: dict[str, sm.Model] = {}
-
-
-def _network(dtype: str) -> sm.Model:
-    if dtype not in _MODELS:
-        _MODELS[dtype] = network(dtype)
-    return _MODELS[dtype]
 
 
 # ------------------------------------------------------------------------------------------------ batches and orders
@@ -211,7 +168,7 @@ def test_all_orders_of_three_are_equally_likely() -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_same_seed_gives_the_same_bits(dtype: str) -> None:
     def bits(seed: int, **more: Any) -> bytes:
-        result = _network(dtype).fit(DATA, epochs=3, batch_size=8, seed=seed, **more)
+        result = compiled_network(dtype).fit(DATA, epochs=3, batch_size=8, seed=seed, **more)
         return b"".join(a.tobytes() for a in (*result.parameters.values(), result.history["loss"]))
 
     assert bits(0) == bits(0)
@@ -269,7 +226,7 @@ def test_constants_and_integer_data() -> None:
         [E],
         constants=[strength],
     )
-    tokens, ys = np.arange(18) % 6, _rng().normal(size=(18, 2))
+    tokens, ys = np.arange(18) % 6, rng().normal(size=(18, 2))
     order = np.array([np.random.default_rng(k).permutation(18) for k in range(5)])
     result = model.fit(
         {token: tokens, y: ys, strength: 0.25},
@@ -423,437 +380,3 @@ def test_seconds_add_up_to_the_time_it_took() -> None:
     passed = time.perf_counter() - started
     assert result.history["seconds"].shape == (20000,) and (result.history["seconds"] > 0).all()
     assert 0.2 * passed < result.history["seconds"].sum() <= passed
-
-
-# ------------------------------------------------------------------------------------------------ stopping
-
-
-def test_no_improvement_ends_it() -> None:
-    """At the optimum of a quadratic nothing improves."""
-    result = line().fit(LINE, epochs=5000, optimizer=sm.sgd(0.3), stop=sm.no_improvement(patience=5))
-    assert result.epochs < 5000 and result.epochs == len(result.history["loss"]) == result.steps
-    best = int(np.argmin(result.history["loss"]))
-    assert result.epochs == best + 1 + 5 and "improve" in result.stopped
-
-
-def test_a_small_gradient_ends_it() -> None:
-    result = line().fit(
-        LINE, epochs=5000, optimizer=sm.sgd(0.3), stop=[sm.small_gradient(1e-6), sm.no_improvement(patience=4000)]
-    )
-    norm = np.linalg.norm([line().backward({**LINE, **result.parameters})[p] for p in (la, lb)])
-    assert result.epochs < 500 and norm < 1e-6 and "gradient" in result.stopped
-
-
-def test_a_callback_sees_each_epoch_and_may_end_it() -> None:
-    reports: list[Any] = []
-
-    def look(report: Any) -> bool:
-        reports.append(report)
-        return report.epoch < 4
-
-    result = line().fit(LINE, epochs=10, batch_size=10, callbacks=look, record=[la, lb])
-    assert [r.epoch for r in reports] == [0, 1, 2, 3, 4] and result.epochs == 5 and "callback" in result.stopped
-    assert [r.steps for r in reports] == [6, 12, 18, 24, 30]
-    for r in reports:
-        assert r.parameters[la] == result.path[la][r.steps], "each report keeps its own copy"
-        assert r.loss == result.history["loss"][r.epoch]
-
-
-def test_an_error_in_a_callback_is_the_users() -> None:
-    def broken(report: Any) -> None:
-        raise ZeroDivisionError
-
-    before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(ZeroDivisionError):
-        line().fit(LINE, epochs=3, callbacks=[broken])
-    assert signal.getsignal(signal.SIGINT) is before
-
-
-# ------------------------------------------------------------------------------------------------ Ctrl-C
-
-
-def _long(model: sm.Model, **options: Any) -> Any:
-    """A fit that takes far longer than any test may."""
-    return model.fit(LINE, epochs=10**6, batch_size=1, optimizer=sm.sgd(0.01), start={la: 0, lb: 0}, **options)
-
-
-def test_ctrl_c_gives_the_result_so_far() -> None:
-    model = line()
-    model.fit(LINE, epochs=1)
-    timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
-    started = time.perf_counter()
-    result = _long(model)
-    assert 0.2 < time.perf_counter() - started < 2.0
-    assert result.interrupted and not result.success and "interrupted" in result.message
-    assert result.steps >= N * result.epochs > 0 and len(result.history["loss"]) == result.epochs
-    assert abs(result.parameters[la] - 3) < 0.3 and np.isfinite(result.history["loss"]).all()
-    with pytest.raises(KeyboardInterrupt):
-        signal.raise_signal(signal.SIGINT)  # afterwards it is an exception again
-
-
-def test_ctrl_c_in_a_callback() -> None:
-    def press(report: Any) -> None:
-        if report.epoch == 2:
-            signal.raise_signal(signal.SIGINT)
-
-    result = line().fit(LINE, epochs=50, callbacks=[press])
-    assert result.interrupted and result.epochs == 3
-
-
-def test_ctrl_c_when_each_step_takes_long() -> None:
-    """A look at the clock comes soon, however slow one step is."""
-    big, w = sp.MatrixSymbol("z", 400, 1), sp.MatrixSymbol("w", 400, 400)
-    r = sm.tanh(w * big)
-    model = sm.compile(sm.scalar(r.T * r), [w])
-    data = {big: _rng().normal(size=(4000, 400))}
-    model.fit(data, epochs=1, batch_size=4000, start={w: np.eye(400)})
-    timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
-    started = time.perf_counter()
-    result = model.fit(data, epochs=1000, optimizer=sm.sgd(1e-6), start={w: np.eye(400)})
-    assert result.interrupted and time.perf_counter() - started < 4.0
-
-
-# ------------------------------------------------------------------------------------------------ nan and inf
-
-
-def _diverging(batch: int | None, rate: float, start: float, **options: Any) -> Any:
-    model = sm.compile((la * lx) ** 4 / 4, [la])
-    return model.fit(
-        {lx: np.ones(8)},
-        epochs=200,
-        batch_size=batch,
-        optimizer=sm.sgd(rate),
-        start={la: start},
-        record=[la],
-        **options,
-    )
-
-
-def _diverging_path(rate: float, start: float) -> list[float]:
-    """a ← a - rate a³ until that is no number; the loss a⁴/4 of the last one is inf already."""
-    path = [start]
-    with np.errstate(all="ignore"):
-        while np.isfinite(np.float64(path[-1]) ** 4):
-            path.append(float(np.float64(path[-1]) - rate * np.float64(path[-1]) ** 3))
-    return path
-
-
-@pytest.mark.parametrize("batch", [None, 3], ids=["full batch", "batches"])
-def test_a_loss_that_becomes_inf_stops(batch: int | None) -> None:
-    path = _diverging_path(1.0, 3.0)
-    result = _diverging(batch, 1.0, 3.0)
-    assert result.steps == len(path) - 1, "the step whose loss is inf makes no update"
-    assert "loss" in result.message and "inf" in result.message and f"step {result.steps}" in result.message
-    assert not result.success and not result.interrupted
-    np.testing.assert_allclose(result.path[la][: len(path)], path, rtol=1e-12)
-    np.testing.assert_allclose(result.parameters[la], [p for p in path if np.isfinite(p)][-1], rtol=1e-12)
-    assert len(result.history["loss"]) == result.epochs == result.steps // (1 if batch is None else 3)
-    assert np.isfinite(result.history["loss"]).all()
-
-
-# fmt: off
-BLOWN = [
-    pytest.param(None, True,  id="full batch"),
-    pytest.param(3,    False, id="batches in order"),
-    pytest.param(3,    True,  id="shuffled batches"),
-]
-# fmt: on
-
-
-@pytest.mark.parametrize("watched", [False, True], ids=["alone", "watched"])
-@pytest.mark.parametrize(("batch", "shuffle"), BLOWN)
-@pytest.mark.parametrize("steps", [3, 64, 65, 300, 1500])
-def test_the_last_finite_parameters_are_kept(steps: int, batch: int | None, shuffle: bool, watched: bool) -> None:
-    """A rate that is inf after some steps makes the parameters inf at once: those before that update are the last finite ones."""
-    model = sm.compile((la * lx - ly) ** 2 + sp.Float(1e100) * lb**2, [la, lb])
-    data = {lx: XS[:8], ly: YS[:8]}
-    options = {"batch_size": batch, "shuffle": shuffle, "start": {la: 0.0, lb: 1e-90}, "record": [la, lb], "seed": 4}
-    rate = sp.Piecewise((sp.Float(0.0), sm.step < steps - 1), (sp.Float(1e308), True))
-    result = model.fit(
-        data, epochs=2000, optimizer=sm.sgd(rate), callbacks=[lambda r: None] if watched else [], **options
-    )
-    assert result.steps == steps and not result.success
-    assert not np.isfinite(result.path[lb][steps]) and np.isfinite(result.path[lb][steps - 1])
-    for p in (la, lb):
-        assert result.parameters[p].tobytes() == result.path[p][steps - 1].tobytes()
-
-
-def test_a_gradient_that_is_not_finite_stops() -> None:
-    """The root of a distance is 0 at the goal, and its slope there is inf."""
-    result = sm.compile(sp.sqrt(sp.Abs(la - lx)) + lb**2, [la, lb]).fit(
-        LINE_X | {lx: [0.5]}, epochs=5, start={la: 0.5, lb: 1.0}, optimizer=sm.sgd(0.1)
-    )
-    assert result.steps == 0 and "gradient" in result.message and "step 0" in result.message and not result.success
-    assert (result.parameters[la], result.parameters[lb]) == (0.5, 1.0)
-
-
-def test_a_singular_matrix_stops() -> None:
-    """The only parameter moves to a point where the matrix of the loss has no inverse."""
-    M, v = sp.MatrixSymbol("M", 2, 2), sp.MatrixSymbol("v", 2, 1)
-    model = sm.compile(sm.scalar(v.T * (M + la * sp.Identity(2)).I * v) * lx + la, [la], constants=[M, lx])
-    result = model.fit(
-        {M: np.zeros((2, 2)), lx: 0.0, v: np.ones((3, 2))}, epochs=5, start={la: 2.0}, optimizer=sm.sgd(1.0), record=la
-    )
-    assert result.steps == 2 and "singular" in result.message and "step 2" in result.message and not result.success
-    np.testing.assert_array_equal(result.path[la], [2.0, 1.0, 0.0])
-
-
-def test_a_start_that_is_nan() -> None:
-    result = line().fit(LINE, epochs=3, start={la: np.nan, lb: 0.0})
-    assert result.steps == 0 and not result.success and "step 0" in result.message and "start" in result.message
-
-
-def test_nan_in_the_data_stops_where_it_is_seen() -> None:
-    ys = YS.copy()
-    ys[25] = np.nan
-    result = line().fit(
-        {lx: XS, ly: ys}, epochs=3, batch_size=10, shuffle=False, start={la: 0, lb: 0}, optimizer=sm.sgd(0.1), record=la
-    )
-    assert result.steps == 2 and "nan" in result.message and "step 2 (epoch 1)" in result.message
-    assert np.isfinite(result.parameters[la]) and result.parameters[la] == result.path[la][2]
-
-
-# ------------------------------------------------------------------------------------------------ again
-
-
-@pytest.fixture
-def compilations(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Every text that is turned into machine code from now on."""
-    made: list[Any] = []
-    original = loading.compile_text
-    monkeypatch.setattr(loading, "compile_text", lambda *args, **more: made.append(args) or original(*args, **more))
-    return made
-
-
-def test_a_second_fit_compiles_nothing(compilations: list[Any]) -> None:
-    """Nor with other rows, another batch, another rate, other data, another seed."""
-    w, v = sp.MatrixSymbol("w_again", D, 1), sp.MatrixSymbol("v_again", D, 1)
-    model = sm.compile((sm.dot(w, v) - sp.Symbol("q")) ** 2, [w], prediction=sm.dot(w, v))
-
-    def once(count: int, **more: Any) -> None:
-        result = model.fit({v: X[:count], "q": T[:count, 0]}, epochs=2, **{"optimizer": sm.adam(0.01), **more})
-        result.predict({v: X[: count // 2]})
-        model.evaluate({v: X[:count], "q": T[:count, 0]}, result.parameters)
-
-    once(N, batch_size=8)
-    assert compilations
-    compilations.clear()
-    once(N, batch_size=8)
-    once(31, batch_size=4, seed=5, shuffle=False)
-    once(N, batch_size=None, optimizer=sm.adam(0.5))
-    assert not compilations
-
-
-def test_save_and_load(tmp_path: Path) -> None:
-    result = _network("float64").fit(DATA, epochs=2, batch_size=8)
-    loaded = sm.load_parameters(result.save(tmp_path / "fit.npz"))
-    assert [name_of(k) for k in loaded] == ["W1", "b1", "W2"]
-    np.testing.assert_array_equal(_network("float64").predict({x_: X}, loaded), result.predict({x_: X}))
-    again = _network("float64").fit(DATA, epochs=1, start=loaded, shuffle=False, batch_size=8, record=W1)
-    np.testing.assert_array_equal(again.path[W1][0], result.parameters[W1])
-
-
-def test_the_users_arrays_stay_as_they_are() -> None:
-    given = {lx: XS.copy(), ly: YS.copy()}
-    start = {la: np.array(0.5), lb: np.array(0.25)}
-    result = line().fit(given, epochs=3, batch_size=8, start=start, validation_split=0.2)
-    np.testing.assert_array_equal(given[lx], XS)
-    np.testing.assert_array_equal(given[ly], YS)
-    assert (start[la], start[lb]) == (0.5, 0.25) and not np.shares_memory(result.parameters[la], start[la])
-
-
-def test_parameters_of_two_fits_are_two_arrays() -> None:
-    first = line().fit(LINE, epochs=3)
-    kept = first.parameters[la].copy()
-    line().fit(LINE, epochs=50)
-    assert first.parameters[la] == kept
-
-
-# ------------------------------------------------------------------------------------------------ what is wrong
-
-# fmt: off
-WRONG = [
-    pytest.param({"epochs": 0},                                      ArgumentError, "epochs",      id="no epoch"),
-    pytest.param({"epochs": 2.5},                                    ArgumentError, "epochs",      id="half an epoch"),
-    pytest.param({"batch_size": 0},                                  ArgumentError, "batch_size",  id="empty batch"),
-    pytest.param({"batch_size": -3},                                 ArgumentError, "batch_size",  id="negative batch"),
-    pytest.param({"batch_size": 100, "drop_last": True},             EmptyData,     "drop_last",   id="everything dropped"),
-    pytest.param({"optimizer": "adam"},                              ArgumentError, "optimizer",   id="optimizer by name"),
-    pytest.param({"shuffle": np.arange(N)},                          ArgumentError, "shuffle",     id="orders of another shape"),
-    pytest.param({"shuffle": np.zeros((2, N))},                      ArgumentError, "shuffle",     id="orders of floats"),
-    pytest.param({"shuffle": np.full((2, N), N)},                    ArgumentError, "0 … 52",      id="orders out of range"),
-    pytest.param({"validation_split": 1.0},                          ArgumentError, "validation",  id="all for validation"),
-    pytest.param({"validation_split": 0.999},                        EmptyData,     "validation",  id="nothing to train on"),
-    pytest.param({"validation_split": 0.2, "validation_data": LINE}, ArgumentError, "not both",    id="validation twice"),
-    pytest.param({"seed": -1},                                       ArgumentError, "seed",        id="negative seed"),
-    pytest.param({"seed": 1.5, "start": {"a": 1, "b": 1}},           ArgumentError, "seed",        id="seed with a fraction"),
-    pytest.param({"stop": "early"},                                  ArgumentError, "stop",        id="a rule by name"),
-    pytest.param({"record": ["nobody"]},                             ArgumentError, "nobody",      id="record of what there is not"),
-    pytest.param({"record": [lx]},                                   ArgumentError, "x",           id="record of data"),
-    pytest.param({"validation_data": {lx: XS}},                      MissingValue,  "y",           id="validation without targets"),
-    pytest.param({"callbacks": [3]},                                 ArgumentError, "callback",    id="a callback that is none"),
-]
-# fmt: on
-
-
-@pytest.mark.parametrize(("options", "error", "word"), WRONG)
-def test_wrong_arguments(options: dict[str, Any], error: type[Exception], word: str) -> None:
-    with pytest.raises(error, match=word):
-        line().fit(LINE, **{"epochs": 2, **options})
-
-
-def test_a_stationary_start_is_an_error() -> None:
-    flat = sm.compile(sm.relu(la * lx - 100), [la])
-    with pytest.raises(StationaryStart, match="start="):
-        flat.fit(LINE_X, epochs=1)
-    flat.fit(LINE_X, epochs=1, start={la: 0.0})  # the user chose it
-
-
-def test_a_start_that_moves_with_later_examples_only() -> None:
-    """The first batch alone has no slope."""
-    xs = XS.copy()
-    xs[:8] = 0.0
-    result = sm.compile(sm.relu(la * lx + 1), [la]).fit({lx: xs}, epochs=1, batch_size=8, shuffle=False)
-    assert result.steps == 7
-
-
-# ------------------------------------------------------------------------------------------------ what is seen
-
-
-def test_a_progress_bar(monkeypatch: pytest.MonkeyPatch) -> None:
-    screen = io.StringIO()
-    monkeypatch.setattr(sys, "stderr", screen)
-    line().fit(LINE, epochs=7, batch_size=10, verbose=True)
-    assert "epoch 7/7" in screen.getvalue() and "loss" in screen.getvalue() and "100%" in screen.getvalue()
-    screen.truncate(0)
-    line().fit(LINE, epochs=7, batch_size=10, verbose=False)
-    assert screen.getvalue().strip("\x00") == ""
-
-
-# ------------------------------------------------------------------------------------------------ threads and memory
-
-
-def _bits(result: Any) -> bytes:
-    return b"".join(a.tobytes() for a in (*result.parameters.values(), result.history["loss"]))
-
-
-def _in_threads(jobs: list[Callable[[], Any]]) -> list[Any]:
-    found: list[Any] = [None] * len(jobs)
-
-    def work(k: int) -> None:
-        try:
-            found[k] = jobs[k]()
-        except BaseException as error:  # shown by the comparison
-            found[k] = error
-
-    threads = [threading.Thread(target=work, args=(k,)) for k in range(len(jobs))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return found
-
-
-def test_two_threads_train_two_models() -> None:
-    one, two = network(), line()
-    jobs: list[Callable[[], Any]] = [
-        lambda: _bits(one.fit(DATA, epochs=200, batch_size=8)),
-        lambda: _bits(two.fit(LINE, epochs=2000, batch_size=8)),
-    ]
-    alone = [job() for job in jobs]
-    assert _in_threads(jobs) == alone
-
-
-def test_four_threads_train_one_model() -> None:
-    model = network()
-    jobs: list[Callable[[], Any]] = [
-        (lambda seed: lambda: _bits(model.fit(DATA, epochs=60, batch_size=8, seed=seed)))(k) for k in range(4)
-    ]
-    together = _in_threads(jobs)
-    assert together == [job() for job in jobs]
-
-
-def test_models_are_compiled_in_threads_at_once() -> None:
-    """Nodes are shared by all models of a process: two threads may not make two of one."""
-
-    def job(k: int) -> Callable[[], Any]:
-        def work() -> Any:
-            out = []
-            for j in range(6):
-                a, b, x, y = sp.symbols(f"a{j} b{j} x y")
-                model = sm.compile((sp.tanh(a * x + b) * sp.exp(-a) - y + j) ** 2, [a, b])
-                out.append(float(model.forward({x: XS, y: YS, a: 0.5, b: 0.25})))
-            return out
-
-        return work
-
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        found = _in_threads([job(k) for k in range(4)])
-    finally:
-        sys.setswitchinterval(interval)
-    assert found == [found[0]] * 4 and isinstance(found[0], list)
-
-
-def test_threads_that_make_the_same_node_get_the_same_object() -> None:
-    made: list[list[Any]] = [[] for _ in range(4)]
-    barrier = threading.Barrier(4)
-
-    def job(k: int) -> Callable[[], Any]:
-        def work() -> None:
-            barrier.wait()
-            made[k].extend(make("hole", data=f"of threads {j}") for j in range(3000))
-
-        return work
-
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        _in_threads([job(k) for k in range(4)])
-    finally:
-        sys.setswitchinterval(interval)
-    assert all(len({id(nodes[j]) for nodes in made}) == 1 for j in range(3000))
-
-
-def test_other_threads_run_during_a_fit() -> None:
-    """The native loop holds no lock: a counter in Python goes on."""
-    model, stop = line(), threading.Event()
-    counted = [0]
-
-    def count() -> None:
-        while not stop.is_set():
-            counted[0] += 1
-            time.sleep(0.001)
-
-    thread = threading.Thread(target=count)
-    thread.start()
-    model.fit(LINE, epochs=1)
-    before, started = counted[0], time.perf_counter()
-    model.fit(LINE, epochs=60000, batch_size=2, optimizer=sm.sgd(0.01))
-    passed = time.perf_counter() - started
-    advanced = counted[0] - before
-    stop.set()
-    thread.join()
-    assert advanced > 100 * passed, f"{advanced} turns in {passed:.2f} s"
-
-
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc to tell how much memory is used")
-def test_many_fits_need_no_more_memory() -> None:
-    def used() -> float:
-        gc.collect()
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
-
-    model = line()
-    data = {lx: np.zeros(20000), ly: np.ones(20000)}
-
-    def some(count: int) -> None:
-        for k in range(count):
-            model.fit(data, epochs=1, batch_size=5000, seed=k, record=la, optimizer=sm.adam(0.001 * (k + 1)))
-
-    some(20)
-    before = used()
-    some(200)
-    assert used() - before < 6.0, "megabytes; the data of one fit are 0.3"

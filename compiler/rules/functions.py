@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from importlib import import_module
 from typing import Any
 
 import mpmath
 import numpy as np
-import scipy.special as special
 import sympy as sp
 
 from sympile.compiler import language
@@ -29,6 +29,11 @@ class Function:
     exact: Callable[..., Any]  # of mpmath numbers
     shown: Callable[..., Any]  # SymPy expressions → SymPy expression
     text: str = ""  # its name in text, where SymPy's is another
+
+
+def _special(name: str) -> Callable[..., Any]:
+    """A function of scipy.special, which is loaded when it is called: at import it would take longer than all the rest."""
+    return lambda *args: getattr(import_module("scipy.special"), name)(*args)
 
 
 def _sign(x: Any) -> Any:
@@ -51,10 +56,6 @@ def _sigmoid(x: Any) -> Any:
     return 1 / (1 + mpmath.exp(-x))
 
 
-def _numpy_sigmoid(x: Any) -> Any:
-    return special.expit(x)
-
-
 # fmt: off
 _ROWS = (
     #        op            arity NumPy                                         exact                                       shown as
@@ -68,7 +69,7 @@ _ROWS = (
     Function("cbrt",        1, np.cbrt,                                        mpmath.cbrt,                                lambda x: sp.real_root(x, 3)),
     Function("root_square", 1, np.sqrt,                                        mpmath.sqrt,                                sp.sqrt),
     Function("tanh",        1, np.tanh,                                        mpmath.tanh,                                sp.tanh),
-    Function("sigmoid",     1, _numpy_sigmoid,                                 _sigmoid,                                   language.sigmoid),
+    Function("sigmoid",     1, _special("expit"),                              _sigmoid,                                   language.sigmoid),
     Function("softplus",    1, lambda x: np.logaddexp(0.0, x),                 _softplus,                                  language.softplus),
     Function("relu",        1, lambda x: np.maximum(x, 0.0),                   lambda x: max(x, mpmath.mpf(0)),            language.relu),
     Function("leaky_relu",  2, lambda x, s: np.where(x > 0, x, s * x),         lambda x, s: x if x > 0 else s * x,         language.leaky_relu),
@@ -91,13 +92,13 @@ _ROWS = (
     Function("asinh",       1, np.arcsinh,                                     mpmath.asinh,                               sp.asinh),
     Function("acosh",       1, np.arccosh,                                     mpmath.acosh,                               sp.acosh),
     Function("atanh",       1, np.arctanh,                                     mpmath.atanh,                               sp.atanh),
-    Function("erf",         1, special.erf,                                    mpmath.erf,                                 sp.erf),
-    Function("erfc",        1, special.erfc,                                   mpmath.erfc,                                sp.erfc),
-    Function("loggamma",    1, special.gammaln,                                mpmath.loggamma,                            sp.loggamma),
-    Function("digamma",     1, special.digamma,                                mpmath.digamma,                             sp.digamma),
+    Function("erf",         1, _special("erf"),                                 mpmath.erf,                                 sp.erf),
+    Function("erfc",        1, _special("erfc"),                                   mpmath.erfc,                                sp.erfc),
+    Function("loggamma",    1, _special("gammaln"),                                mpmath.loggamma,                            sp.loggamma),
+    Function("digamma",     1, _special("digamma"),                                mpmath.digamma,                             sp.digamma),
     Function("power",       2, np.power,                                       mpmath.power,                               sp.Pow),
-    Function("xlogy",       2, special.xlogy,                                  _xlogy,                                     lambda x, y: x * sp.log(y)),
-    Function("xlogx",       1, lambda x: special.xlogy(x, x),                  lambda x: _xlogy(x, x),                     lambda x: x * sp.log(x)),
+    Function("xlogy",       2, _special("xlogy"),                                  _xlogy,                                     lambda x, y: x * sp.log(y)),
+    Function("xlogx",       1, lambda x: _special("xlogy")(x, x),                  lambda x: _xlogy(x, x),                     lambda x: x * sp.log(x)),
 )
 
 FUNCTIONS: Mapping[str, Function] = {row.op: row for row in _ROWS}

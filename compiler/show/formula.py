@@ -8,8 +8,9 @@ from typing import Any
 
 import sympy as sp
 
-from sympile.compiler.graph.definition import Definition
-from sympile.compiler.graph.node import ONE, Node
+from sympile.compiler.errors import FormulaTooLarge
+from sympile.compiler.graph.definition import Definition, definitions
+from sympile.compiler.graph.node import ONE, Node, postorder
 from sympile.compiler.passes.reading.scope import Scope
 from sympile.compiler.show.latex import latex, latex_lines
 from sympile.compiler.show.naming import Adjoints, Names, Plan, candidates
@@ -20,6 +21,7 @@ from sympile.compiler.show.shared import with_shared_parts
 from sympile.compiler.show.text import text
 
 WIDTH = 72  # a formula without adjoints' names may be this long
+MOST_OPERATIONS = 4000  # of a formula that is shown
 GAP = " " * 10  # before the note behind the first line
 
 
@@ -97,6 +99,7 @@ def formula(
         automatic: the names v1, v2, ... where several formulas share them.
         letter: what automatic names begin with.
     """
+    _demand_readable(definition, label)
     found = candidates(definition, names, adjoint_of or {}, automatic, letter)
     for with_adjoints in (False, True) if found.adjoints else (False,):
         plan = with_shared_parts(found.plan(with_adjoints))
@@ -105,6 +108,16 @@ def formula(
             break
     shape = tuple(sp.Integer(1) if n is ONE else _size(n, scope) for n in declared_shape)
     return Formula(_oriented(expr, shape), where, shape, label, note, definition, scope, kind, found.written_out())
+
+
+def _demand_readable(definition: Definition, label: str) -> None:
+    formulas = [tensor.formula for tensor in definitions([definition]) if tensor.kind == "formula"]
+    size = sum(1 for _ in postorder(formulas))
+    if size > MOST_OPERATIONS:
+        raise FormulaTooLarge(
+            f"{label} has {size:,} operations, more than can be read as a formula ({MOST_OPERATIONS:,}); "
+            'it compiles and runs all the same, and model.explain("graph") lists it'
+        )
 
 
 def opened(label: str, expr: Any) -> tuple[str, Any]:

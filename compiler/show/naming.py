@@ -44,12 +44,13 @@ class Candidates:
         """The program with these names and nothing else; without adjoints of what has no given name."""
         forward, backward = dict(self.forward), self.adjoints if with_adjoints else {}
         adjoints = frozenset({f"d{name}" for name in [*forward.values(), *self.given.values()]})
+        taken = [*self.given.values(), *input_names(self.output)]
         while True:
             plan = planned(self.output, {**forward, **backward, **self.given}, adjoints)
             shown = set(plan.lines.values())
             spare = used_once(plan, [w for w in forward.values() if w in shown and f"d{w}" not in shown])
             if not spare:
-                return plan if self.fixed else renumbered(plan, self.forward.values(), self.given.values(), self.letter)
+                return plan if self.fixed else renumbered(plan, self.forward.values(), taken, self.letter)
             forward = {t: word for t, word in forward.items() if word not in spare}
 
     def written_out(self) -> Definition:
@@ -70,7 +71,7 @@ def candidates(
     adjoints = {origin.get(d, d): origin.get(t, t) for d, t in adjoint_of.items()}
     forward = [t for t in arrays_of_functions(plain) if t not in own and t not in adjoints]
     words = (
-        automatic_words(forward, own.values(), letter)
+        automatic_words(forward, [*own.values(), *input_names(plain)], letter)
         if automatic is None
         else {t: automatic[t] for t in forward if t in automatic}
     )
@@ -81,6 +82,11 @@ def candidates(
         if t in known and d not in known and not is_scaled_copy(d, "d", known.values())
     }
     return Candidates(plain, own, words, backward, automatic is not None, letter)
+
+
+def input_names(output: Definition) -> list[str]:
+    """The names that the user gave to what an output depends on."""
+    return [t.name for t in definitions([output]) if t.kind == "input"]
 
 
 def automatic_words(

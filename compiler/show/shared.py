@@ -8,7 +8,7 @@ from sympile.compiler.graph.definition import EXAMPLE, Definition, call, define,
 from sympile.compiler.graph.inline import rewritten
 from sympile.compiler.graph.node import Node, postorder, target
 from sympile.compiler.graph.rebuild import substitute
-from sympile.compiler.show.naming import Plan, automatic_words, in_lines
+from sympile.compiler.show.naming import Plan, automatic_words, in_lines, input_names
 
 LARGE = 90  # operations in a formula (shared parts count each time) from which on parts are named
 PART = 5  # operations in a part that is worth a name
@@ -93,7 +93,7 @@ def _extracted(plan: Plan, parts: Sequence[Node]) -> Plan:
         if tensor in plan.lines:
             names[new[tensor]] = plan.lines[tensor]
     added = [t for t in names if not names[t]]
-    names.update(automatic_words(added, names.values()))
+    names.update(automatic_words(added, [*names.values(), *input_names(plan.top)]))
     return in_lines(new[plan.top], names, plan.adjoints)
 
 

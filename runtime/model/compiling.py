@@ -186,5 +186,7 @@ def symbols_in(expression: Any) -> set[Any]:
 
 
 def _described(symbol: Any) -> str:
+    if isinstance(symbol, (sp.MatrixSymbol, sp.IndexedBase)):
+        return f"{type(symbol).__name__} of shape {symbol.shape}"
     assumed = ", ".join(f"{k}={v}" for k, v in sorted(getattr(symbol, "_assumptions_orig", {}).items()))
     return f"{type(symbol).__name__} with {assumed}" if assumed else f"a plain {type(symbol).__name__}"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from sympile.compiler.errors import ArgumentError, listed
+from sympile.compiler.errors import ArgumentError, UnknownName, did_you_mean, listed
 from sympile.compiler.graph.definition import Definition, elementwise
 from sympile.compiler.graph.node import ZERO, Node
 from sympile.compiler.passes.reading.scope import Symbol
@@ -72,9 +72,9 @@ class Model:
     # ------------------------------------------------------------------------------------------ formulas
 
     @cached_property
-    def gradient(self) -> ByName[Formula]:
-        """The gradient formulas of one example, by parameter."""
-        return ByName([self._gradient_formula(name) for name in self._keys.names()], self._keys)
+    def gradient(self) -> Gradients:
+        """The gradient formulas of one example, by parameter; each is made when it is asked for."""
+        return Gradients(self._keys, self._gradient_formula)
 
     @cached_property
     def loss(self) -> Formula:
@@ -334,6 +334,34 @@ class Model:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return self._rebuild, (self._arguments,)
+
+
+class Gradients(Mapping[Any, Formula]):
+    """Formulas by symbol or name, made at first use: a model may have thousands of parameters."""
+
+    def __init__(self, keys: Keys, make: Callable[[str], Formula]) -> None:
+        self._keys, self._make = keys, make
+        self._made: dict[int, Formula] = {}
+
+    def __getitem__(self, key: object) -> Formula:
+        position = self._keys.position(key)
+        if position is None:
+            names = self._keys.names()
+            raise UnknownName(f"no parameter is called {name_of(key)!r}{did_you_mean(name_of(key), names)}")
+        if position not in self._made:
+            self._made[position] = self._make(self._keys.names()[position])
+        return self._made[position]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._keys.symbols)
+
+    def __len__(self) -> int:
+        return len(self._keys.symbols)
+
+    def __repr__(self) -> str:
+        if len(self) > 12:
+            return f"<gradient formulas of {len(self)} parameters>"
+        return "\n".join(str(f) if f.where else f"{f.label} = {f}" for f in self.values())
 
 
 def with_ones(declared: tuple[Any, ...], shape: tuple[int, ...]) -> tuple[int, ...]:

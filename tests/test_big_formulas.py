@@ -1,0 +1,116 @@
+"""Formulas beyond SymPy's reach: 5,000 levels deep, 10,000 operations, 1,056 parameters, 1,000 unrolled steps; with generous limits."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import sympile as sm
+import sympy as sp
+from big_formulas import deep_chain, euler_decay, scalar_network, ten_thousand_operations
+
+x, y, a = sp.symbols("x y a")
+DEFAULT_LIMIT = 1000
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Fails where the block takes longer; the limits leave room for a busy machine."""
+    started = time.perf_counter()
+    yield
+    taken = time.perf_counter() - started
+    assert taken < seconds, f"took {taken:.2f} s, at most {seconds} s are allowed"
+
+
+@pytest.fixture
+def default_recursion_limit() -> Iterator[None]:
+    """Python's own limit; pytest and its frames need a few more."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(DEFAULT_LIMIT)
+    yield
+    sys.setrecursionlimit(before)
+
+
+@pytest.mark.parametrize("levels", [100, 5000])
+def test_deep_chain(levels: int, default_recursion_limit: None) -> None:
+    """x -> sin(x)/2 + a, again and again: value and both slopes."""
+    model = sm.compile(deep_chain(x, a, levels), parameters=[x, a])
+    value, gradient = model.value_and_grad({x: 0.7, a: 0.9})
+    at, by_x, by_a = 0.7, 1.0, 0.0
+    for _ in range(levels // 2):
+        slope = np.cos(at) / 2
+        at, by_x, by_a = np.sin(at) / 2 + 0.9, slope * by_x, slope * by_a + 1
+    np.testing.assert_allclose(value, at, rtol=1e-13)
+    np.testing.assert_allclose(gradient[a], by_a, rtol=1e-12)
+    np.testing.assert_allclose(gradient[x], by_x, rtol=1e-9)
+
+
+def test_deep_sum_and_product(default_recursion_limit: None) -> None:
+    """Nested the way that SymPy does not flatten: ((x + 1)*x + 1)*x + ..., a polynomial by Horner's rule."""
+    expression: sp.Expr = sp.Integer(1)
+    for _ in range(2500):
+        expression = sp.Add(sp.Mul(expression, x, evaluate=False), 1, evaluate=False)
+    model = sm.compile(expression, parameters=x)
+    value, gradient = model.value_and_grad({x: 0.5})
+    np.testing.assert_allclose(value, 2.0, rtol=1e-14)                   # 1/(1 - x), but for x^2501
+    np.testing.assert_allclose(gradient[x], 4.0, rtol=1e-14)             # 1/(1 - x)²
+
+
+def test_deep_formula_can_be_shown() -> None:
+    """The gradient of a deep formula has a text of its own, whose parts have names."""
+    gradient = sm.grad(deep_chain(x, a, 60), x)
+    assert len(str(gradient)) > 0
+    found = sm.lambdify([x, a], gradient)(0.7, 0.9)
+    at, slope = 0.7, 1.0
+    for _ in range(30):
+        at, slope = np.sin(at) / 2 + 0.9, np.cos(at) / 2 * slope
+    np.testing.assert_allclose(found, slope, rtol=1e-9)
+
+
+def test_scalar_network() -> None:
+    """32-32-1 in 1,056 separate Symbols; SymPy's own diff takes minutes for its gradients."""
+    network = scalar_network(32, 32)
+    with within(5.0):
+        model = sm.compile(network.loss, parameters=network.parameters)
+        rng = np.random.default_rng(0)
+        values = {symbol: rng.normal() / 6 for symbol in network.parameters}
+        data = {symbol: rng.normal(size=8) for symbol in network.data}
+        value, gradient = model.value_and_grad({**values, **data})
+    expected, slopes = network.in_numpy(values, data)
+    np.testing.assert_allclose(value, expected, rtol=1e-12)
+    for symbol in network.parameters:
+        np.testing.assert_allclose(gradient[symbol], slopes[symbol], rtol=1e-9, atol=1e-13)
+
+
+def test_ten_thousand_operations() -> None:
+    expression, symbols = ten_thousand_operations()
+    with within(4.0):                                                    # the aim, 2 s, is printed by benchmarks/compile_time.py
+        model = sm.compile(expression, parameters=symbols)
+        values = dict(zip(symbols, np.linspace(-1, 1, len(symbols)), strict=True))
+        value, gradient = model.value_and_grad(values)
+    assert np.isfinite(value)
+    step = 1e-6
+    for symbol in symbols[::7]:
+        up, down = (model.forward({**values, symbol: values[symbol] + s}) for s in (step, -step))
+        np.testing.assert_allclose(gradient[symbol], (up - down) / (2 * step), rtol=1e-6, atol=1e-8)
+
+
+def test_euler_steps_are_fitted(default_recursion_limit: None) -> None:
+    """y' = -k y + u by 1,000 unrolled Euler steps: k and u are found again from the end of the path."""
+    k, u, start = sp.symbols("k u y0")
+    steps = 1000
+    end = euler_decay(k, u, start, steps)
+    starts = np.linspace(0.5, 3.0, 20)
+    ratio = (1 - 1.3 / steps) ** steps
+    ends = starts * ratio + 0.4 / 1.3 * (1 - ratio)
+    model = sm.compile((end - y) ** 2, parameters=[k, u], prediction=end)
+    gradient = model.backward({k: 1.0, u: 0.1, start: starts, y: ends})
+    report = model.check({k: 1.0, u: 0.1, start: starts, y: ends})
+    assert np.isfinite([gradient[k], gradient[u]]).all()
+    assert max(line.error for line in report.lines) < 1e-6 if hasattr(report, "lines") else "k" in str(report)
+    result = model.fit({start: starts, y: ends}, start={k: 1.0, u: 0.1}, optimizer=sm.adam(0.02), epochs=1500, verbose=False)
+    np.testing.assert_allclose([result.parameters[k], result.parameters[u]], [1.3, 0.4], rtol=1e-3)
