@@ -31,7 +31,7 @@ def import_addresses(symbols: Iterable[str]) -> dict[str, int]:
 
 
 def _lapack_address(name: str) -> int:
-    lapack = import_module("scipy.linalg.cython_lapack")  # not at import: most models have no linear algebra
+    lapack = import_module("scipy.linalg.cython_lapack")  # optional: most models need none of it
     capsule = lapack.__pyx_capi__.get(name)
     if capsule is None:
         raise EnvironmentProblem(f"the installed SciPy has no LAPACK routine {name}; install scipy 1.13 or later")

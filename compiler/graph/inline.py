@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from sympile.compiler.graph.definition import Definition, call, define, definitions, elementwise, read
+from sympile.compiler.graph.definition import Definition, define, elementwise, read
 from sympile.compiler.graph.flat import flat_sum
+from sympile.compiler.graph.mapping import each_formula
 from sympile.compiler.graph.node import Node, postorder, target
 from sympile.compiler.graph.rebuild import rebuild, substitute
 from sympile.compiler.graph.reduce import reduce
@@ -15,16 +16,8 @@ def inlined(
     outputs: Sequence[Definition], keep: Callable[[Definition], bool] = lambda tensor: False
 ) -> dict[Definition, Definition]:
     """Every tensor below the outputs, the elementwise definitions that it reads inlined, save those to keep."""
-    new: dict[Definition, Definition] = {}
     done: dict[Node, Node] = {}
-    for tensor in definitions(outputs):
-        if tensor.kind == "input":
-            new[tensor] = tensor
-        elif tensor.kind == "call":
-            new[tensor] = call(tensor.routine, [new[o] for o in tensor.operands], tensor.shape)
-        else:
-            new[tensor] = _redefined(tensor, rewritten(tensor.formula, new, keep, done))
-    return new
+    return each_formula(outputs, lambda tensor, new: _redefined(tensor, rewritten(tensor.formula, new, keep, done)))
 
 
 def _redefined(tensor: Definition, body: Node) -> Definition:
@@ -80,21 +73,15 @@ _MOST_ROUNDS = 100  # a normal form that is none would turn in circles
 
 def _flattened(outputs: Sequence[Definition]) -> list[Definition]:
     """Every sum in its flat form, elementwise where that is a product of sums."""
-    new: dict[Definition, Definition] = {}
     done: dict[Node, Node] = {}
-    for tensor in definitions(outputs):
-        if tensor.kind == "input":
-            new[tensor] = tensor
-        elif tensor.kind == "call":
-            new[tensor] = call(tensor.routine, [new[o] for o in tensor.operands], tensor.shape)
-        else:
-            body = rewritten(tensor.formula, new, lambda t: False, done)
-            if tensor.monoid == "sum":
-                new[tensor] = elementwise(tensor.axes, flat_sum(tensor.reduced, body))
-            else:
-                new[tensor] = (
-                    elementwise(tensor.axes, body)
-                    if tensor.monoid is None
-                    else define(tensor.axes, tensor.reduced, tensor.monoid, body)
-                )
+
+    def flat(tensor: Definition, new: dict[Definition, Definition]) -> Definition:
+        body = rewritten(tensor.formula, new, lambda t: False, done)
+        if tensor.monoid == "sum":
+            return elementwise(tensor.axes, flat_sum(tensor.reduced, body))
+        if tensor.monoid is None:
+            return elementwise(tensor.axes, body)
+        return define(tensor.axes, tensor.reduced, tensor.monoid, body)
+
+    new = each_formula(outputs, flat)
     return [new[o] for o in outputs]

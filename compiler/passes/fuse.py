@@ -10,7 +10,6 @@ from sympile.compiler.graph.arithmetic import add, factors_of, mul, split, sub
 from sympile.compiler.graph.conditions import conditions_of, unguarded, when
 from sympile.compiler.graph.definition import (
     Definition,
-    call,
     define,
     define_free,
     definitions,
@@ -19,6 +18,7 @@ from sympile.compiler.graph.definition import (
     read,
 )
 from sympile.compiler.graph.inline import inlined
+from sympile.compiler.graph.mapping import each_formula
 from sympile.compiler.graph.node import INFINITY, Node, const, extent, postorder, target
 from sympile.compiler.graph.rebuild import function, rebuild, substitute, transform
 from sympile.compiler.passes import factor as factoring
@@ -65,21 +65,15 @@ def _inline(outputs: list[Definition]) -> dict[Definition, Definition]:
 
 def _lower(outputs: list[Definition]) -> dict[Definition, Definition]:
     """Log-sum-exp becomes max, sum and log; operations without machine code of their own become others."""
-    new: dict[Definition, Definition] = {}
     done: dict[Node, Node] = {}
-    for tensor in definitions(outputs):
-        if tensor.kind == "input":
-            new[tensor] = tensor
-        elif tensor.kind == "call":
-            new[tensor] = call(tensor.routine, [new[o] for o in tensor.operands], tensor.shape)
-        else:
-            (body,) = transform([tensor.formula], lambda node: _lowered(node, new), done)
-            new[tensor] = (
-                _log_sum_exp(tensor, body)
-                if tensor.monoid == "lse"
-                else define(tensor.axes, tensor.reduced, tensor.monoid, body)
-            )
-    return new
+
+    def lowered(tensor: Definition, new: dict[Definition, Definition]) -> Definition:
+        (body,) = transform([tensor.formula], lambda node: _lowered(node, new), done)
+        if tensor.monoid == "lse":
+            return _log_sum_exp(tensor, body)
+        return define(tensor.axes, tensor.reduced, tensor.monoid, body)
+
+    return each_formula(outputs, lowered)
 
 
 def _lowered(node: Node, new: dict[Definition, Definition]) -> Node:
@@ -102,20 +96,15 @@ def _log_sum_exp(tensor: Definition, body: Node) -> Definition:
 
 def _lift(outputs: list[Definition]) -> dict[Definition, Definition]:
     """Subexpressions that a body would compute again and again get a definition of their own."""
-    order = definitions(outputs)
-    shared = _shared(order)
+    shared = _shared(definitions(outputs))
     held: set[Definition] = set()
     done: dict[Node, Node] = {}
-    new: dict[Definition, Definition] = {}
-    for tensor in order:
-        if tensor.kind == "input":
-            new[tensor] = tensor
-        elif tensor.kind == "call":
-            new[tensor] = call(tensor.routine, [new[o] for o in tensor.operands], tensor.shape)
-        else:
-            body = _lifted_body(tensor, new, shared, held, done)
-            new[tensor] = define(tensor.axes, tensor.reduced, tensor.monoid, body)
-    return new
+
+    def lifted(tensor: Definition, new: dict[Definition, Definition]) -> Definition:
+        body = _lifted_body(tensor, new, shared, held, done)
+        return define(tensor.axes, tensor.reduced, tensor.monoid, body)
+
+    return each_formula(outputs, lifted)
 
 
 def _redirected(body: Node, new: dict[Definition, Definition], done: dict[Node, Node]) -> Node:
@@ -221,18 +210,14 @@ WORTH_PACKING = 8  # how often each element must be read again
 
 def _pack(outputs: list[Definition]) -> dict[Definition, Definition]:
     """An operand of a contraction that lies across the vector axis is copied so that it lies along it."""
-    new: dict[Definition, Definition] = {}
     done: dict[Node, Node] = {}
-    for tensor in definitions(outputs):
-        if tensor.kind == "input":
-            new[tensor] = tensor
-        elif tensor.kind == "call":
-            new[tensor] = call(tensor.routine, [new[o] for o in tensor.operands], tensor.shape)
-        else:
-            packed = {node: _packed(node, tensor.axes[-1]) for node in _across(tensor)}
-            body = _redirected(substitute(tensor.formula, packed), new, done)
-            new[tensor] = define(tensor.axes, tensor.reduced, tensor.monoid, body)
-    return new
+
+    def packed(tensor: Definition, new: dict[Definition, Definition]) -> Definition:
+        copies = {node: _packed(node, tensor.axes[-1]) for node in _across(tensor)}
+        body = _redirected(substitute(tensor.formula, copies), new, done)
+        return define(tensor.axes, tensor.reduced, tensor.monoid, body)
+
+    return each_formula(outputs, packed)
 
 
 def _across(tensor: Definition) -> list[Node]:
@@ -268,23 +253,18 @@ def _packed(node: Node, last: Node) -> Node:
 def _order_axes(outputs: list[Definition]) -> dict[Definition, Definition]:
     """A reduction that only one elementwise definition reads gets that definition's order of axes."""
     users = users_of(outputs)
-    new: dict[Definition, Definition] = {}
     done: dict[Node, Node] = {}
-    for tensor in definitions(outputs):
-        if tensor.kind == "input":
-            new[tensor] = tensor
-        elif tensor.kind == "call":
-            new[tensor] = call(tensor.routine, [new[o] for o in tensor.operands], tensor.shape)
-        else:
-            body = _redirected(tensor.formula, new, done)
-            node = finished_reduction(tensor)
-            if node is not None and users[target(node)] == 1 and node.args != target(node).axes:
-                source = new[target(node)]
-                body = substitute(
-                    body, {read(source, *node.args): read(_permuted(source, node.args, tensor.axes), *tensor.axes)}
-                )
-            new[tensor] = define(tensor.axes, tensor.reduced, tensor.monoid, body)
-    return new
+
+    def ordered(tensor: Definition, new: dict[Definition, Definition]) -> Definition:
+        body = _redirected(tensor.formula, new, done)
+        node = finished_reduction(tensor)
+        if node is not None and users[target(node)] == 1 and node.args != target(node).axes:
+            source = new[target(node)]
+            again = read(_permuted(source, node.args, tensor.axes), *tensor.axes)
+            body = substitute(body, {read(source, *node.args): again})
+        return define(tensor.axes, tensor.reduced, tensor.monoid, body)
+
+    return each_formula(outputs, ordered)
 
 
 def _permuted(tensor: Definition, at: tuple[Node, ...], axes: tuple[Node, ...]) -> Definition:

@@ -33,7 +33,7 @@ class Function:
 
 def _special(name: str) -> Callable[..., Any]:
     """A function of scipy.special, which is loaded when it is called: at import it would take longer than all the rest."""
-    return lambda *args: getattr(import_module("scipy.special"), name)(*args)
+    return lambda *args: getattr(import_module("scipy.special"), name)(*args)  # optional: slow to load
 
 
 def _sign(x: Any) -> Any:

@@ -1,0 +1,26 @@
+"""A program rebuilt definition by definition."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from sympile.compiler.graph.definition import Definition, call, definitions
+
+Mapping = dict[Definition, Definition]
+
+
+def each_formula(outputs: Iterable[Definition], change: Callable[[Definition, Mapping], Definition]) -> Mapping:
+    """Old → new for all tensors below the outputs, operands before users.
+
+    Inputs stay, calls take their new operands, and a formula becomes what `change` makes of it; that is handed what the
+    tensors below became.
+    """
+    new: Mapping = {}
+    for tensor in definitions(outputs):
+        if tensor.kind == "input":
+            new[tensor] = tensor
+        elif tensor.kind == "call":
+            new[tensor] = call(tensor.routine, [new[o] for o in tensor.operands], tensor.shape)
+        else:
+            new[tensor] = change(tensor, new)
+    return new
