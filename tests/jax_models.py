@@ -73,7 +73,7 @@ def zeros_at(*places: int) -> Draw:
 # ============================================================================================= a model
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Twin:
     """One model for both; whoever is neither trained nor constant is data."""
 
@@ -99,12 +99,17 @@ class Twin:
         shapes = {name: (examples, *shape) if name in self.data else shape for name, shape in self.shapes.items()}
         return {name: self.draws.get(name, normal)(rng, shape) for name, shape in shapes.items()}
 
-    def objective(self, values: Mapping[str, Any]) -> Any:
-        """The mean loss, in JAX."""
-        if self.whole or not self.data:
-            return jnp.mean(self.jax(**values))
+    def first(self, values: Mapping[str, np.ndarray], examples: int) -> dict[str, np.ndarray]:
+        return {name: value[:examples] if name in self.data else value for name, value in values.items()}
+
+    def losses(self, values: Mapping[str, Any]) -> Any:
+        """Every example's loss, in JAX; of a model without data, one."""
+        if self.whole:
+            return self.jax(**values)
+        if not self.data:
+            return jnp.reshape(self.jax(**values), 1)
         given = {name: value for name, value in values.items() if name not in self.data}
-        return jax.vmap(lambda one: self.jax(**given, **one))({name: values[name] for name in self.data}).mean()
+        return jax.vmap(lambda one: self.jax(**given, **one))({name: values[name] for name in self.data})
 
 
 def _scalars(name: str, shape: tuple[int, ...]) -> Any:

@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+import sympy as sp
+from jax_formulas import (
+    NO_ZERO,
+    ONE_ZERO,
+    TWO_ZEROS,
+    absolute_loss,
+    choices,
+    determinant,
+    divergence,
+    gaussian_mixture,
+    gaussian_process,
+    huber_loss,
+    inverse,
+    norms,
+    pairs,
+    poisson,
+    product,
+    quantile_loss,
+    ratio_of_classes,
+    triangle,
+    whitening,
+)
 from jax_models import (
     Twin,
     attention,
@@ -45,8 +69,32 @@ MODELS: dict[str, Twin] = {
     "bag of words":             embedding(),
     "layer normalisation":      layer_normalisation(),
     "batch normalisation":      batch_normalisation(),
+    "Gaussian mixture":         gaussian_mixture(),
+    "Gaussian process":         gaussian_process(),
+    "Poisson regression":       poisson(),
+    "divergence":               divergence(),
+    "ratio of classes":         ratio_of_classes(),
+    "log-determinant":          determinant(),
+    "inverse":                  inverse(),
+    "a matrix per example":     whitening(),
+    "Huber":                    huber_loss(),
+    "quantile":                 quantile_loss(),
+    "choices":                  choices(),
+    "absolute":                 absolute_loss(),
+    "1-norm":                   norms(1),
+    "2-norm":                   norms(2),
+    "3-norm":                   norms(3),
+    "product":                  product(NO_ZERO),
+    "product with a zero":      product(ONE_ZERO),
+    "product with two zeros":   product(TWO_ZEROS),
+    "triangular sums":          triangle(),
+    "pairs":                    pairs(),
 }
 # fmt: on
+
+
+BATCHES = (1, 7, 65)
+UNOPTIMIZED = {"xla_backend_optimization_level": 0}    # JAX spends its time on compiling, not on these few numbers
 
 
 @pytest.fixture(autouse=True)
@@ -83,26 +131,273 @@ def joined(twin: Twin, notation: str, gradient: Any) -> dict[str, np.ndarray]:
     return found
 
 
-def expected(twin: Twin, values: Mapping[str, np.ndarray]) -> tuple[Any, dict[str, Any]]:
-    def objective(trained: Mapping[str, Any], rest: Mapping[str, Any]) -> Any:
-        return twin.objective({**rest, **trained})
+@functools.cache
+def reference(twin: Twin) -> Any:
+    """JAX's objective and gradient, weighted sums over the examples: a batch of fewer is one with zeros, and compiles nothing."""
 
-    trained = {name: values[name] for name in twin.trained.split()}
-    rest = {name: values[name] for name in values if name not in trained}
-    return jax.jit(jax.value_and_grad(objective))(trained, rest)
+    def objective(trained: Mapping[str, Any], rest: Mapping[str, Any], weights: Any) -> Any:
+        return twin.losses({**rest, **trained}) @ weights
+
+    return jax.jit(jax.value_and_grad(objective), compiler_options=UNOPTIMIZED)
+
+
+@functools.cache
+def expected(twin: Twin, examples: int) -> tuple[Any, dict[str, Any]]:
+    """The objective and its gradient by JAX; of the first so many of all examples."""
+    values = twin.values(max(BATCHES))
+    if twin.whole:
+        values = twin.first(values, examples)
+    trained = {name: values.pop(name) for name in twin.trained.split()}
+    count = len(values[twin.data[0]]) if twin.data else 1
+    return reference(twin)(trained, values, (np.arange(count) < examples) / min(examples, count))
 
 
 def close(found: Any, wanted: Any, rtol: float, label: str) -> None:
-    """Relative to the largest entry: an entry that cancels has the error of its terms."""
-    scale = max(float(np.max(np.abs(wanted), initial=0)), 1e-3)
+    """Relative to the largest entry: one that cancels has the error of its terms."""
+    scale = float(np.max(np.abs(wanted), initial=0))
     np.testing.assert_allclose(found, wanted, rtol=rtol, atol=rtol * scale, err_msg=label)
 
 
 @pytest.mark.parametrize(("twin", "notation"), rows(MODELS))
 def test_values_and_gradients(twin: Twin, notation: str) -> None:
-    values = twin.values(7)
-    loss, gradient = twin.compiled(notation).value_and_grad(split(twin, notation, values))
-    wanted, slopes = expected(twin, values)
-    close(loss, wanted, 1e-12, "the objective")
-    for name, slope in joined(twin, notation, gradient).items():
-        close(slope, slopes[name], 1e-11, name)
+    model, values = twin.compiled(notation), twin.values(max(BATCHES))
+    for examples in BATCHES:
+        given = twin.first(values, examples)
+        loss, gradient = model.value_and_grad(split(twin, notation, given))
+        wanted, slopes = expected(twin, examples)
+        close(loss, wanted, 1e-12, f"the objective of {examples} examples")
+        for name, slope in joined(twin, notation, gradient).items():
+            close(slope, slopes[name], 1e-10, f"{name}, {examples} examples")
+
+
+@pytest.mark.parametrize("name", ["perceptron", "attention", "convolution", "Gaussian mixture", "layer normalisation", "triangular sums"])
+def test_float32(name: str) -> None:
+    twin = MODELS[name]
+    notation = next(iter(twin.written))
+    values = {key: value.astype(np.float32) for key, value in twin.values(max(BATCHES)).items()}
+    loss, gradient = twin.compiled(notation, dtype="float32").value_and_grad(split(twin, notation, values))
+    wanted, slopes = expected(twin, max(BATCHES))
+    close(loss, wanted, 1e-4, "the objective")
+    for key, slope in joined(twin, notation, gradient).items():
+        assert slope.dtype == np.float32
+        close(slope, slopes[key], 1e-4, key)
+
+
+n, m, h, o = sp.symbols("n m h o")
+
+
+@pytest.mark.parametrize(
+    ("symbolic", "model", "sizes"),
+    [
+        pytest.param(least_squares(n), least_squares, [(1,), (4,), (33,)], id="least squares"),
+        pytest.param(perceptron(n, h, o), perceptron, [(4, 5, 3), (17, 2, 9)], id="perceptron"),
+        pytest.param(gaussian_mixture(n, m), gaussian_mixture, [(3, 4), (1, 11)], id="Gaussian mixture"),
+        pytest.param(triangle(n), triangle, [(1,), (7,), (20,)], id="triangular sums"),
+    ],
+)
+def test_symbolic_sizes(symbolic: Twin, model: Any, sizes: list[tuple[int, ...]]) -> None:
+    """One compiled model for all sizes, in every notation that it has."""
+    compiled = {notation: symbolic.compiled(notation) for notation in symbolic.written if notation != "scalar"}
+    for numbers in sizes:
+        twin = model(*numbers)
+        values = twin.values(max(BATCHES))
+        wanted, slopes = expected(twin, max(BATCHES))
+        for notation, one in compiled.items():
+            loss, gradient = one.value_and_grad(values)
+            close(loss, wanted, 1e-12, f"the objective, {notation}, {numbers}")
+            for name, slope in joined(twin, notation, gradient).items():
+                close(slope, slopes[name], 1e-10, f"{name}, {notation}, {numbers}")
+
+
+# ============================================================================================= elementwise functions
+
+u = sp.Symbol("u")
+# fmt: off
+FUNCTIONS: dict[str, tuple[Any, Any, str]] = {
+    #              sympile                  JAX                                              where
+    "exp":        (sm.exp,                  jnp.exp,                                         "line"),
+    "log":        (sm.log,                  jnp.log,                                         "positive"),
+    "log1p":      (sm.log1p,                jnp.log1p,                                       "positive"),
+    "expm1":      (sm.expm1,                jnp.expm1,                                       "line"),
+    "sqrt":       (sm.sqrt,                 jnp.sqrt,                                        "positive"),
+    "sin":        (sm.sin,                  jnp.sin,                                         "line"),
+    "cos":        (sm.cos,                  jnp.cos,                                         "line"),
+    "tan":        (sm.tan,                  jnp.tan,                                         "inside"),
+    "asin":       (sm.asin,                 jnp.arcsin,                                      "inside"),
+    "acos":       (sm.acos,                 jnp.arccos,                                      "inside"),
+    "atan":       (sm.atan,                 jnp.arctan,                                      "line"),
+    "sinh":       (sm.sinh,                 jnp.sinh,                                        "line"),
+    "cosh":       (sm.cosh,                 jnp.cosh,                                        "line"),
+    "tanh":       (sm.tanh,                 jnp.tanh,                                        "line"),
+    "erf":        (sm.erf,                  jax.scipy.special.erf,                           "line"),
+    "erfc":       (sm.erfc,                 jax.scipy.special.erfc,                          "inside"),
+    "abs":        (sm.abs,                  jnp.abs,                                         "line"),
+    "sigmoid":    (sm.sigmoid,              jax.nn.sigmoid,                                  "line"),
+    "relu":       (sm.relu,                 jax.nn.relu,                                     "line"),
+    "leaky relu": (sm.leaky_relu,           jax.nn.leaky_relu,                               "line"),
+    "elu":        (sm.elu,                  jax.nn.elu,                                      "line"),
+    "selu":       (sm.selu,                 jax.nn.selu,                                     "line"),
+    "gelu":       (sm.gelu,                 lambda z: jax.nn.gelu(z, approximate=False),     "inside"),
+    "silu":       (sm.silu,                 jax.nn.silu,                                     "line"),
+    "softplus":   (sm.softplus,             jax.nn.softplus,                                 "line"),
+    "hard tanh":  (sm.hard_tanh,            jax.nn.hard_tanh,                                "line"),
+    "power":      (lambda z: z**2.5,        lambda z: z**2.5,                                "positive"),
+    "self power": (lambda z: z**z,          lambda z: z**z,                                  "positive"),
+    "maximum":    (lambda z: sm.maximum(z, z**2), lambda z: jnp.maximum(z, z**2),            "line"),
+    "log gamma":  (sp.loggamma,             jax.scipy.special.gammaln,                       "positive"),
+    "arctan 2":   (lambda z: sp.atan2(z, 2), lambda z: jnp.arctan2(z, 2),                    "line"),
+}
+PLACES = {
+    "line":     np.array([-30.0, -3.7, -0.8, -1e-3, 1e-9, 0.3, 0.999, 2.5, 18.0]),
+    "positive": np.array([1e-9, 1e-3, 0.2, 0.7, 1.3, 2.5, 18.0]),
+    "inside":   np.array([-0.95, -0.5, -1e-8, 1e-3, 0.4, 0.9]),
+}
+# fmt: on
+
+
+@pytest.mark.parametrize("where", PLACES)
+def test_functions(where: str) -> None:
+    """Values, slopes and second derivatives, each number to its own relative accuracy."""
+    table = {name: (ours, theirs) for name, (ours, theirs, place) in FUNCTIONS.items() if place == where}
+    slopes = {name: sm.grad(ours(u), u) for name, (ours, _) in table.items()}
+    orders = {"value": [ours(u) for ours, _ in table.values()], "slope": list(slopes.values())}
+    orders["curvature"] = [sm.grad(slope, u) for slope in slopes.values()]
+
+    def one(point: Any) -> list[list[Any]]:
+        values = [theirs for _, theirs in table.values()]
+        firsts = [jax.grad(theirs) for theirs in values]
+        return [[f(point) for f in order] for order in (values, firsts, map(jax.grad, firsts))]
+
+    wanted = jax.jit(jax.vmap(one), compiler_options=UNOPTIMIZED)(PLACES[where])
+    for (order, formulas), theirs in zip(orders.items(), wanted, strict=True):
+        found = sm.lambdify(u, formulas)(PLACES[where])
+        for name, ours, expected_values in zip(table, found, theirs, strict=True):
+            np.testing.assert_allclose(ours, expected_values, rtol=1e-9, atol=1e-15, err_msg=f"{order} of {name}")
+
+
+# ============================================================================================= second and directional derivatives
+
+i, j = sm.indices("i j")
+z, t, v = (sp.MatrixSymbol(name, 4, 1) for name in "ztv")
+a, b, c, A, W = sp.Symbol("a"), sp.Symbol("b"), sp.IndexedBase("c", shape=(5,)), sp.MatrixSymbol("A", 4, 4), sp.MatrixSymbol("W", 3, 4)
+X, y, r = sp.MatrixSymbol("X", 6, 4), sp.MatrixSymbol("y", 6, 1), sm.Tensor("r", (5,))
+T, s = sm.Tensor("T", (3, 5)), sm.Tensor("s", (3,))
+t_z, t_A, t_T, t_r = (sp.MatrixSymbol("t_z", 4, 1), sp.MatrixSymbol("t_A", 4, 4), sm.Tensor("t_T", (3, 5)), sm.Tensor("t_r", (5,)))
+CHAIN = sp.Sum(100 * (c[i + 1] - c[i] ** 2) ** 2 + (1 - c[i]) ** 2, (i, 0, 3))
+SCORE = sm.sum(sm.log(sm.add(sm.exp(-sp.HadamardProduct(y, X * z)), 1)))
+NETWORK = sm.cross_entropy(T @ sm.tanh(r), s)
+EVIDENCE = sm.scalar(z.T * (sp.exp(a) * A * A.T + sp.exp(b) * sp.Identity(4)).I * z) + sp.log(
+    sp.Determinant(sp.exp(a) * A * A.T + sp.exp(b) * sp.Identity(4))
+)
+
+
+def rosenbrock(a: Any, b: Any) -> Any:
+    return (1 - a) ** 2 + 100 * (b - a**2) ** 2
+
+
+def chained(c: Any) -> Any:
+    return (100 * (c[1:] - c[:-1] ** 2) ** 2 + (1 - c[:-1]) ** 2).sum()
+
+
+def softmax_loss(z: Any, t: Any) -> Any:
+    return t.sum() * jax.nn.logsumexp(z) - t @ z
+
+
+def score(X: Any, y: Any, z: Any) -> Any:
+    return jnp.logaddexp(0, -y * (X @ z)).sum()
+
+
+def network(T: Any, r: Any, s: Any) -> Any:
+    return softmax_loss(T @ jnp.tanh(r), s)
+
+
+def evidence(z: Any, A: Any, a: Any, b: Any) -> Any:
+    K = jnp.exp(a) * A @ A.T + jnp.exp(b) * jnp.eye(4)
+    return z @ jnp.linalg.solve(K, z) + jnp.linalg.slogdet(K)[1]
+
+
+def product_of(x: Any) -> Any:
+    return jnp.prod(x)
+
+
+def along(f: Any, at: int) -> Any:
+    """Of f(*values) in its argument `at` along the last argument."""
+    return lambda *v: jax.jvp(lambda x: f(*v[:at], x, *v[at + 1 : -1]), (v[at],), (v[-1],))[1]
+
+
+def hessian_along(f: Any, at: int) -> Any:
+    return along(lambda *v: jax.grad(f, at)(*v), at)
+
+
+def back(f: Any, at: int) -> Any:
+    return lambda *v: jax.vjp(lambda x: f(*v[:at], x, *v[at + 1 : -1]), v[at])[1](v[-1])[0]
+
+
+# fmt: off
+DERIVATIVES = [
+    #            formula                                    arguments          the same in JAX
+    pytest.param(lambda: sm.hessian(sm.cross_entropy(z, t), z),         [z, t],         jax.hessian(softmax_loss),                  id="Hessian of softmax cross-entropy"),
+    pytest.param(lambda: sm.hessian(rosenbrock(a, b), [a, b]),          [a, b],         lambda a, b: jax.hessian(lambda p: rosenbrock(*p))(jnp.stack([a, b])), id="Hessian of Rosenbrock"),
+    pytest.param(lambda: sm.hessian(CHAIN, c),                          [c],            jax.hessian(chained),                       id="Hessian of Rosenbrock's chain"),
+    pytest.param(lambda: sm.hessian(SCORE, z),                          [X, y, z],      jax.hessian(score, 2),                      id="Hessian of logistic regression"),
+    pytest.param(lambda: sm.hessian(sm.norm(z), z),                     [z],            jax.hessian(jnp.linalg.norm),               id="Hessian of a norm"),
+    pytest.param(lambda: sm.hessian(sm.prod(r), r),                     [r],            jax.hessian(product_of),                    id="Hessian of a product"),
+    pytest.param(lambda: sm.hessian(NETWORK, r),                        [T, r, s],      jax.hessian(network, 1),                    id="Hessian of a network"),
+    pytest.param(lambda: sm.hessian(EVIDENCE, [a, b]),                  [z, A, a, b],   lambda z, A, a, b: jax.hessian(lambda p: evidence(z, A, *p))(jnp.stack([a, b])), id="Hessian of an evidence"),
+    pytest.param(lambda: sm.jacobian(sm.softmax(W * z), z),             [W, z],         jax.jacobian(lambda W, z: jax.nn.softmax(W @ z), 1), id="Jacobian of softmax"),
+    pytest.param(lambda: sm.jacobian(W * sm.tanh(z), W),                [W, z],         jax.jacobian(lambda W, z: W @ jnp.tanh(z)), id="Jacobian by a matrix"),
+    pytest.param(lambda: sm.jvp(sm.softmax(A * z), z),                  [A, z, t_z],    along(lambda A, z: jax.nn.softmax(A @ z), 1), id="jvp of softmax"),
+    pytest.param(lambda: sm.jvp(A.I * z, A),                            [A, z, t_A],    along(jnp.linalg.solve, 0),                 id="jvp of a solution"),
+    pytest.param(lambda: sm.vjp(sm.tanh(A * z), A, v),                  [A, z, v],      back(lambda A, z: jnp.tanh(A @ z), 0),      id="vjp of a layer"),
+    pytest.param(lambda: sm.vjp(A.I * z, A, v),                         [A, z, v],      back(jnp.linalg.solve, 0),                  id="vjp of a solution"),
+    pytest.param(lambda: sm.hvp(NETWORK, T),                            [T, r, s, t_T], hessian_along(network, 0),                  id="hvp by a matrix of weights"),
+    pytest.param(lambda: sm.hvp(NETWORK, r),                            [T, r, s, t_r], hessian_along(network, 1),                  id="hvp by inputs"),
+    pytest.param(lambda: sm.hvp(sp.log(sp.Determinant(A * A.T)), A),    [A, t_A],       hessian_along(lambda A: jnp.linalg.slogdet(A @ A.T)[1], 0), id="hvp of a log-determinant"),
+    pytest.param(lambda: sm.grad(sm.sum(sm.tanh(z * W[0, 0])), W),      [W, z],         jax.grad(lambda W, z: jnp.tanh(z * W[0, 0]).sum()), id="gradient by one entry"),
+    pytest.param(lambda: sm.grad(sm.huber(W * z, W * v), W),            [W, z, v],      jax.grad(lambda W, z, v: jnp.where(jnp.abs(W @ (z - v)) <= 1, (W @ (z - v)) ** 2 / 2, jnp.abs(W @ (z - v)) - 0.5).mean()), id="gradient of Huber"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("formula", "arguments", "by_jax"), DERIVATIVES)
+def test_derivatives(formula: Any, arguments: list[Any], by_jax: Any) -> None:
+    """Formulas that are shown, and read again by lambdify."""
+    rng = np.random.default_rng(4)
+    shapes = [tuple(int(length) for length in getattr(argument, "shape", ())) for argument in arguments]
+    values = [rng.normal(size=shape) + (2 * np.eye(4) if argument is A else 0) for shape, argument in zip(shapes, arguments, strict=True)]
+    plain = [value[:, 0] if value.shape[1:] == (1,) else value for value in values]
+    wanted = np.asarray(jax.jit(by_jax, compiler_options=UNOPTIMIZED)(*plain))
+    shown = formula()
+    found = np.asarray(sm.lambdify(arguments, shown)(*values))
+    close(found.reshape(wanted.shape), wanted, 1e-9, f"{shown}")
+
+
+# ============================================================================================= training
+
+
+@pytest.mark.parametrize(("dtype", "rtol"), [("float64", 1e-9), ("float32", 1e-4)])
+@pytest.mark.parametrize("nesterov", [False, True], ids=["momentum", "nesterov"])
+def test_training_step_for_step(nesterov: bool, dtype: str, rtol: float) -> None:
+    """Twenty steps of a perceptron, in orders that are given; the last batch of each epoch is smaller."""
+    twin, rate, momentum, count, size = MODELS["perceptron"], 0.3, 0.9, 36, 8
+    given = twin.first(twin.values(max(BATCHES)), count)
+    start = {name: given.pop(name) for name in twin.trained.split()}
+    orders = np.stack([np.random.default_rng(epoch).permutation(count) for epoch in range(4)])
+    model = twin.compiled("matrix", dtype=dtype)
+    trained = list(model.parameters)
+    result = model.fit(
+        given, epochs=4, start=start, optimizer=sm.sgd(rate, momentum=momentum, nesterov=nesterov), batch_size=size, shuffle=orders, record=trained
+    )
+    speed = {name: np.zeros_like(value) for name, value in start.items()}
+    parameters, losses = dict(start), []
+    batches = [order[first : first + size] for order in orders for first in range(0, count, size)]
+    assert len(batches) == result.steps == 20
+    for step, batch in enumerate(batches):
+        loss, slopes = reference(twin)(parameters, given, np.isin(np.arange(count), batch) / len(batch))
+        losses.append(float(loss) * len(batch))
+        for name, slope in slopes.items():
+            speed[name] = momentum * speed[name] + slope
+            parameters[name] = parameters[name] - rate * (slope + momentum * speed[name] if nesterov else speed[name])
+            found = result.path[name][step + 1]
+            close(found.reshape(twin.shapes[name]), parameters[name], rtol, f"{name} after step {step}")
+    np.testing.assert_allclose(result.history["loss"], np.sum(np.reshape(losses, (4, 5)), axis=1) / count, rtol=rtol)

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-import sympile as sm
 import sympy as sp
-from big_formulas import deep_chain, euler_decay, scalar_network, ten_thousand_operations
+from truth import complex_step
+
+import sympile as sm
+from sympile.compiler.errors import UnknownFunction
+
+PATH = Path(__file__).resolve().parent.parent / "benchmarks" / "big_formulas.py"
+specification = importlib.util.spec_from_file_location("big_formulas", PATH)
+assert specification is not None and specification.loader is not None
+big = sys.modules["big_formulas"] = importlib.util.module_from_spec(specification)
+specification.loader.exec_module(big)
 
 x, y, a = sp.symbols("x y a")
 DEFAULT_LIMIT = 1000
@@ -19,10 +30,10 @@ DEFAULT_LIMIT = 1000
 
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
-    """Fails where the block takes longer; the limits leave room for a busy machine."""
-    started = time.perf_counter()
+    """Fails where the block takes more processor time; other work on the machine does not count."""
+    started = time.process_time()
     yield
-    taken = time.perf_counter() - started
+    taken = time.process_time() - started
     assert taken < seconds, f"took {taken:.2f} s, at most {seconds} s are allowed"
 
 
@@ -38,7 +49,7 @@ def default_recursion_limit() -> Iterator[None]:
 @pytest.mark.parametrize("levels", [100, 5000])
 def test_deep_chain(levels: int, default_recursion_limit: None) -> None:
     """x -> sin(x)/2 + a, again and again: value and both slopes."""
-    model = sm.compile(deep_chain(x, a, levels), parameters=[x, a])
+    model = sm.compile(big.deep_chain(x, a, levels), parameters=[x, a])
     value, gradient = model.value_and_grad({x: 0.7, a: 0.9})
     at, by_x, by_a = 0.7, 1.0, 0.0
     for _ in range(levels // 2):
@@ -56,13 +67,23 @@ def test_deep_sum_and_product(default_recursion_limit: None) -> None:
         expression = sp.Add(sp.Mul(expression, x, evaluate=False), 1, evaluate=False)
     model = sm.compile(expression, parameters=x)
     value, gradient = model.value_and_grad({x: 0.5})
-    np.testing.assert_allclose(value, 2.0, rtol=1e-14)                   # 1/(1 - x), but for x^2501
-    np.testing.assert_allclose(gradient[x], 4.0, rtol=1e-14)             # 1/(1 - x)²
+    np.testing.assert_allclose(value, 2.0, rtol=1e-14)  # 1/(1 - x), but for x^2501
+    np.testing.assert_allclose(gradient[x], 4.0, rtol=1e-14)  # 1/(1 - x)²
+
+
+def test_error_in_a_formula_too_large_to_print() -> None:
+    """Printed in full, a chain that reads its last value twice would take 2^200 terms."""
+    expression: sp.Expr = sp.besselj(0, x)
+    with sp.evaluate(False):
+        for _ in range(200):
+            expression = expression + a * expression
+    with pytest.raises(UnknownFunction, match=r"(?s)besselj.*too large to print"):
+        sm.compile(expression, parameters=a)
 
 
 def test_deep_formula_can_be_shown() -> None:
     """The gradient of a deep formula has a text of its own, whose parts have names."""
-    gradient = sm.grad(deep_chain(x, a, 60), x)
+    gradient = sm.grad(big.deep_chain(x, a, 60), x)
     assert len(str(gradient)) > 0
     found = sm.lambdify([x, a], gradient)(0.7, 0.9)
     at, slope = 0.7, 1.0
@@ -73,7 +94,7 @@ def test_deep_formula_can_be_shown() -> None:
 
 def test_scalar_network() -> None:
     """32-32-1 in 1,056 separate Symbols; SymPy's own diff takes minutes for its gradients."""
-    network = scalar_network(32, 32)
+    network = big.scalar_network(32, 32)
     with within(5.0):
         model = sm.compile(network.loss, parameters=network.parameters)
         rng = np.random.default_rng(0)
@@ -87,30 +108,41 @@ def test_scalar_network() -> None:
 
 
 def test_ten_thousand_operations() -> None:
-    expression, symbols = ten_thousand_operations()
-    with within(4.0):                                                    # the aim, 2 s, is printed by benchmarks/compile_time.py
+    expression, symbols = big.ten_thousand_operations()
+    with within(6.0):  # the aim, 2 s, is printed by benchmarks/compile_time.py
         model = sm.compile(expression, parameters=symbols)
         values = dict(zip(symbols, np.linspace(-1, 1, len(symbols)), strict=True))
         value, gradient = model.value_and_grad(values)
     assert np.isfinite(value)
-    step = 1e-6
-    for symbol in symbols[::7]:
-        up, down = (model.forward({**values, symbol: values[symbol] + s}) for s in (step, -step))
-        np.testing.assert_allclose(gradient[symbol], (up - down) / (2 * step), rtol=1e-6, atol=1e-8)
+    slopes = {
+        str(symbol): complex_step(big.ten_thousand_in_numpy, {str(k): v for k, v in values.items()}, str(symbol))
+        for symbol in symbols[::7]
+    }
+    for name, slope in slopes.items():
+        np.testing.assert_allclose(gradient[name], slope, rtol=1e-9, atol=1e-11)
 
 
 def test_euler_steps_are_fitted(default_recursion_limit: None) -> None:
     """y' = -k y + u by 1,000 unrolled Euler steps: k and u are found again from the end of the path."""
-    k, u, start = sp.symbols("k u y0")
+    k, u, start = sp.symbols("k u x")
     steps = 1000
-    end = euler_decay(k, u, start, steps)
+    end = big.euler_decay(k, u, start, steps)
     starts = np.linspace(0.5, 3.0, 20)
-    ratio = (1 - 1.3 / steps) ** steps
-    ends = starts * ratio + 0.4 / 1.3 * (1 - ratio)
-    model = sm.compile((end - y) ** 2, parameters=[k, u], prediction=end)
-    gradient = model.backward({k: 1.0, u: 0.1, start: starts, y: ends})
-    report = model.check({k: 1.0, u: 0.1, start: starts, y: ends})
-    assert np.isfinite([gradient[k], gradient[u]]).all()
-    assert max(line.error for line in report.lines) < 1e-6 if hasattr(report, "lines") else "k" in str(report)
-    result = model.fit({start: starts, y: ends}, start={k: 1.0, u: 0.1}, optimizer=sm.adam(0.02), epochs=1500, verbose=False)
+
+    def ends(at: Mapping[str, Any]) -> Any:
+        path = starts
+        for _ in range(steps):
+            path = path + (at["u"] - at["k"] * path) / steps
+        return path
+
+    target = ends({"k": 1.3, "u": 0.4})
+    with sp.evaluate(False):
+        loss = (end - y) ** 2
+    model = sm.compile(loss, parameters=[k, u])
+    gradient = model.backward({k: 1.0, u: 0.1, start: starts, y: target})
+    for name in ("k", "u"):
+        exact = complex_step(lambda at: ((ends(at) - target) ** 2).mean(), {"k": 1.0, "u": 0.1}, name)
+        np.testing.assert_allclose(gradient[name], exact, rtol=1e-10)
+    data = {start: starts, y: target}
+    result = model.fit(data, start={k: 1.0, u: 0.1}, optimizer=sm.adam(0.03), epochs=600, verbose=False)
     np.testing.assert_allclose([result.parameters[k], result.parameters[u]], [1.3, 0.4], rtol=1e-3)

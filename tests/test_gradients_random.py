@@ -1,4 +1,4 @@
-"""Random formulas in three notations: gradients agree with 50 digits (scalars) or with the complex step (matrices, indices)."""
+"""Random scalar formulas: values, gradients and second derivatives agree with mpmath at 50 digits."""
 
 from __future__ import annotations
 
@@ -12,20 +12,13 @@ import mpmath
 import numpy as np
 import pytest
 import sympy as sp
-from hypothesis import HealthCheck, Phase, assume, given, settings
+from drawing import FEW, MANY, TOO_LARGE, assert_near
+from hypothesis import assume, currently_in_test_context, given
 from hypothesis import strategies as st
-from truth import complex_step
 
 import sympile as sm
 
-PHASES = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)
-FEW = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), phases=PHASES)
-SLOW = settings(FEW, max_examples=12)
-MANY = settings(FEW, max_examples=100, derandomize=False)
 DIGITS = 50
-TOO_LARGE = 1e4                                      # a formula whose parts are larger is ill-conditioned: no judge for float64
-
-# ============================================================================================= scalar formulas
 
 
 @dataclass(frozen=True)
@@ -130,7 +123,9 @@ def trees() -> st.SearchStrategy[Tree]:
 
 
 def _grown(inner: st.SearchStrategy[Tree]) -> st.SearchStrategy[Tree]:
-    return st.sampled_from(sorted(OPERATIONS)).flatmap(lambda name: st.tuples(st.just(name), *[inner] * OPERATIONS[name].arity))
+    return st.sampled_from(sorted(OPERATIONS)).flatmap(
+        lambda name: st.tuples(st.just(name), *[inner] * OPERATIONS[name].arity)
+    )
 
 
 def written(tree: Tree) -> Any:
@@ -161,8 +156,16 @@ def true_slope(tree: Tree, at: Mapping[str, Any], name: str) -> Any:
     return (right - left) / (2 * step)
 
 
-coordinates = st.integers(-64, 64).map(lambda n: n / 29.0)                   # off the kinks of small rationals
+coordinates = st.integers(-64, 64).map(lambda n: n / 29.0)  # off the kinks of small rationals
 points = st.fixed_dictionaries({s.name: coordinates for s in SYMBOLS})
+
+
+def worth_judging(condition: bool) -> None:
+    """Lets hypothesis draw another formula where this one is no judge; a formula of our own must be one."""
+    if currently_in_test_context():
+        assume(condition)
+    else:
+        assert condition
 
 
 def judged(tree: Tree, point: Mapping[str, float]) -> dict[str, Any]:
@@ -171,16 +174,10 @@ def judged(tree: Tree, point: Mapping[str, float]) -> dict[str, Any]:
         at = {name: mpmath.mpf(value) for name, value in point.items()}
         sizes: list[Any] = []
         value = valued(tree, at, sizes)
-        assume(all(mpmath.isfinite(s) and s < TOO_LARGE for s in sizes))
+        worth_judging(all(mpmath.isfinite(s) and s < TOO_LARGE for s in sizes))
         slopes = {name: true_slope(tree, at, name) for name in point}
-        assume(all(slope is not None and abs(slope) < TOO_LARGE for slope in slopes.values()))
+        worth_judging(all(slope is not None and abs(slope) < TOO_LARGE for slope in slopes.values()))
     return {"value": value, **slopes}
-
-
-def assert_near(found: Any, exact: Any, what: str, tolerance: float = 1e-9) -> None:
-    difference = np.abs(np.asarray(found, dtype=float) - np.asarray(exact, dtype=float))
-    allowed = tolerance * (1 + np.abs(np.asarray(exact, dtype=float)).max(initial=0))
-    assert np.all(difference <= allowed), f"{what}\n  found    {found}\n  expected {exact}"
 
 
 def check_scalar(tree: Tree, point: Mapping[str, float]) -> None:
@@ -268,350 +265,3 @@ def test_second_derivatives_agree(tree: Tree, point: dict[str, float], direction
     pulled = sm.vjp(loss, wrt, sp.Symbol("c"))
     found = sm.lambdify([*wrt, sp.Symbol("c")], [pulled[s] for s in wrt])(*at, -1.5)
     assert_near(found, [-1.5 * float(truth[s.name]) for s in SYMBOLS], f"vjp of {loss} at {point}")
-
-
-# ============================================================================================= matrix formulas
-
-SIZES = {"n": 3, "m": 2}
-N, M, P = sp.symbols("n m p")
-EXTENTS = {3: N, 2: M}                               # the symbolic twin of a number
-
-
-def leaf(shape: tuple[int, int], which: str, symbolic: bool) -> sp.MatrixSymbol:
-    rows, columns = (EXTENTS.get(n, n) if symbolic else n for n in shape)
-    return sp.MatrixSymbol(f"{which}{shape[0]}{shape[1]}", rows, columns)
-
-
-# fmt: off
-ENTRYWISE = {
-    "tanh":  (sm.tanh,                                np.tanh),
-    "sin":   (lambda a: a.applyfunc(sp.sin),          np.sin),
-    "exp":   (lambda a: sm.exp(sm.tanh(a)),           lambda a: np.exp(np.tanh(a))),
-    "root":  (lambda a: sm.sqrt(sm.add(sp.HadamardPower(a, 2), 1)), lambda a: np.sqrt(a**2 + 1)),
-    "cube":  (lambda a: sp.HadamardPower(a, 3),       lambda a: a**3),
-    "softmax": (sm.softmax,                           None),
-}
-# fmt: on
-
-
-def _softmax(a: np.ndarray) -> np.ndarray:
-    """Over the last axis; of a column over its rows."""
-    axis = 0 if a.shape[1] == 1 else 1
-    e = np.exp(a - a.max(axis=axis, keepdims=True).real)
-    return e / e.sum(axis=axis, keepdims=True)
-
-
-@st.composite
-def matrices(draw: Any, shape: tuple[int, int], symbolic: bool, depth: int) -> Tree:
-    """A tree of one shape: (kind, …, parts)."""
-    kinds = ["leaf"] if depth == 0 else ["leaf", "sum", "product", "product", "transpose", "hadamard", "entrywise", "scaled", "difference"]
-    if depth and shape[0] == shape[1] and not (symbolic and shape[0] not in EXTENTS):
-        kinds += ["inverse", "solve"]
-    kind = draw(st.sampled_from(kinds))
-    again = lambda s: draw(matrices(s, symbolic, depth - 1))  # noqa: E731
-    if kind == "leaf":
-        return ("leaf", leaf(shape, draw(st.sampled_from("AB")), symbolic), shape)
-    if kind in ("sum", "difference", "hadamard"):
-        return (kind, again(shape), again(shape))
-    if kind == "product":
-        inner = draw(st.sampled_from([1, 2, 3]))
-        return (kind, again((shape[0], inner)), again((inner, shape[1])))
-    if kind == "transpose":
-        return (kind, again(shape[::-1]))
-    if kind == "entrywise":
-        name = draw(st.sampled_from([n for n in sorted(ENTRYWISE) if n != "softmax" or 1 in shape]))
-        return (kind, name, again(shape))
-    if kind == "scaled":
-        return (kind, draw(scalars(symbolic, depth - 1)), again(shape))
-    return (kind, shape[0], again(shape)) if kind == "inverse" else (kind, shape[0], again(shape), again(shape))
-
-
-@st.composite
-def scalars(draw: Any, symbolic: bool, depth: int) -> Tree:
-    """A tree that is one number."""
-    kind = draw(st.sampled_from(["trace", "sum", "norm2", "det", "logdet", "form", "element", "frobenius"]))
-    n = draw(st.sampled_from([2, 3]))
-    if kind in ("trace", "det", "logdet"):
-        return (kind, n, draw(matrices((n, n), symbolic, depth)))
-    if kind == "form":
-        return (kind, draw(matrices((n, 1), symbolic, depth)), draw(matrices((n, n), symbolic, max(0, depth - 1))))
-    other = draw(st.sampled_from([1, 2, 3]))
-    return (kind, draw(matrices((n, other), symbolic, depth)))
-
-
-def safe_matrix(n: int, a: Any, symbolic: bool) -> Any:
-    """4 I + tanh(a): never singular, for n up to 3."""
-    return 4 * sp.Identity(EXTENTS[n] if symbolic else n) + sm.tanh(a)
-
-
-def write_matrix(tree: Tree, symbolic: bool) -> Any:
-    kind, *rest = tree
-    if kind == "leaf":
-        return rest[0]
-    if kind == "entrywise":
-        return ENTRYWISE[rest[0]][0](write_matrix(rest[1], symbolic))
-    if kind in ("inverse", "solve", "trace", "det", "logdet"):
-        parts = [write_matrix(p, symbolic) for p in rest[1:]]
-        return WRITE[kind](rest[0], symbolic, *parts)
-    return WRITE[kind](*[write_matrix(p, symbolic) for p in rest])
-
-
-# fmt: off
-WRITE: Mapping[str, Callable[..., Any]] = {
-    "sum":        lambda a, b: a + b,
-    "difference": lambda a, b: a - 2 * b,
-    "product":    lambda a, b: a * b if a.shape != (1, 1) else sm.scalar(a) * b,
-    "transpose":  lambda a: a.T,
-    "hadamard":   lambda a, b: sp.HadamardProduct(a, b),
-    "scaled":     lambda s, a: s * a,
-    "inverse":    lambda n, symbolic, a: safe_matrix(n, a, symbolic).I,
-    "solve":      lambda n, symbolic, a, b: safe_matrix(n, a, symbolic).I * b,
-    "trace":      lambda n, symbolic, a: sp.Trace(a),
-    "det":        lambda n, symbolic, a: sp.Determinant(safe_matrix(n, a, symbolic)),
-    "logdet":     lambda n, symbolic, a: sp.log(sp.Determinant(safe_matrix(n, a, symbolic))),
-    "sum of":     lambda a: sm.sum(a, axis=None),
-    "norm2":      lambda a: sp.Trace(a.T * a),
-    "frobenius":  lambda a: sp.sqrt(1 + sp.Trace(a * a.T)),
-    "form":       lambda v, a: sm.scalar(v.T * a * v),
-    "element":    lambda a: a[1, 0],
-}
-VALUE: Mapping[str, Callable[..., Any]] = {
-    "sum":        lambda a, b: a + b,
-    "difference": lambda a, b: a - 2 * b,
-    "product":    lambda a, b: a @ b,
-    "transpose":  lambda a: a.T,
-    "hadamard":   lambda a, b: a * b,
-    "scaled":     lambda s, a: s * a,
-    "inverse":    lambda n, a: np.linalg.inv(4 * np.eye(n) + np.tanh(a)),
-    "solve":      lambda n, a, b: np.linalg.solve(4 * np.eye(n) + np.tanh(a), b),
-    "trace":      lambda n, a: np.trace(a),
-    "det":        lambda n, a: np.linalg.det(4 * np.eye(n) + np.tanh(a)),
-    "logdet":     lambda n, a: np.log(np.linalg.det(4 * np.eye(n) + np.tanh(a))),
-    "norm2":      lambda a: (a * a).sum(),
-    "frobenius":  lambda a: np.sqrt(1 + (a * a).sum()),
-    "form":       lambda v, a: (v.T @ a @ v)[0, 0],
-    "element":    lambda a: a[1, 0],
-}
-# fmt: on
-
-
-def value_matrix(tree: Tree, values: Mapping[str, np.ndarray]) -> Any:
-    kind, *rest = tree
-    if kind == "leaf":
-        return values[rest[0].name]
-    if kind == "entrywise":
-        inner = value_matrix(rest[1], values)
-        return _softmax(inner) if rest[0] == "softmax" else ENTRYWISE[rest[0]][1](inner)
-    if kind in ("inverse", "solve", "trace", "det", "logdet"):
-        return VALUE[kind](rest[0], *[value_matrix(p, values) for p in rest[1:]])
-    if kind == "sum" and len(rest) == 1:
-        return value_matrix(rest[0], values).sum()
-    return VALUE[kind](*[value_matrix(p, values) for p in rest])
-
-
-def leaves_of(tree: Tree) -> dict[str, tuple[Any, tuple[int, int]]]:
-    if tree[0] == "leaf":
-        return {tree[1].name: (tree[1], tree[2])}
-    return {k: v for part in tree[1:] if isinstance(part, tuple) for k, v in leaves_of(part).items()}
-
-
-def _scaled_sums(tree: Tree) -> Tree:
-    """Inner "sum" of one part is the sum of entries."""
-    if not isinstance(tree, tuple) or tree[0] == "leaf":
-        return tree
-    parts = tuple(_scaled_sums(p) if isinstance(p, tuple) else p for p in tree[1:])
-    return ("sum of", *parts) if tree[0] == "sum" and len(parts) == 1 else (tree[0], *parts)
-
-
-def check_matrix(tree: Tree, symbolic: bool, seed: int) -> None:
-    loss = write_matrix(_scaled_sums(tree), symbolic)
-    symbols = leaves_of(tree)
-    rng = np.random.default_rng(seed)
-    values = {name: rng.normal(size=shape) / 2 for name, (_, shape) in symbols.items()}
-    exact = value_matrix(tree, values)
-    assume(np.isfinite(exact) and abs(exact) < TOO_LARGE)
-    wrt = [symbol for symbol, _ in symbols.values()]
-    assume(bool(getattr(loss, "free_symbols", ())))
-    model = sm.compile(loss, parameters=wrt, allow_unused=wrt)
-    if not set(symbols) <= {str(s) for s in loss.free_symbols}:      # SymPy found that a part of it vanishes
-        return
-    value, gradient = model.value_and_grad(values)
-    assert_near(value, exact, f"value of {loss}")
-    formulas = sm.grad(loss, wrt)
-    functions = sm.lambdify(wrt, [formulas[s] for s in wrt])(*values.values())
-    for s, shown in zip(wrt, functions, strict=True):
-        expected = complex_step(lambda v: value_matrix(tree, v), values, s.name)
-        assert gradient[s].shape == expected.shape
-        assert_near(gradient[s], expected, f"d/d{s} of {loss}: backward")
-        assert_near(shown, expected, f"d/d{s} of {loss}: formula {formulas[s]}")
-
-
-matrix_cases = st.booleans().flatmap(lambda symbolic: st.tuples(scalars(symbolic, 3), st.just(symbolic)))
-
-
-@SLOW
-@given(matrix_cases, st.integers(0, 5))
-def test_matrix_gradients(case: tuple[Tree, bool], seed: int) -> None:
-    check_matrix(*case, seed)
-
-
-@pytest.mark.deep
-@MANY
-@given(matrix_cases, st.integers(0, 5))
-def test_many_matrix_gradients(case: tuple[Tree, bool], seed: int) -> None:
-    check_matrix(*case, seed)
-
-
-# ============================================================================================= index formulas
-
-KINDS = {"n": 3, "m": 2, "p": 7}                     # extents: of i indices, of j indices, and of what is read at i + j and 2*i + 1
-ARRAYS = {"V": "n", "W": "m", "M": "nm", "S": "nn", "U": "p", "T": "nmm"}
-Bound = tuple[tuple[str, str], ...]                  # (index name, kind), outermost first
-
-
-def base(name: str, symbolic: bool) -> sp.IndexedBase:
-    lengths = {"n": N, "m": M, "p": P}
-    return sp.IndexedBase(name, shape=tuple(lengths[k] if symbolic else KINDS[k] for k in ARRAYS[name]))
-
-
-@st.composite
-def bodies(draw: Any, bound: Bound, depth: int) -> Tree:
-    """A scalar formula over bound indices."""
-    kind = draw(st.sampled_from(["read", "read", "shifted", "index", "delta"] if depth == 0 else
-                                ["read", "add", "mul", "mul", "tanh", "square", "Sum", "Sum", "LogSumExp", "delta", "triangle"]))  # fmt: skip
-    of_kind = lambda k: [name for name, own in bound if own == k]  # noqa: E731
-    if kind == "read":
-        possible = [name for name, axes in ARRAYS.items() if name != "U" and all(of_kind(k) for k in axes)]
-        if possible:
-            name = draw(st.sampled_from(possible))
-            return ("read", name, *[draw(st.sampled_from(of_kind(k))) for k in ARRAYS[name]])
-        return ("index", bound[0][0]) if bound else ("constant", 2)
-    if kind == "shifted":
-        if of_kind("n") and of_kind("m"):
-            return ("shifted", draw(st.sampled_from(of_kind("n"))), draw(st.sampled_from(of_kind("m"))))
-        return ("strided", draw(st.sampled_from(of_kind("n")))) if of_kind("n") else ("constant", 3)
-    if kind == "index":
-        return ("index", draw(st.sampled_from([name for name, _ in bound]))) if bound else ("constant", -1)
-    if kind == "delta":
-        names = [name for name, _ in bound]
-        return ("delta", *draw(st.lists(st.sampled_from(names), min_size=2, max_size=2))) if names else ("constant", 1)
-    if kind in ("Sum", "LogSumExp"):
-        new, own = f"{'ij'[len(bound) % 2]}{len(bound)}", draw(st.sampled_from("nm"))
-        return (kind, new, own, draw(bodies((*bound, (new, own)), depth - 1)))
-    if kind == "triangle":
-        outer = of_kind("n")
-        if not outer:
-            return ("constant", 1)
-        new = f"k{len(bound)}"
-        return (kind, new, draw(st.sampled_from(outer)), draw(bodies((*bound, (new, "n")), depth - 1)))
-    arity = 2 if kind in ("add", "mul") else 1
-    return (kind, *[draw(bodies(bound, depth - 1)) for _ in range(arity)])
-
-
-def write_index(tree: Tree, symbolic: bool) -> Any:
-    kind, *rest = tree
-    index = lambda name: sp.Symbol(name, integer=True)  # noqa: E731
-    if kind == "read":
-        return base(rest[0], symbolic)[tuple(index(name) for name in rest[1:])]
-    if kind in INDEX_LEAVES:
-        return INDEX_LEAVES[kind](base("U", symbolic), *[index(a) if isinstance(a, str) else a for a in rest])
-    if kind in ("Sum", "LogSumExp"):
-        length = {"n": N, "m": M}[rest[1]] if symbolic else KINDS[rest[1]]
-        binder = sp.Sum if kind == "Sum" else sm.LogSumExp
-        return binder(write_index(rest[2], symbolic), (index(rest[0]), 0, length - 1))
-    if kind == "triangle":
-        return sp.Sum(write_index(rest[2], symbolic), (index(rest[0]), 0, index(rest[1])))
-    return {"add": sp.Add, "mul": sp.Mul, "tanh": sp.tanh, "square": lambda a: a**2}[kind](*[write_index(p, symbolic) for p in rest])
-
-
-INDEX_LEAVES: Mapping[str, Callable[..., Any]] = {
-    "shifted": lambda u, i, j: u[i + j],
-    "strided": lambda u, i: u[2 * i + 1],
-    "index": lambda u, i: i,
-    "delta": lambda u, i, j: sp.KroneckerDelta(i, j),
-    "constant": lambda u, c: sp.Integer(c),
-}
-
-
-def value_index(tree: Tree, values: Mapping[str, np.ndarray], at: Mapping[str, int]) -> Any:
-    kind, *rest = tree
-    if kind == "read":
-        return values[rest[0]][tuple(at[name] for name in rest[1:])]
-    if kind == "shifted":
-        return values["U"][at[rest[0]] + at[rest[1]]]
-    if kind == "strided":
-        return values["U"][2 * at[rest[0]] + 1]
-    if kind == "index":
-        return at[rest[0]]
-    if kind == "delta":
-        return int(at[rest[0]] == at[rest[1]])
-    if kind == "constant":
-        return rest[0]
-    if kind in ("Sum", "LogSumExp", "triangle"):
-        length = at[rest[1]] + 1 if kind == "triangle" else KINDS[rest[1]]
-        terms = [value_index(rest[2], values, {**at, rest[0]: k}) for k in range(length)]
-        return sum(terms) if kind != "LogSumExp" else np.log(sum(np.exp(t) for t in terms))
-    parts = [value_index(p, values, at) for p in rest]
-    return {"add": np.add, "mul": np.multiply, "tanh": np.tanh, "square": np.square}[kind](*parts)
-
-
-@st.composite
-def closed(draw: Any, depth: int) -> Tree:
-    """A formula without free indices: everything under two Sums."""
-    return ("Sum", "i0", "n", ("Sum", "j1", "m", draw(bodies((("i0", "n"), ("j1", "m")), depth))))
-
-
-def names_in(tree: Tree) -> set[str]:
-    if tree[0] == "read":
-        return {tree[1]}
-    own = {"U"} if tree[0] in ("shifted", "strided") else set()
-    return own.union(*[names_in(part) for part in tree[1:] if isinstance(part, tuple)])
-
-
-def check_index(tree: Tree, symbolic: bool, seed: int) -> None:
-    names = sorted(names_in(tree))
-    assume(names)
-    loss = write_index(tree, symbolic)
-    free = {str(s) for s in loss.free_symbols}
-    assume(set(names) <= free)                       # else SymPy found that a part of it vanishes
-    assume(not symbolic or all(k in {e for n in names for e in ARRAYS[n]} for k in "nm"))     # some array must tell every size
-    rng = np.random.default_rng(seed)
-    values = {name: rng.normal(size=tuple(KINDS[k] for k in ARRAYS[name])) / 2 for name in names}
-    exact = value_index(tree, values, {})
-    assume(np.isfinite(exact) and abs(exact) < TOO_LARGE)
-    wrt = [base(name, symbolic) for name in names]
-    value, gradient = sm.compile(loss, parameters=wrt).value_and_grad(values)
-    assert_near(value, exact, f"value of {loss}")
-    expected = [complex_step(lambda v: value_index(tree, v, {}), values, name) for name in names]
-    for name, slope in zip(names, expected, strict=True):
-        assert_near(gradient[name], slope, f"d/d{name} of {loss}: backward")
-    if kinds_in(tree) & NOT_TO_BE_READ_BACK:
-        return
-    formulas = sm.grad(loss, wrt)
-    shown = sm.lambdify(wrt, [formulas[s] for s in wrt])(*values.values())
-    for s, slope, by_formula in zip(wrt, expected, shown, strict=True):
-        assert_near(by_formula, slope, f"d/d{s} of {loss}: formula {formulas[s]}")
-
-
-# Gradients with guards on two bound indices are SymPy's to distort: a Sum pulls a Piecewise out of the Sum that binds its index.
-NOT_TO_BE_READ_BACK = frozenset({"triangle", "shifted", "strided"})
-
-
-def kinds_in(tree: Tree) -> set[str]:
-    return {tree[0]}.union(*[kinds_in(part) for part in tree[1:] if isinstance(part, tuple)])
-
-
-index_cases = st.tuples(closed(4), st.booleans())
-
-
-@SLOW
-@given(index_cases, st.integers(0, 5))
-def test_index_gradients(case: tuple[Tree, bool], seed: int) -> None:
-    check_index(*case, seed)
-
-
-@pytest.mark.deep
-@MANY
-@given(index_cases, st.integers(0, 5))
-def test_many_index_gradients(case: tuple[Tree, bool], seed: int) -> None:
-    check_index(*case, seed)

@@ -63,7 +63,9 @@ def softmax_regression(inputs: Any = I, outputs: Any = O) -> dict[str, tuple[Any
     def score(index: Any) -> Any:
         return sp.Sum(Wi[index, j] * xi[j], over(j, inputs)) + bi[index]
 
-    by_index = sm.LogSumExp(score(k), over(k, outputs)) * sp.Sum(ti[i], over(i, outputs)) - sp.Sum(ti[i] * score(i), over(i, outputs))
+    by_index = sm.LogSumExp(score(k), over(k, outputs)) * sp.Sum(ti[i], over(i, outputs)) - sp.Sum(
+        ti[i] * score(i), over(i, outputs)
+    )
     return {
         "matrix": (sm.cross_entropy(W * x + b, t), [W, b]),
         "index": (by_index, [Wi, bi]),
@@ -72,7 +74,14 @@ def softmax_regression(inputs: Any = I, outputs: Any = O) -> dict[str, tuple[Any
 
 
 def perceptron(inputs: Any = I, hidden: Any = H, outputs: Any = O) -> dict[str, tuple[Any, list[Any]]]:
-    shapes = {"V": (hidden, inputs), "a": (hidden,), "W": (outputs, hidden), "b": (outputs,), "x": (inputs,), "t": (outputs,)}
+    shapes = {
+        "V": (hidden, inputs),
+        "a": (hidden,),
+        "W": (outputs, hidden),
+        "b": (outputs,),
+        "x": (inputs,),
+        "t": (outputs,),
+    }
     M = {name: matrix(name, *shape) for name, shape in shapes.items()}
     B = {name: base(name, *shape) for name, shape in shapes.items()}
     T = {name: sm.Tensor(name, shape) for name, shape in shapes.items()}
@@ -244,7 +253,11 @@ def mixtures() -> Iterable[Any]:
 def test_mixture(loss: Any, shapes: Mapping[str, Any], value: Any) -> None:
     rng = np.random.default_rng(3)
     values = {name: rng.normal(size=shape) for name, shape in shapes.items()}
-    symbols = [s for s in loss.free_symbols | loss.atoms(sp.IndexedBase) if str(getattr(s, "label", s)) in shapes and not isinstance(s, sp.Indexed)]
+    symbols = [
+        s
+        for s in loss.free_symbols | loss.atoms(sp.IndexedBase)
+        if str(getattr(s, "label", s)) in shapes and not isinstance(s, sp.Indexed)
+    ]
     chosen = {str(getattr(s, "label", s)): s for s in sorted(symbols, key=lambda s: isinstance(s, sp.IndexedBase))}
     model = sm.compile(loss, parameters=list(chosen.values()))
     found, gradient = model.value_and_grad(values)
@@ -275,7 +288,13 @@ def compilations(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def test_another_size_compiles_nothing(name: str, compilations: list[Any]) -> None:
     loss, parameters = SYMBOLIC[name]()["matrix"]
     model = sm.compile(loss, parameters=parameters)
-    numbers = {"least squares": (2,), "logistic regression": (2,), "softmax regression": (2, 3), "perceptron": (2, 4, 3), "quadratic form": (2,)}
+    numbers = {
+        "least squares": (2,),
+        "logistic regression": (2,),
+        "softmax regression": (2, 3),
+        "perceptron": (2, 4, 3),
+        "quadratic form": (2,),
+    }
     for examples, grown in ((5, 0), (1, 3), (64, 9)):
         sizes = [length + grown for length in numbers[name]]
         fixed = compiled(MODELS[name](*sizes)["matrix"])
@@ -303,7 +322,11 @@ def test_rows_of_a_design_matrix(compilations: list[Any]) -> None:
     model = sm.compile(sm.dot(r, r) / n, parameters=[w], constants=[X, y])
     rng = np.random.default_rng(0)
     for rows, columns in ((5, 2), (17, 3), (1, 1)):
-        values = {"X": rng.normal(size=(rows, columns)), "y": rng.normal(size=(rows, 1)), "w": rng.normal(size=(columns, 1))}
+        values = {
+            "X": rng.normal(size=(rows, columns)),
+            "y": rng.normal(size=(rows, 1)),
+            "w": rng.normal(size=(columns, 1)),
+        }
         residual = values["X"] @ values["w"] - values["y"]
         value, gradient = model.value_and_grad(values)
         np.testing.assert_allclose(value, (residual**2).mean(), rtol=1e-13)

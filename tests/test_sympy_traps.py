@@ -140,7 +140,9 @@ def test_20_one_name_bound_twice() -> None:
 
 
 def test_24_sum_is_native() -> None:
-    found = sm.lambdify([Xi, Wi], sp.Sum(Xi[i, j] * Wi[j], (j, 0, m - 1), (i, 0, n - 1)))(VALUES["X"], VALUES["w"][:, 0])
+    found = sm.lambdify([Xi, Wi], sp.Sum(Xi[i, j] * Wi[j], (j, 0, m - 1), (i, 0, n - 1)))(
+        VALUES["X"], VALUES["w"][:, 0]
+    )
     np.testing.assert_allclose(found, (VALUES["X"] @ VALUES["w"]).sum(), rtol=1e-13)
 
 
@@ -221,7 +223,9 @@ def test_34_one_meaning_is_one_object(one: Any, other: Any) -> None:
 
 def test_zero_norm_has_slope_zero() -> None:
     column = sp.MatrixSymbol("z", 3, 1)
-    np.testing.assert_array_equal(sm.lambdify([column], sm.grad(sm.norm(column), column))(np.zeros((3, 1))), np.zeros((3, 1)))
+    np.testing.assert_array_equal(
+        sm.lambdify([column], sm.grad(sm.norm(column), column))(np.zeros((3, 1))), np.zeros((3, 1))
+    )
 
 
 def test_maximum_is_shared_at_ties() -> None:

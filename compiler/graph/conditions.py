@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from sympile.compiler.graph.node import ONE, ZERO, Node, by_key, make
 
+CONDITIONS = frozenset({"eq", "ge", "divides", "less", "less_equal", "equals", "differs", "and", "or", "not"})
+
 
 def when(value: Node, *conditions: Node) -> Node:
     """value where every condition holds, else 0. A guard is a select, not a factor: what is guarded may be nan."""
@@ -53,7 +55,16 @@ def negation(condition: Node) -> Node:
     return condition.args[0] if condition.op == "not" else make("not", condition)
 
 
+def differs(left: Node, right: Node) -> Node:
+    """left != right; of a condition that was made a number, [c] != 0, it is c again."""
+    for one, other in ((left, right), (right, left)):
+        if other is ZERO and one.op == "when" and one.args[0] is ONE:
+            return one.args[1] if len(one.args) == 2 else make("and", *one.args[1:])
+    return make("differs", *sorted((left, right), key=by_key))
+
+
 def _bare_condition(condition: Node) -> Node:
-    """A condition that was made a number, [c], is c again."""
-    plain = condition.op == "when" and condition.args[0] is ONE and len(condition.args) == 2
-    return condition.args[1] if plain else condition
+    """A number as a condition: it holds where it is not 0."""
+    if condition in (ZERO, ONE) or condition.op in CONDITIONS or condition.op == "hole":
+        return condition
+    return differs(condition, ZERO)

@@ -118,9 +118,16 @@ def call(routine: str, operands: Sequence[Definition], shape: Iterable[Node]) ->
 
 def elementwise(axes: Sequence[Node], body: Node) -> Definition:
     """T[axes] = body; a body that only reads another tensor at these axes is that tensor."""
-    if body.op == "read" and body.args == tuple(axes) and len(set(axes)) == len(axes):
+    if body.op == "read" and body.args == tuple(axes) and is_whole(body):
         return target(body)
     return define(axes, (), None, body)
+
+
+def is_whole(node: Node) -> bool:
+    """Whether a read runs once over every element of its tensor: by one index per axis, of that axis's length."""
+    lengths = target(node).shape
+    whole = all(at.op == "index" and extent(at) is n for at, n in zip(node.args, lengths, strict=True))
+    return whole and len(set(node.args)) == len(node.args)
 
 
 def define(axes: Sequence[Node], reduced: Sequence[Node], monoid: str | None, body: Node) -> Definition:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from sympile.compiler.graph.definition import Definition, define, elementwise, read
+from sympile.compiler.graph.definition import Definition, define, elementwise, is_whole, read
 from sympile.compiler.graph.flat import flat_sum
 from sympile.compiler.graph.mapping import each_formula
 from sympile.compiler.graph.node import Node, postorder, target
@@ -26,7 +26,7 @@ def _redefined(tensor: Definition, body: Node) -> Definition:
     if tensor.monoid is None:
         return elementwise(tensor.axes, body)
     again = reduce(tensor.monoid, tensor.reduced, body)
-    if again.op == "read" and again.args == tensor.axes:
+    if again.op == "read" and again.args == tensor.axes and is_whole(again):
         return target(again)
     return define(tensor.axes, (), None, again)
 

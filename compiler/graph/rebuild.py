@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from sympile.compiler.graph.arithmetic import add, mul, power
 from sympile.compiler.graph.brackets import at_least_zero, divides, equal
-from sympile.compiler.graph.conditions import negation, select, when
+from sympile.compiler.graph.conditions import differs, negation, select, when
 from sympile.compiler.graph.node import HALF, ONE, ZERO, Node, by_key, make, postorder
 
 
@@ -59,6 +59,7 @@ BUILD: Mapping[str, Callable[..., Node]] = {
     "when": when,
     "select": select,
     "not": negation,
+    "differs": differs,
     "max": maximum,
     "min": minimum,
 }

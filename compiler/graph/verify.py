@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sympile.compiler.errors import InternalError
+from sympile.compiler.graph.conditions import CONDITIONS
 from sympile.compiler.graph.definition import MONOIDS, Definition, definitions
 from sympile.compiler.graph.node import Node, brief, postorder, target
-
-CONDITIONS = frozenset({"eq", "ge", "divides", "less", "less_equal", "equals", "differs", "and", "or", "not"})
 
 
 def verify(outputs: Iterable[Definition], after: str) -> None:
@@ -38,5 +37,6 @@ def _verify_node(node: Node, after: str) -> None:
         raise InternalError(f"after {after}: {brief(node)} reads {target(node).name} with {len(node.args)} indices")
     if node.op == "hole":
         raise InternalError(f"after {after}: a formula still has the hole {node.data} of a table row")
-    if node.op == "when" and any(c.op not in CONDITIONS for c in node.args[1:]):
+    conditions = {"when": node.args[1:], "select": node.args[:1]}.get(node.op, ())
+    if any(c.op not in CONDITIONS for c in conditions):
         raise InternalError(f"after {after}: {brief(node)} is guarded by what is no condition")

@@ -14,6 +14,7 @@ from sympile.compiler.graph.definition import (
     definitions,
     depends_on,
     elementwise,
+    is_whole,
     read,
 )
 from sympile.compiler.graph.node import HALF, ONE, ZERO, Node, const, extent, index, number, postorder, target
@@ -215,7 +216,7 @@ def _grouped(parts: list[Node], indices: Sequence[Node]) -> list[Node]:
 def _gathered(tensor: Definition, r: Node, body: Node) -> Node:
     """The sum over all indices of a definition, seen from one element of the tensor that it reads."""
     indices = tensor.axes + tensor.reduced
-    if all(at in indices for at in r.args) and len(set(r.args)) == len(r.args):
+    if is_whole(r) and all(at in indices for at in r.args):
         summed = total([i for i in indices if i not in r.args], body)
         return substitute(summed, dict(zip(r.args, target(r).axes, strict=True)))
     fresh = {i: index(extent(i)) for i in indices}

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from sympile.compiler.errors import ArgumentError, InternalError, did_you_mean, listed
 from sympile.compiler.graph.arithmetic import add, mul, power
-from sympile.compiler.graph.definition import Definition, call, define, elementwise, read
+from sympile.compiler.graph.definition import Definition, call, define, elementwise, is_whole, read
 from sympile.compiler.graph.node import ONE, Node, Number, const, number, target
 from sympile.compiler.graph.rebuild import rebuild, substitute
 from sympile.compiler.graph.reduce import reduce
@@ -245,7 +245,7 @@ def _redefined(tensor: Definition, body: Node) -> Definition:
     if body is tensor.formula:
         return tensor
     again = reduce(tensor.monoid, tensor.reduced, body)
-    if again.op == "read" and again.args == tensor.axes:
+    if again.op == "read" and again.args == tensor.axes and is_whole(again):
         return target(again)
     return define(tensor.axes, (), None, again)
 

@@ -238,7 +238,7 @@ class MatrixNotation:
 
     def _part(self, whole: Any, at: Sequence[Node]) -> Piece:
         """A diagonal, a row, a column, an element, or a slice with constant positions."""
-        if len(at) == 2 and at[0] is at[1]:
+        if len(at) == 2 and at[0] is at[1] and at[0].op == "index":
             return Piece(sp.DiagonalOf(whole), (at[0],))
         forms = [affine(a) for a in at]
         keys, axes = [], []

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from sympile.compiler.graph.arithmetic import split
-from sympile.compiler.graph.definition import Definition, definitions
+from sympile.compiler.graph.definition import Definition, definitions, is_whole
 from sympile.compiler.graph.inline import inlined
 from sympile.compiler.graph.node import Node, postorder, target
 from sympile.compiler.rules.functions import FUNCTIONS
@@ -116,7 +116,7 @@ def _origin(tensor: Definition) -> Definition:
 def copied(tensor: Definition) -> Definition | None:
     """The tensor of which this one is only a copy."""
     body = tensor.body
-    plain = body is not None and tensor.monoid is None and body.op == "read" and body.args == tensor.axes
+    plain = body is not None and tensor.monoid is None and body.op == "read" and body.args == tensor.axes and is_whole(body)
     return target(body) if plain and body is not None else None
 
 
@@ -129,7 +129,7 @@ def is_scaled_copy(tensor: Definition, name: str, names: Iterable[str]) -> bool:
     ):
         return False
     _, rest = split(tensor.formula)
-    return rest.op == "read" and rest.args == tensor.axes
+    return rest.op == "read" and rest.args == tensor.axes and is_whole(rest)
 
 
 # ------------------------------------------------------------------------------------------------ functions on arrays

@@ -82,7 +82,9 @@ def _demand_distinct(names: list[str]) -> None:
 class Function:
     """What `sm.lambdify` returns; code is compiled for each combination of arguments with and without axes in front."""
 
-    def __init__(self, args: tuple[Any, ...], expressions: list[Any], single: bool, dtype: str, shown_as: list[Any]) -> None:
+    def __init__(
+        self, args: tuple[Any, ...], expressions: list[Any], single: bool, dtype: str, shown_as: list[Any]
+    ) -> None:
         self._args = args
         self._shown_as = shown_as
         self._expressions = expressions
@@ -133,7 +135,8 @@ class Function:
     def _variant(self, batched: tuple[bool, ...]) -> _Variant:
         variant = self._variants.get(batched)
         if variant is None:
-            variant = self._variants[batched] = _Variant(self._args, self._expressions, batched, self._dtype, self._shown_as)
+            variant = _Variant(self._args, self._expressions, batched, self._dtype, self._shown_as)
+            self._variants[batched] = variant
         return variant
 
     def __repr__(self) -> str:

@@ -93,10 +93,9 @@ class Reader:
 
     def pointing(self, item: Any) -> str:
         """The expression in text, with carets under one part of it."""
-        try:
-            return pointed(self.label, str(self.whole), str(item))
-        except RecursionError:
-            return f"    {self.label} = ... (too deep to print)"
+        if not (_is_printable(self.whole) and _is_printable(item)):
+            return f"    {self.label} = ... (too large to print)"
+        return pointed(self.label, str(self.whole), str(item))
 
     def refuse(self, item: Any, why: str, kind: type[Exception] = UnsupportedNode) -> Exception:
         """An error that says why and points at the spot."""
@@ -126,3 +125,24 @@ class Reader:
 
 def _plain(node: Node) -> str:
     return brief(node).strip("()")
+
+
+_MOST_PRINTED, _DEEPEST_PRINTED = 3000, 60
+
+
+def _is_printable(whole: Any) -> bool:
+    """Whether SymPy can print it: it walks shared parts again and again, and recursively."""
+    sizes: dict[int, tuple[int, int]] = {}
+    stack = [whole]
+    while stack:
+        part = stack[-1]
+        arguments = [a for a in getattr(part, "args", ()) if isinstance(a, sp.Basic)]
+        missing = [a for a in arguments if id(a) not in sizes]
+        if missing:
+            stack.extend(missing)
+            continue
+        below = [sizes[id(a)] for a in arguments]
+        sizes[id(part)] = 1 + sum(n for n, _ in below), 1 + max((d for _, d in below), default=0)
+        stack.pop()
+    size, depth = sizes[id(whole)]
+    return size <= _MOST_PRINTED and depth <= _DEEPEST_PRINTED

@@ -1,4 +1,4 @@
-"""Large formulas, for the tests of size and for benchmarks/compile_time.py."""
+"""Large formulas, for compile_time.py beside this file and for tests/test_big_formulas.py."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import sympy as sp
 
 
 def deep_chain(x: sp.Symbol, a: sp.Symbol, levels: int) -> sp.Expr:
-    """sin(…)/2 + a in each other, `levels` operations deep (two a turn); unevaluated, since SymPy recurses otherwise."""
+    """sin(…)/2 + a in each other, `levels` operations deep (two a turn); evaluating, SymPy would recurse."""
     expression: sp.Expr = x
     for _ in range(levels // 2):
-        expression = sp.Add(sp.Mul(sp.Rational(1, 2), sp.sin(expression, evaluate=False), evaluate=False), a, evaluate=False)
+        expression = sp.Add(
+            sp.Mul(sp.Rational(1, 2), sp.sin(expression, evaluate=False), evaluate=False), a, evaluate=False
+        )
     return expression
 
 
@@ -35,7 +37,9 @@ class Network:
     def data(self) -> list[sp.Symbol]:
         return [*self.inputs, self.target]
 
-    def in_numpy(self, values: Mapping[sp.Symbol, float], data: Mapping[sp.Symbol, np.ndarray]) -> tuple[float, dict[sp.Symbol, float]]:
+    def in_numpy(
+        self, values: Mapping[sp.Symbol, float], data: Mapping[sp.Symbol, np.ndarray]
+    ) -> tuple[float, dict[sp.Symbol, float]]:
         """The mean loss and its gradient."""
         W = np.array([[values[w] for w in row] for row in self.weights])
         v = np.array([values[h] for h in self.heads])
@@ -69,11 +73,20 @@ def ten_thousand_operations() -> tuple[sp.Expr, list[sp.Symbol]]:
     return sp.Add(*state, evaluate=False), symbols
 
 
+def ten_thousand_in_numpy(values: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The value of `ten_thousand_operations` by NumPy."""
+    given = [values[f"s{k}"] for k in range(50)]
+    state = list(given)
+    for turn in range(3334):
+        k = turn % 50
+        state[k] = np.sin(state[k] * state[(7 * k + 3) % 50] + given[(k + 11) % 50])
+    return np.sum(state)
+
+
 def euler_decay(k: sp.Symbol, u: sp.Symbol, start: sp.Symbol, steps: int) -> sp.Expr:
     """The end of y' = -k y + u over one unit of time, by explicit Euler steps written one into the other."""
     y: sp.Expr = start
-    step = sp.Rational(1, steps)
-    for _ in range(steps):
-        slope = sp.Add(sp.Mul(-1, k, y, evaluate=False), u, evaluate=False)
-        y = sp.Add(y, sp.Mul(step, slope, evaluate=False), evaluate=False)
+    with sp.evaluate(False):  # SymPy's own sorting would walk the whole tree at every step
+        for _ in range(steps):
+            y = y + (u - k * y) / steps
     return y
