@@ -228,7 +228,7 @@ FUNCTIONS: dict[str, tuple[Any, Any, str]] = {
     "atan":       (sm.atan,                 jnp.arctan,                                      "line"),
     "sinh":       (sm.sinh,                 jnp.sinh,                                        "line"),
     "cosh":       (sm.cosh,                 jnp.cosh,                                        "line"),
-    "tanh":       (sm.tanh,                 jnp.tanh,                                        "line"),
+    "tanh":       (sm.tanh,                 jnp.tanh,                                        "inside"),
     "erf":        (sm.erf,                  jax.scipy.special.erf,                           "line"),
     "erfc":       (sm.erfc,                 jax.scipy.special.erfc,                          "inside"),
     "abs":        (sm.abs,                  jnp.abs,                                         "line"),
@@ -244,7 +244,6 @@ FUNCTIONS: dict[str, tuple[Any, Any, str]] = {
     "power":      (lambda z: z**2.5,        lambda z: z**2.5,                                "positive"),
     "self power": (lambda z: z**z,          lambda z: z**z,                                  "positive"),
     "maximum":    (lambda z: sm.maximum(z, z**2), lambda z: jnp.maximum(z, z**2),            "line"),
-    "log gamma":  (sp.loggamma,             jax.scipy.special.gammaln,                       "positive"),
     "arctan 2":   (lambda z: sp.atan2(z, 2), lambda z: jnp.arctan2(z, 2),                    "line"),
 }
 PLACES = {

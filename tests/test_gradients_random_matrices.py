@@ -64,7 +64,9 @@ def matrices(draw: Any, shape: tuple[int, int], symbolic: bool, depth: int) -> T
     if kind in ("sum", "difference", "hadamard"):
         return (kind, again(shape), again(shape))
     if kind == "product":
-        inner = draw(st.sampled_from([1, 2, 3]))
+        inner = draw(
+            st.sampled_from([2, 3] if 1 in shape else [1, 2, 3])
+        )  # never 1×1: SymPy multiplies those as scalars
         return (kind, again((shape[0], inner)), again((inner, shape[1])))
     if kind == "transpose":
         return (kind, again(shape[::-1]))
@@ -110,7 +112,7 @@ def write_matrix(tree: Tree, symbolic: bool) -> Any:
 WRITE: Mapping[str, Callable[..., Any]] = {
     "sum":        lambda a, b: a + b,
     "difference": lambda a, b: a - 2 * b,
-    "product":    lambda a, b: a * b if a.shape != (1, 1) else sm.scalar(a) * b,
+    "product":    lambda a, b: a * b,
     "transpose":  lambda a: a.T,
     "hadamard":   lambda a, b: sp.HadamardProduct(a, b),
     "scaled":     lambda s, a: s * a,

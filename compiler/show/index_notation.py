@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import sympy as sp
+from sympy.matrices.expressions.matexpr import MatrixElement
 
 from sympile.compiler import language
 from sympile.compiler.graph.definition import EXAMPLE, EXAMPLES, Definition, instance
@@ -94,7 +95,10 @@ class IndexNotation:
         indices = [self.node(a) for a in at if not (a is EXAMPLE and self.hides)]
         if not indices:
             return whole
-        return whole[indices[0], indices[1] if len(indices) > 1 else 0]
+        row, column = (*indices, sp.S.Zero)[:2]
+        if isinstance(whole, sp.MatrixExpr):  # whole[row, column] would write out an inverse, entry by entry
+            return MatrixElement(whole, row, column)
+        return whole[row, column]
 
     def _input(self, tensor: Definition, at: Sequence[Node]) -> Any:
         symbol = self.scope.symbols[tensor.name]

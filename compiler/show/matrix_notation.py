@@ -66,6 +66,8 @@ class MatrixNotation:
         return visible
 
     def size(self, index: Node) -> Any:
+        if index.op != "index":  # one row or column of a matrix: a place, not an axis
+            raise NoMatrixForm
         return shown_size(extent(index), self.scope.examples)
 
     # -------------------------------------------------------------------------------------------- definitions
