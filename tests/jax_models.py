@@ -91,7 +91,9 @@ class Twin:
 
     def compiled(self, notation: str, **options: Any) -> sm.Model:
         symbols = {name: SYMBOLS[notation](name, shape) for name, shape in self.shapes.items()}
-        trained, constants = ([s for name in names.split() for s in flat(symbols[name])] for names in (self.trained, self.constants))
+        trained, constants = (
+            [s for name in names.split() for s in flat(symbols[name])] for names in (self.trained, self.constants)
+        )
         return sm.compile(self.written[notation](**symbols), parameters=trained, constants=constants, **options)
 
     def values(self, examples: int, seed: int = 0) -> dict[str, np.ndarray]:
@@ -164,7 +166,9 @@ def logistic(n: Any = 4) -> Twin:
         lambda x, w, b, y: jnp.logaddexp(0, w @ x + b) - y * (w @ x + b),
         {
             "matrix": lambda x, w, b, y: sm.binary_cross_entropy(sm.scalar(w.T * x) + b, y),
-            "index": lambda x, w, b, y: sm.softplus(sp.Sum(w[i] * x[i], over(i, n)) + b) - y * (sp.Sum(w[j] * x[j], over(j, n)) + b),
+            "index": lambda x, w, b, y: (
+                sm.softplus(sp.Sum(w[i] * x[i], over(i, n)) + b) - y * (sp.Sum(w[j] * x[j], over(j, n)) + b)
+            ),
             "tensor": lambda x, w, b, y: sm.binary_cross_entropy(w @ x + b, y),
             "scalar": lambda x, w, b, y: sp.log(1 + sp.exp(w @ x + b)) - y * (w @ x + b),
         },
@@ -207,7 +211,9 @@ def perceptron(n: Any = 4, h: Any = 5, o: Any = 3) -> Twin:
             "matrix": lambda x, t, V, a, W, b: sm.cross_entropy(W * sm.tanh(V * x + a) + b, t),
             "index": by_index,
             "tensor": lambda x, t, V, a, W, b: sm.cross_entropy(W @ sm.tanh(V @ x + a) + b, t),
-            "scalar": lambda x, t, V, a, W, b: _scalar_cross_entropy(W @ np.array([sp.tanh(z) for z in V @ x + a]) + b, t),
+            "scalar": lambda x, t, V, a, W, b: _scalar_cross_entropy(
+                W @ np.array([sp.tanh(z) for z in V @ x + a]) + b, t
+            ),
         },
         draws={"t": one_hot},
     )
@@ -280,7 +286,9 @@ def recurrent(steps: int = 6, d: int = 3) -> Twin:
             h = sm.tanh(W * h + u * x[t, 0])
         return (sm.sum(h) - y) ** 2
 
-    return Twin({"x": (steps,), "y": (), "W": (d, d), "u": (d,)}, "W u", by_jax, {"tensor": by_tensor, "matrix": by_matrix})
+    return Twin(
+        {"x": (steps,), "y": (), "W": (d, d), "u": (d,)}, "W u", by_jax, {"tensor": by_tensor, "matrix": by_matrix}
+    )
 
 
 # ============================================================================================= convolutions and gathers
@@ -310,7 +318,9 @@ def image_network(kind: Draw = normal) -> Twin:
             return sp.Sum(F[f, k, p, q] * x[k, r + p, s + q], over(k, 2), over(p, size), over(q, size))
 
         feature = sm.comprehension(sm.relu(filtered(l, i, j)), (l, 3), (i, side), (j, side))
-        pooled = sm.comprehension(sm.Maximum(feature[l, 2 * i + p, 2 * j + q], over(p, 2), over(q, 2)), (l, 3), (i, 2), (j, 2))
+        pooled = sm.comprehension(
+            sm.Maximum(feature[l, 2 * i + p, 2 * j + q], over(p, 2), over(q, 2)), (l, 3), (i, 2), (j, 2)
+        )
         z = sm.comprehension(sp.Sum(W[k, l, i, j] * pooled[l, i, j], over(l, 3), over(i, 2), over(j, 2)), (k, 5))
         return sm.LogSumExp(z[i], over(i, 5)) - z[c]
 
@@ -330,7 +340,9 @@ def pooling(kind: Draw) -> Twin:
         "w",
         lambda w, x: w.reshape(3, 3).max(1) @ x - w.min() ** 2,
         {
-            "index": lambda w, x: sp.Sum(x[i] * sm.Maximum(w[3 * i + j], over(j, 3)), over(i, 3)) - sm.Minimum(w[k], over(k, 9)) ** 2,
+            "index": lambda w, x: (
+                sp.Sum(x[i] * sm.Maximum(w[3 * i + j], over(j, 3)), over(i, 3)) - sm.Minimum(w[k], over(k, 9)) ** 2
+            ),
             "tensor": lambda w, x: (w.reshape(3, 3).max(axis=1) * x).sum() - w.min() ** 2,
             "matrix": lambda w, x: sum(x[a, 0] * sm.max(w[3 * a : 3 * a + 3, 0]) for a in range(3)) - sm.min(w) ** 2,
         },
@@ -393,4 +405,10 @@ def batch_normalisation(n: int = 4, h: int = 3) -> Twin:
         c = W @ x - sm.batch_mean(W @ x)
         return ((sm.tanh(c / sm.sqrt(sm.batch_mean(c**2) + 0.1)) * g).sum() - y) ** 2
 
-    return Twin({"x": (n,), "y": (), "W": (h, n), "g": (h,)}, "W g", by_jax, {"matrix": by_matrix, "tensor": by_tensor}, whole=True)
+    return Twin(
+        {"x": (n,), "y": (), "W": (h, n), "g": (h,)},
+        "W g",
+        by_jax,
+        {"matrix": by_matrix, "tensor": by_tensor},
+        whole=True,
+    )

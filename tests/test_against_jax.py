@@ -285,9 +285,8 @@ t_z, t_A, t_T, t_r = (sp.MatrixSymbol("t_z", 4, 1), sp.MatrixSymbol("t_A", 4, 4)
 CHAIN = sp.Sum(100 * (c[i + 1] - c[i] ** 2) ** 2 + (1 - c[i]) ** 2, (i, 0, 3))
 SCORE = sm.sum(sm.log(sm.add(sm.exp(-sp.HadamardProduct(y, X * z)), 1)))
 NETWORK = sm.cross_entropy(T @ sm.tanh(r), s)
-EVIDENCE = sm.scalar(z.T * (sp.exp(a) * A * A.T + sp.exp(b) * sp.Identity(4)).I * z) + sp.log(
-    sp.Determinant(sp.exp(a) * A * A.T + sp.exp(b) * sp.Identity(4))
-)
+KERNEL = sp.exp(a) * A * A.T + sp.exp(b) * sp.Identity(4)
+EVIDENCE = sm.scalar(z.T * KERNEL.I * z) + sp.log(sp.Determinant(KERNEL))
 
 
 def rosenbrock(a: Any, b: Any) -> Any:
@@ -310,9 +309,12 @@ def network(T: Any, r: Any, s: Any) -> Any:
     return softmax_loss(T @ jnp.tanh(r), s)
 
 
+def kernel(A: Any, a: Any, b: Any) -> Any:
+    return jnp.exp(a) * A @ A.T + jnp.exp(b) * jnp.eye(4)
+
+
 def evidence(z: Any, A: Any, a: Any, b: Any) -> Any:
-    K = jnp.exp(a) * A @ A.T + jnp.exp(b) * jnp.eye(4)
-    return z @ jnp.linalg.solve(K, z) + jnp.linalg.slogdet(K)[1]
+    return z @ jnp.linalg.solve(kernel(A, a, b), z) + jnp.linalg.slogdet(kernel(A, a, b))[1]
 
 
 def product_of(x: Any) -> Any:
@@ -342,7 +344,8 @@ DERIVATIVES = [
     pytest.param(lambda: sm.hessian(sm.norm(z), z),                     [z],            jax.hessian(jnp.linalg.norm),               id="Hessian of a norm"),
     pytest.param(lambda: sm.hessian(sm.prod(r), r),                     [r],            jax.hessian(product_of),                    id="Hessian of a product"),
     pytest.param(lambda: sm.hessian(NETWORK, r),                        [T, r, s],      jax.hessian(network, 1),                    id="Hessian of a network"),
-    pytest.param(lambda: sm.hessian(EVIDENCE, [a, b]),                  [z, A, a, b],   lambda z, A, a, b: jax.hessian(lambda p: evidence(z, A, *p))(jnp.stack([a, b])), id="Hessian of an evidence"),
+    pytest.param(lambda: sm.grad(sm.grad(EVIDENCE, a), b),              [z, A, a, b],   jax.grad(jax.grad(evidence, 2), 3),         id="mixed derivative of an evidence"),
+    pytest.param(lambda: sm.hessian(sp.log(sp.Determinant(KERNEL)), [a, b]), [A, a, b], lambda A, a, b: jax.hessian(lambda p: jnp.linalg.slogdet(kernel(A, *p))[1])(jnp.stack([a, b])), id="Hessian of a log-determinant"),
     pytest.param(lambda: sm.jacobian(sm.softmax(W * z), z),             [W, z],         jax.jacobian(lambda W, z: jax.nn.softmax(W @ z), 1), id="Jacobian of softmax"),
     pytest.param(lambda: sm.jacobian(W * sm.tanh(z), W),                [W, z],         jax.jacobian(lambda W, z: W @ jnp.tanh(z)), id="Jacobian by a matrix"),
     pytest.param(lambda: sm.jvp(sm.softmax(A * z), z),                  [A, z, t_z],    along(lambda A, z: jax.nn.softmax(A @ z), 1), id="jvp of softmax"),

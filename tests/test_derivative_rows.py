@@ -1,5 +1,5 @@
 """Every row of rules/derivatives.py against mpmath; the kinks as docs/conventions.md says."""
-# ruff: noqa: E501   tables keep their rows on one line
+
 
 from __future__ import annotations
 

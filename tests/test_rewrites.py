@@ -1,5 +1,5 @@
 """Every row of rules/rewrites.py before the judge; the judge before bad rows; the engine on formulas."""
-# ruff: noqa: E501   tables keep their rows on one line
+
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """Naive formulas, as one writes them, with their gradients: accurate where the naive form overflows or cancels."""
-# ruff: noqa: E501   tables keep their rows on one line
+
 
 from __future__ import annotations
 

@@ -116,7 +116,8 @@ def _origin(tensor: Definition) -> Definition:
 def copied(tensor: Definition) -> Definition | None:
     """The tensor of which this one is only a copy."""
     body = tensor.body
-    plain = body is not None and tensor.monoid is None and body.op == "read" and body.args == tensor.axes and is_whole(body)
+    reads_one = body is not None and tensor.monoid is None and body.op == "read" and body.args == tensor.axes
+    plain = reads_one and is_whole(tensor.formula)
     return target(body) if plain and body is not None else None
 
 

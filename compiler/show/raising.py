@@ -7,7 +7,7 @@ from typing import Any
 
 import sympy as sp
 
-from sympile.compiler.errors import InternalError
+from sympile.compiler.errors import FormulaError
 from sympile.compiler.graph.definition import Definition, definitions
 from sympile.compiler.graph.node import Node, extent, number
 from sympile.compiler.passes.reading.scope import Scope
@@ -62,7 +62,7 @@ class Raiser:
                 return IndexNotation(self.scope, self.symbols, self._matrix_value, piece, explicit).value(tensor)
             except NoIndexForm:
                 continue
-        raise InternalError(f"no notation can show {tensor}")
+        raise FormulaError("this formula has no form in matrix or index notation; take derivatives one symbol at a time")
 
     def _by_entries(self, tensor: Definition) -> Any:
         """A column or a matrix with its entries written out."""
