@@ -201,6 +201,8 @@ def power(base: Node, exponent: Number) -> Node:
             return power(base.args[0], base.data * exponent)
         if base.op == "mul":
             return mul(*[power(factor, exponent) for factor in base.args])
+        if base.op == "root_square" and exponent % 2 == 0:  # the square of a norm is a sum of squares
+            return power(base.args[0], exponent // 2)
         if base.op == "when" and exponent >= 1:
             return make("when", power(base.args[0], exponent), *base.args[1:])
     if not whole and base.op == "mul" and base.args[0].op == "const" and number(base.args[0]) > 0:

@@ -90,11 +90,11 @@ def grouped(outputs: list[Definition]) -> list[Group]:
     """
     finishes = _finishes(outputs)
     hidden = set(finishes.values())
-    levels = _Levels({})
+    levels = _Levels(finishes)
     groups: dict[object, list[Definition]] = {}
     place: dict[object, tuple[int, int]] = {}
     for position, tensor in enumerate(t for t in definitions(outputs) if t.kind != "input"):
-        level = levels.enter(tensor, finishes.get(tensor))
+        level = levels.enter(tensor)
         if tensor in hidden:
             continue
         shares = _joinable(tensor) and tensor not in finishes
@@ -114,31 +114,27 @@ def _group(members: list[Definition], finishes: dict[Definition, Definition]) ->
 class _Levels:
     """For each tensor how many groups must have run before its own."""
 
-    of: dict[Definition, int]
-    nodes: dict[tuple[Node, tuple[Node, ...]], int] = field(default_factory=dict)
+    finishes: dict[Definition, Definition]
+    of: dict[Definition, int] = field(default_factory=dict)
 
-    def enter(self, tensor: Definition, finish: Definition | None) -> int:
-        """The level of a tensor whose operands have theirs; with a finish it also waits for the finish's operands."""
+    def enter(self, tensor: Definition) -> int:
+        """The level of a tensor; one with a finish also waits for the finish's operands, which may stand behind it."""
         if tensor in self.of:  # a finish, entered with its reduction
             return self.of[tensor]
         level = self._level(tensor)
+        finish = self.finishes.get(tensor)
         if finish is not None:
             others = [t for t in computed_operands(finish) if t is not tensor]
-            level = max([level, *[self._waited(t) for t in others]])
+            level = max([level, *[self.enter(t) + 1 for t in others]])
             self.of[finish] = level
         self.of[tensor] = level
         return level
 
-    def _waited(self, tensor: Definition) -> int:
-        if tensor not in self.of:
-            self.enter(tensor, None)
-        return self.of[tensor] + 1
-
     def _level(self, tensor: Definition) -> int:
         domain = domain_of(tensor)
         together = _joinable(tensor)
-        waits = [self._waited(t) for t in computed_operands(tensor) if not (together and _same_place(t, domain))]
-        joins = [self.of[t] for t in computed_operands(tensor) if together and _same_place(t, domain)]
+        waits = [self.enter(t) + 1 for t in computed_operands(tensor) if not (together and _same_place(t, domain))]
+        joins = [self.enter(t) for t in computed_operands(tensor) if together and _same_place(t, domain)]
         if joins and not _only_in_place(tensor):
             joins = [level + 1 for level in joins]
         return max([0, *waits, *joins])

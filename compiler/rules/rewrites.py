@@ -129,7 +129,6 @@ REWRITES: tuple[Rewrite, ...] = (
     Rewrite("constant-power",       function("power", a, n),                  raised(a, n),                        BITS,   SHORTER, (known(is_number, n),)),
     Rewrite("root-square",          power(a, _HALF),                           root_square(a),                      BITS,   KINK, (known(sum_of_squares, a),)),
     Rewrite("over-root-square",     power(a, -_HALF),                     power(root_square(a), -1),           ROUND,  KINK, (known(sum_of_squares, a),)),
-    Rewrite("root-square-squared",  power(root_square(a), 2),                  a,                                        ROUND,  SHORTER, (known(sum_of_squares, a),)),
 
     # ---- one exponential
     Rewrite("softplus",             log(add(ONE, exp(a))),                    softplus(a),                         STABLE, OVERFLOW, through=NAMED),

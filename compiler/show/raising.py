@@ -62,7 +62,7 @@ class Raiser:
                 return IndexNotation(self.scope, self.symbols, self._matrix_value, piece, explicit).value(tensor)
             except NoIndexForm:
                 continue
-        raise FormulaError("this formula has no form in matrix or index notation; take derivatives one symbol at a time")
+        raise FormulaError("there is no form for this in matrix or index notation; derive by one symbol at a time")
 
     def _by_entries(self, tensor: Definition) -> Any:
         """A column or a matrix with its entries written out."""
