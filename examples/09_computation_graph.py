@@ -16,14 +16,13 @@ import math
 import sympy as sp
 
 import sympile as sm
-from sympile.compiler.show.trace import Trace, trace
 
 x, y, z = sp.symbols("x y z")
 f = sp.sin(x**2 * y) + sp.exp(z)
 POINT = {x: 1.5, y: 0.8, z: 0.3}
 
 
-def with_numbers(steps: Trace, point: dict[sp.Symbol, float]) -> dict[str, float]:
+def with_numbers(steps: sm.Trace, point: dict[sp.Symbol, float]) -> dict[str, float]:
     """Every step's value, forward and then backward, as a machine does it: nothing is computed twice."""
     values: dict[str, float] = {symbol.name: number for symbol, number in point.items()}
     for step in (*steps.forward, *steps.adjoints):
@@ -34,7 +33,7 @@ def with_numbers(steps: Trace, point: dict[sp.Symbol, float]) -> dict[str, float
 
 def main() -> None:
     print("f =", f, "\n")
-    steps = trace(f)
+    steps = sm.trace(f)
     print(steps)
     assert [step.name for step in steps.forward] == [f"v{k}" for k in range(1, 9)]
     assert [step.name for step in steps.adjoints] == [f"dv{k}" for k in range(8, 0, -1)]

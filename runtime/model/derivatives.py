@@ -37,7 +37,7 @@ class _Question:
         given = list(expressions) if isinstance(expressions, (list, tuple)) else [expressions]
         self.expressions = [e.expanded() if isinstance(e, Formula) else sp.sympify(e) for e in given]
         self.several = isinstance(expressions, (list, tuple))
-        demand_one_symbol_per_name([*self.expressions, *self.wrt])
+        demand_one_symbol_per_name([*[e for e in given if not isinstance(e, Formula)], *self.wrt])
         self.scope = Scope(parameters={name_of(s): s for s in self.wrt}, batched=False)
         self.outputs = list(
             read_all({f"expression {k}": e for k, e in enumerate(self.expressions)}, self.scope).values()

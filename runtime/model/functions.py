@@ -69,7 +69,7 @@ def lambdify(args: Any, expr: Any, *, dtype: str = "float64") -> Function:
     several = [expr] if single else list(expr)
     given = [e.expanded() if isinstance(e, Formula) else sp.sympify(e) for e in several]
     shown_as = [e.shape if isinstance(e, Formula) else None for e in several]
-    demand_one_symbol_per_name([*given, *symbols])
+    demand_one_symbol_per_name([*[e for e in several if not isinstance(e, Formula)], *symbols])
     return Function(symbols, given, single, dtype, shown_as)
 
 
