@@ -219,8 +219,13 @@ def computed_operands(tensor: Definition) -> list[Definition]:
 def definitions(outputs: Iterable[Definition]) -> list[Definition]:
     """All tensors below the outputs, operands before users: first the inputs, then what is computed."""
     wanted = list(outputs)
-    computed = list(_computed(wanted))
-    return [*_inputs([*wanted, *computed]), *computed]
+    found = computed(wanted)
+    return [*_inputs([*wanted, *found]), *found]
+
+
+def computed(outputs: Iterable[Definition]) -> list[Definition]:
+    """As `definitions` without the inputs; no formula is entered."""
+    return list(_computed(outputs))
 
 
 def _computed(outputs: Iterable[Definition]) -> Iterator[Definition]:

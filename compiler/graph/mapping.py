@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from sympile.compiler.graph.definition import Definition, call, definitions
+from sympile.compiler.graph.definition import Definition, call, computed
 
-Mapping = dict[Definition, Definition]
+
+class Mapping(dict[Definition, Definition]):
+    """Old → new definitions; what is not in it, as inputs are not, stays."""
+
+    def __missing__(self, tensor: Definition) -> Definition:
+        return tensor
 
 
 def each_formula(outputs: Iterable[Definition], change: Callable[[Definition, Mapping], Definition]) -> Mapping:
@@ -15,11 +20,9 @@ def each_formula(outputs: Iterable[Definition], change: Callable[[Definition, Ma
     Inputs stay, calls take their new operands, and a formula becomes what `change` makes of it; that is handed what the
     tensors below became.
     """
-    new: Mapping = {}
-    for tensor in definitions(outputs):
-        if tensor.kind == "input":
-            new[tensor] = tensor
-        elif tensor.kind == "call":
+    new = Mapping()
+    for tensor in computed(outputs):
+        if tensor.kind == "call":
             new[tensor] = call(tensor.routine, [new[o] for o in tensor.operands], tensor.shape)
         else:
             new[tensor] = change(tensor, new)

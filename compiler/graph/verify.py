@@ -6,13 +6,13 @@ from collections.abc import Iterable
 
 from sympile.compiler.errors import InternalError
 from sympile.compiler.graph.conditions import CONDITIONS
-from sympile.compiler.graph.definition import MONOIDS, Definition, definitions
+from sympile.compiler.graph.definition import MONOIDS, Definition, computed
 from sympile.compiler.graph.node import Node, brief, postorder, target
 
 
 def verify(outputs: Iterable[Definition], after: str) -> None:
     """Raises InternalError where a definition uses an index that is not its own, or a node has the wrong operands."""
-    formulas = [tensor for tensor in definitions(outputs) if tensor.kind == "formula"]
+    formulas = [tensor for tensor in computed(outputs) if tensor.kind == "formula"]
     for tensor in formulas:
         _verify_formula(tensor, after)
     for node in postorder(tensor.formula for tensor in formulas):

@@ -49,18 +49,18 @@ def emit(
     module = Module(target)
     element = ELEMENT[dtype]
     main = Function(module, entry, [("ptr noalias", "table")])
+    quick = max((_operations(group) for group in fused.groups), default=0) > LARGE
     if sum(map(_operations, fused.groups)) <= SMALL and len(fused.groups) <= FEW:
         _write_together(main, fused, loops, layout, Lanes(main, element, 1, target))
     else:
-        _write_apart(main, fused, loops, layout, Lanes(main, element, 1, target))
+        _write_apart(main, fused, loops, layout, Lanes(main, element, 1, target), quick)
     for tensor, slot in copies:
         name = f"{entry}.copy.{slot}"
         _write_copy(module, name, tensor, slot, layout, element)
         main.call("void", f"@{name}", main.arguments[0])
     main.ret()
-    largest = max((_operations(group) for group in fused.groups), default=0)
     used = tuple(sorted(name for name in IMPORTS if f"@{name}" in module.declarations))
-    return Emitted(module.text(), used, 0 if largest > LARGE else 1)
+    return Emitted(module.text(), used, 0 if quick else 1)
 
 
 def _operations(group: Group) -> int:
@@ -79,13 +79,13 @@ def _write_together(
 
 
 def _write_apart(
-    main: Function, fused: Fused, loops: Mapping[Definition, Loops], layout: Layout, scalar: Lanes
+    main: Function, fused: Fused, loops: Mapping[Definition, Loops], layout: Layout, scalar: Lanes, quick: bool
 ) -> None:
     """Larger ones: a function for each group, which the code generator takes one by one."""
     for number, group in enumerate(fused.groups):
         name = f"{main.name}.{number}"
         function = Function(main.module, name, [("ptr noalias", "table")], linkage="internal", attributes=APART)
-        frame = Frame(function, layout, function.arguments[0])
+        frame = Frame(function, layout, function.arguments[0], fuses=not quick)
         frame.enter(_tensors(group), sorted(_sizes(group)))
         _write_group(frame, group, loops.get(group.members[0]), Lanes(function, scalar.element, 1, scalar.target))
         function.ret()

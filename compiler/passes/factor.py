@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 from sympile.compiler.graph.arithmetic import add
-from sympile.compiler.graph.definition import Definition, call, define, definitions, read
+from sympile.compiler.graph.definition import Definition, call, computed, define, definitions, read
 from sympile.compiler.graph.inline import rewritten
+from sympile.compiler.graph.mapping import Mapping
 from sympile.compiler.graph.node import ONE, Node, target
 from sympile.compiler.rules.linalg import ROUTINES
 
@@ -19,9 +20,9 @@ def factor(outputs: Sequence[Definition]) -> dict[Definition, Definition]:
         outputs: derivatives included, none to be taken later: lu has none. Elementwise definitions not yet inlined, so
             that a transpose can be seen.
     """
+    if not any(tensor.kind == "call" for tensor in computed(outputs)):
+        return Mapping()
     order = definitions(outputs)
-    if not any(tensor.kind == "call" for tensor in order):
-        return {tensor: tensor for tensor in order}
     uses = Counter(_seen_through(t.operands[0])[0] for t in order if t.kind == "call" and t.routine in ROUTINES)
     new: dict[Definition, Definition] = {}
     done: dict[Node, Node] = {}

@@ -10,9 +10,9 @@ from sympile.compiler.graph.arithmetic import add, factors_of, mul, split, sub
 from sympile.compiler.graph.conditions import conditions_of, unguarded, when
 from sympile.compiler.graph.definition import (
     Definition,
+    computed,
     define,
     define_free,
-    definitions,
     extent_value,
     instance,
     read,
@@ -96,7 +96,7 @@ def _log_sum_exp(tensor: Definition, body: Node) -> Definition:
 
 def _lift(outputs: list[Definition]) -> dict[Definition, Definition]:
     """Subexpressions that a body would compute again and again get a definition of their own."""
-    shared = _shared(definitions(outputs))
+    shared = _shared(computed(outputs))
     held: set[Definition] = set()
     done: dict[Node, Node] = {}
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from sympile.compiler.graph.conditions import conditions_of
-from sympile.compiler.graph.definition import Definition, computed_operands, definitions
+from sympile.compiler.graph.definition import Definition, computed, computed_operands
 from sympile.compiler.graph.node import Node, postorder, target
 from sympile.compiler.rules.lowering import CHEAP
 
@@ -75,7 +75,7 @@ def finished_reduction(tensor: Definition) -> Node | None:
 
 def users_of(outputs: Iterable[Definition]) -> Counter[Definition]:
     users: Counter[Definition] = Counter(outputs)
-    for tensor in definitions(users):
+    for tensor in computed(users):
         users.update(computed_operands(tensor))
     return users
 
@@ -93,7 +93,7 @@ def grouped(outputs: list[Definition]) -> list[Group]:
     levels = _Levels(finishes)
     groups: dict[object, list[Definition]] = {}
     place: dict[object, tuple[int, int]] = {}
-    for position, tensor in enumerate(t for t in definitions(outputs) if t.kind != "input"):
+    for position, tensor in enumerate(computed(outputs)):
         level = levels.enter(tensor)
         if tensor in hidden:
             continue
@@ -155,7 +155,7 @@ def _finishes(outputs: list[Definition]) -> dict[Definition, Definition]:
     """Reduction → the elementwise definition that is computed from it in registers."""
     users = users_of(outputs)
     found: dict[Definition, Definition] = {}
-    for tensor in definitions(outputs):
+    for tensor in computed(outputs):
         node = finished_reduction(tensor)
         if node is not None and node.args == tensor.axes and users[target(node)] == 1 and _single(target(node)):
             found[target(node)] = tensor

@@ -44,6 +44,7 @@ class Frame:
     table: Value
     pointers: dict[Definition, Value] = field(default_factory=dict)
     lengths: dict[str, Value] = field(default_factory=dict)
+    fuses: bool = True  # whether a product and a sum become one fused multiply-add
     scalars: dict[Definition, Value] = field(default_factory=dict)  # results without axes, while they are in registers
 
     def enter(self, tensors: Iterable[Definition], sizes: Iterable[str]) -> None:

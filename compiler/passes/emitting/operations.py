@@ -81,10 +81,15 @@ def accumulate(elements: Elements, lanes: Lanes, total: Value, term: Node, place
             if len(rest) == 1:
                 return lanes.sub(total, elements.operand(lanes, rest[0], place))
             left = lanes.neg(elements.operand(lanes, rest[0], place))
-            return lanes.fma(left, _multiplied(elements, lanes, rest[1:], place), total)
+            return _multiplied_and_added(elements, lanes, left, _multiplied(elements, lanes, rest[1:], place), total)
         left = elements.operand(lanes, first, place)
-        return lanes.fma(left, _multiplied(elements, lanes, rest, place), total)
+        return _multiplied_and_added(elements, lanes, left, _multiplied(elements, lanes, rest, place), total)
     return lanes.add(total, elements.operand(lanes, term, place))
+
+
+def _multiplied_and_added(elements: Elements, lanes: Lanes, a: Value, b: Value, c: Value) -> Value:
+    """a*b + c: with one rounding, except in huge groups, where the fast code generator knows no such instruction."""
+    return lanes.fma(a, b, c) if elements.frame.fuses else lanes.add(lanes.mul(a, b), c)
 
 
 def _multiplied(elements: Elements, lanes: Lanes, factors: tuple[Node, ...], place: Place) -> Value:
