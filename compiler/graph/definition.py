@@ -10,7 +10,6 @@ from weakref import WeakValueDictionary
 from sympile.compiler.graph.node import (
     INTERNING,
     Node,
-    const,
     extent,
     index,
     index_name,
@@ -264,7 +263,3 @@ def extent_value(length: Node, assumed: int = 64) -> int:
     if length.op == "const":
         return int(length.data)  # type: ignore[call-overload, no-any-return]
     return assumed
-
-
-def extent_of(value: int) -> Node:
-    return const(value)

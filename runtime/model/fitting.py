@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from sympile.runtime.flat import FlatLayout
 from sympile.runtime.initializers import first_parameters
 from sympile.runtime.job import Job, Plan, make_job
 from sympile.runtime.load import Native, load
+from sympile.runtime.model.notation import with_ones
 from sympile.runtime.native import NativeProgram
 from sympile.runtime.optimizers import adam
 from sympile.runtime.report import EpochReport
@@ -247,15 +248,10 @@ def _parameters(model: Model, layout: FlatLayout, flat: Array, start: Mapping[st
         if name in layout.offsets:
             view = layout.view(flat, name)
             lead = flat.shape[:-1]
-            arrays.append(view.reshape((*lead, *_declared(shapes[name], view.shape[len(lead) :]))).copy())
+            arrays.append(view.reshape((*lead, *with_ones(shapes[name], view.shape[len(lead) :]))).copy())
         else:
             arrays.append(np.zeros(tuple(int(n) for n in getattr(symbol, "shape", ()) or ()), model.dtype))
     return ByName(arrays, model._keys)
-
-
-def _declared(declared: Sequence[Any], shape: Sequence[int]) -> tuple[int, ...]:
-    inner = iter(shape)
-    return tuple(1 if n == 1 else next(inner) for n in declared)
 
 
 def _recorded(model: Model, given: Any) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ from sympile.compiler.show.numbers import shown_size
 from sympile.runtime.arguments import Binder
 from sympile.runtime.byname import name_of
 from sympile.runtime.model.compiling import DTYPES, demand_one_symbol_per_name
+from sympile.runtime.model.notation import with_ones
 from sympile.runtime.native import NativeProgram
 
 Array = npt.NDArray[Any]
@@ -127,7 +128,7 @@ class Function:
         declared = self._shapes[self._names.index(name)]
         rank = len(declared)
         if array.ndim < rank and sum(1 for n in declared if n != 1) == array.ndim:
-            array = array.reshape(_with_ones(declared, array.shape))
+            array = array.reshape(with_ones(declared, array.shape))
         if array.ndim < rank:
             raise ArrayShapeError(f"{name} has shape {declared}, but an array of shape {array.shape} is given")
         return array
@@ -154,11 +155,6 @@ def _with_columns(shape: tuple[Node, ...], wanted: tuple[Node, ...]) -> tuple[No
     """A formula in index notation has dropped the literal 1s of its symbol's shape: they stand in the result."""
     inner = tuple(n for n in shape if n is not ONE)
     return wanted if inner == tuple(n for n in wanted if n is not ONE) else shape
-
-
-def _with_ones(declared: Sequence[Any], shape: Sequence[int]) -> tuple[int, ...]:
-    inner = iter(shape)
-    return tuple(1 if n == 1 else next(inner) for n in declared)
 
 
 def _flattened(array: Array, rank: int, shape: tuple[int, ...], count: int) -> Array:

@@ -23,7 +23,7 @@ from sympile.runtime.arguments import Binder
 from sympile.runtime.byname import ByName, Keys, name_of
 from sympile.runtime.model import explaining, fitting
 from sympile.runtime.model.checking import CheckReport, checked
-from sympile.runtime.model.notation import kind_of
+from sympile.runtime.model.notation import kind_of, with_ones
 from sympile.runtime.native import NativeProgram
 
 Array = npt.NDArray[Any]
@@ -362,12 +362,6 @@ class Gradients(Mapping[Any, Formula]):
         if len(self) > 12:
             return f"<gradient formulas of {len(self)} parameters>"
         return "\n".join(str(f) if f.where else f"{f.label} = {f}" for f in self.values())
-
-
-def with_ones(declared: tuple[Any, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
-    """A code shape with the literal 1s of the declared one put back."""
-    inner = iter(shape)
-    return tuple(1 if n == 1 else next(inner) for n in declared)
 
 
 def _dims(declared: tuple[Node, ...], examples: str | None) -> str:

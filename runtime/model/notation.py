@@ -32,3 +32,9 @@ def symbol_of_shape(name: str, shape: Sequence[Any], kind: str) -> Any:
     if kind == "matrix" and len(shape) == 2:
         return sp.MatrixSymbol(name, *shape)
     return Tensor(name, tuple(shape))
+
+
+def with_ones(declared: Sequence[Any], shape: Sequence[int]) -> tuple[int, ...]:
+    """A code shape with the literal 1s of the declared one put back."""
+    inner = iter(shape)
+    return tuple(1 if n == 1 else next(inner) for n in declared)
