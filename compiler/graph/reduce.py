@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 
 from sympile.compiler.graph.affine import affine
@@ -11,7 +12,7 @@ from sympile.compiler.graph.arithmetic import add, factors_of, mul, split, sub
 from sympile.compiler.graph.brackets import divides, equal, inside
 from sympile.compiler.graph.conditions import conditions_of, unguarded, when
 from sympile.compiler.graph.definition import EXAMPLES, define_free, extent_value, instance, read
-from sympile.compiler.graph.node import ONE, ZERO, Node, Number, const, extent, postorder, target
+from sympile.compiler.graph.node import ONE, ZERO, Node, Number, const, extent, index_name, postorder, target
 from sympile.compiler.graph.ranges import stays_inside
 from sympile.compiler.graph.rebuild import substitute
 
@@ -174,23 +175,59 @@ def _contracted(indices: list[Node], factors: list[Node], conditions: list[Node]
 
 
 def _cheapest_group(indices: list[Node], factors: list[Node]) -> tuple[list[Node], list[Node]] | None:
-    """The factors that share one summed index, where doing their sum first is cheapest and raises no rank."""
-    best: tuple[tuple[float, int, int], list[Node], list[Node]] | None = None
-    everything = frozenset().union(*[f.free for f in factors])
-    for r in indices:
-        group = [f for f in factors if r in f.free]
-        if len(group) == len(factors):
-            continue
-        spanned = frozenset().union(*[f.free for f in group])
-        others = frozenset().union(*[f.free for f in factors if f not in group])
-        own = [i for i in indices if i in spanned and i not in others]
-        rank = len(spanned) - len(own)
-        if rank > max(max(len(f.free) for f in factors), len(everything - set(indices))):
-            continue
-        score = (_volume(spanned), rank, sum(f.key for f in group))
+    """The factors that share one summed index, where doing their sum first is cheapest in all and raises no rank."""
+    best: tuple[tuple[float, float, int, int], list[Node], list[Node]] | None = None
+    for step in _steps(frozenset(indices), [f.free for f in factors]):
+        group = [factors[k] for k in step.taken]
+        rest = _rest(frozenset(indices), [f.free for f in factors], step)
+        score = (step.volume + _cost(*rest), step.volume, len(step.left), sum(f.key for f in group))
         if best is None or score < best[0]:
-            best = (score, own, group)
+            best = (score, [i for i in indices if i in step.summed], group)
     return None if best is None else (best[1], best[2])
+
+
+Spans = Sequence[frozenset[Node]]  # the indices of each factor
+_SEARCHED = 5  # summed indices up to which every order is tried
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """Some factors are multiplied and summed over the indices that no other has."""
+
+    taken: tuple[int, ...]
+    summed: frozenset[Node]
+    left: frozenset[Node]  # the indices of the result
+    volume: float
+
+
+def _steps(indices: frozenset[Node], spans: Spans) -> list[_Step]:
+    """The first contractions that are possible, one for each summed index that not all factors have."""
+    found = {}
+    widest = max(max(len(s) for s in spans), len(frozenset().union(*spans) - indices))
+    for r in sorted(indices, key=lambda i: (i.key, index_name(i))):
+        taken = tuple(k for k, span in enumerate(spans) if r in span)
+        if not taken or len(taken) == len(spans) or taken in found:
+            continue
+        spanned = frozenset().union(*[spans[k] for k in taken])
+        others = frozenset().union(*[span for k, span in enumerate(spans) if k not in taken])
+        summed = (indices & spanned) - others
+        if len(spanned - summed) <= widest:
+            found[taken] = _Step(taken, summed, spanned - summed, _volume(spanned))
+    return list(found.values())
+
+
+def _rest(indices: frozenset[Node], spans: Spans, step: _Step) -> tuple[frozenset[Node], list[frozenset[Node]]]:
+    return indices - step.summed, [step.left, *[span for k, span in enumerate(spans) if k not in step.taken]]
+
+
+def _cost(indices: frozenset[Node], spans: Spans) -> float:
+    """The multiplications that are left, by the cheapest order; of many indices by the step that is cheapest now."""
+    steps = _steps(indices, spans)
+    if not steps:
+        return _volume(frozenset().union(*spans))
+    if len(indices) > _SEARCHED:
+        steps = [min(steps, key=lambda step: step.volume)]
+    return min(step.volume + _cost(*_rest(indices, spans, step)) for step in steps)
 
 
 def _volume(indices: Iterable[Node]) -> float:

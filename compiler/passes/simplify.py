@@ -12,7 +12,8 @@ from sympile.compiler.graph.definition import Definition, call, define, elementw
 from sympile.compiler.graph.node import ONE, Node, Number, const, number, target
 from sympile.compiler.graph.rebuild import rebuild, substitute
 from sympile.compiler.graph.reduce import reduce
-from sympile.compiler.passes import solving
+from sympile.compiler.passes import affine_maps, solving
+from sympile.compiler.passes.affine_maps import AffineMaps
 from sympile.compiler.passes.filling import Bindings, filled
 from sympile.compiler.passes.matching import Found, products, sums
 from sympile.compiler.passes.rewriting import Rewriting, recorded
@@ -55,8 +56,11 @@ def simplify(
     if rewrites not in LEVELS:
         raise ArgumentError(f"rewrites={rewrites!r} is none of {listed(LEVELS)}{did_you_mean(str(rewrites), LEVELS)}")
     own = names if names is not None else {}
-    run = Simplifier(by_operation(rows_for(rewrites, last), own), LEVELS[rewrites], own)
     became = {tensor: tensor for tensor in _ordered(outputs)}
+    constants = any(tensor.kind == "input" and tensor.routine == "constant" for tensor in became)
+    run = Simplifier(
+        by_operation(rows_for(rewrites, last), own), LEVELS[rewrites], own, AffineMaps(own) if constants else None
+    )
     for _ in range(_ROUNDS):
         wanted = [became[o] for o in outputs]
         new = run.round(wanted)
@@ -76,6 +80,7 @@ class Simplifier:
     table: RowIndex
     level: Faith
     names: Names
+    maps: AffineMaps | None = None  # None where the program has no constants
     facts: Facts = field(default_factory=Facts)
     settled: set[Definition] = field(default_factory=set)  # nothing more will be rewritten in these, nor below
     loose: set[Node] = field(default_factory=set)  # nodes that read what is not settled
@@ -106,6 +111,10 @@ class Simplifier:
         if by_solve is not None:
             self._record(Rewriting(solving.NAME, solving.BEFORE, solving.AFTER, solving.WHY))
             return by_solve
+        merged = self.maps.merged(now) if self.maps is not None and self.level >= Faith.STABLE else None
+        if merged is not None:
+            self._record(Rewriting(affine_maps.NAME, affine_maps.BEFORE, affine_maps.AFTER, affine_maps.WHY))
+            return merged
         if now is tensor or now.body is body:
             self._settle(now)
         return now
