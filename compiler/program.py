@@ -114,8 +114,8 @@ JOB_WORDS = (
     "epoch", "position", "epochs", "pause", "budget", "step",
     # the permutation; orders of the user's; 1 to shuffle; state of the random numbers
     "order", "given_orders", "shuffle", "random",
-    # pointers; summed: the objective is a sum over the batch
-    "objective", "summed", "epoch_loss", "history",
+    # pointers; sum_weight: a float64, not 0 where the objective is a sum: its weight in the mean over an epoch
+    "objective", "sum_weight", "epoch_loss", "history",
     # path: parameters after each step, where recorded
     "gradient", "gradient_count", "parameter", "path", "path_count",
     # what the update sees as numbers; outcome; loss of the last step

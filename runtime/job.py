@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sympile.compiler.program import BATCH, GATHER_WORDS, JOB
+from sympile.compiler.program import Array as Slotted
 from sympile.runtime.flat import FlatLayout
 from sympile.runtime.load import Native
 from sympile.runtime.native import Desk, NativeProgram, address_of, aligned
@@ -32,7 +33,7 @@ class Plan:
     orders: npt.NDArray[np.int64] | None
     seed: int
     drop_last: bool
-    summed: bool
+    sum_weight: float  # of a batch's objective in the mean over the examples, where that is a sum; else 0
 
     @property
     def steps_per_epoch(self) -> int:
@@ -149,7 +150,7 @@ def _place_step(
         word = address_of(table) + 8 * array.slot
         if array.name in layout.offsets:
             table[array.slot] = address_of(job.parameters) + size * layout.offsets[array.name]
-        elif _is_data(array.shape):
+        elif is_data(array):
             gathers += _gather(job, arrays[array.name], plan, word)
         else:
             table[array.slot] = address_of(arrays[array.name])
@@ -176,9 +177,9 @@ def _place_step(
     job["gradient_count"] = layout.count
 
 
-def _is_data(shape: tuple[Any, ...]) -> bool:
+def is_data(array: Slotted) -> bool:
     """Whether an array's first axis is the examples."""
-    return bool(shape) and shape[0].terms == ((1, (BATCH,)),)
+    return bool(array.shape) and array.shape[0].terms == ((1, (BATCH,)),)
 
 
 def _gather(job: Job, source: Array, plan: Plan, word: int) -> list[int]:
@@ -219,7 +220,8 @@ def _place_loop(job: Job, plan: Plan) -> Array | None:
     job["shuffle"] = int(order is not None)
     job["random"] = int(np.random.SeedSequence(plan.seed).generate_state(1, np.uint64)[0].astype(np.int64))
     job["examples"], job["batch"], job["epochs"] = plan.examples, plan.batch, plan.epochs
-    job["drop_last"], job["summed"] = int(plan.drop_last), int(plan.summed)
+    job["drop_last"] = int(plan.drop_last)
+    job.words[JOB["sum_weight"] : JOB["sum_weight"] + 1].view(np.float64)[0] = plan.sum_weight
     job["history"] = address_of(job.history)
     if job.path is not None:
         job["path"], job["path_count"] = address_of(job.path), job.path.shape[1]

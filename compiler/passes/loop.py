@@ -173,7 +173,7 @@ POINTERS = (
     "given_orders", "objective", "history", "gradient", "parameter", "path", "step_value", "epoch_value", "trouble",
 )  # fmt: skip
 NUMBERS = (
-    "gather_count", "examples", "batch", "drop_last", "epochs", "pause", "budget", "shuffle", "summed",
+    "gather_count", "examples", "batch", "drop_last", "epochs", "pause", "budget", "shuffle",
     "gradient_count", "path_count",
 )  # fmt: skip
 PLACES = ("epoch", "position", "step", "order", "random", "epoch_loss", "status", "last_loss")
@@ -191,6 +191,8 @@ entry:
 {numbers}
 {places}
   %parameter.bytes = mul i64 %path_count, {8 if element == "double" else 4}
+{_word("sum_weight", "double", "sum_weight")}
+  %is.sum = fcmp one double %sum_weight, 0.0
   store i64 0, ptr %status.at
   br label %turn
 turn:
@@ -300,9 +302,8 @@ record:
 def _end_of_turn() -> str:
     """The epoch's loss; whether the epoch ends here."""
     return """account:
-  %is.sum = icmp ne i64 %summed, 0
   %rows.number = sitofp i64 %rows to double
-  %weight = select i1 %is.sum, double 1.0, double %rows.number
+  %weight = select i1 %is.sum, double %sum_weight, double %rows.number
   %before = load double, ptr %epoch_loss.at
   %part = fmul double %loss, %weight
   %after = fadd double %before, %part

@@ -72,6 +72,20 @@ def _loops(model: Model) -> str:
     return "\n".join(lines)
 
 
+def _once(model: Model) -> str:
+    """What a fit computes once, before its first step."""
+    lines = []
+    for title, training in model._steps.kinds().items():
+        if training is None:
+            continue
+        lines.append(f"{title}:")
+        for made, value in training.prepared.items():
+            lines += [f"  {made.name} is", listing([value], {**model._work.names, value: made.name})]
+        if training.columns:
+            lines.append(f"  R factor of the columns {', '.join(sorted(training.columns))} instead of all examples")
+    return "\n".join(lines) or "(nothing)"
+
+
 def _llvm(model: Model) -> str:
     return model._step.built.program.code.text
 
@@ -95,6 +109,7 @@ _STAGES: Mapping[str, Callable[[Model], str]] = {
     "gradient": _gradient,
     "batched": _batched,
     "graph": _graph,
+    "once": _once,
     "loops": _loops,
     "llvm": _llvm,
     "asm": _assembly,

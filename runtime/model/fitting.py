@@ -17,9 +17,10 @@ from sympile.runtime.arguments import Bound
 from sympile.runtime.byname import ByName, name_of
 from sympile.runtime.flat import FlatLayout
 from sympile.runtime.initializers import first_parameters
-from sympile.runtime.job import Job, Plan, make_job
+from sympile.runtime.job import Job, Plan, is_data, make_job
 from sympile.runtime.load import Native, load
 from sympile.runtime.model.notation import with_ones
+from sympile.runtime.model.training import Ready
 from sympile.runtime.native import NativeProgram
 from sympile.runtime.optimizers import adam
 from sympile.runtime.report import EpochReport
@@ -56,7 +57,6 @@ class Options:
 
 def fit(model: Model, data: Mapping[Any, Any], options: Options) -> Result:
     """Trains a model; see `Model.fit`."""
-    step = model._step
     optimizer = USUAL if options.optimizer is None else options.optimizer
     if not isinstance(optimizer, Optimizer):
         raise ArgumentError(f"optimizer must be one such as sm.adam(1e-3), not {optimizer!r}")
@@ -68,18 +68,19 @@ def fit(model: Model, data: Mapping[Any, Any], options: Options) -> Result:
     sizes |= _sizes_of(model, start)
     for given in (arrays, validation or {}):
         model._data_binder.check_ranges(Bound(tuple(given), list(given.values()), {}), sizes)
-    _demand_motion(model, arrays, start, options)
+    ready = model._steps.ready(plan, arrays, sizes)
+    _demand_motion(model, ready, start, options)
     layout = FlatLayout.of({name: start[name].shape for name in model._used})
     record = _recorded(model, options.record)
     job = make_job(
         _loop(model.dtype),
-        step.native,
+        ready.native,
         _update(optimizer.rule, optimizer, model.dtype),
         layout,
         start,
-        arrays,
+        ready.arrays,
         sizes,
-        plan,
+        ready.plan,
         optimizer.first_state(),
         dict(optimizer.numbers),
         bool(record),
@@ -141,7 +142,7 @@ def _plan(model: Model, arrays: Mapping[str, Array], options: Options) -> Plan:
         orders,
         _seed(options.seed),
         bool(options.drop_last),
-        summed,
+        float(summed),
     )
 
 
@@ -183,13 +184,13 @@ def _sizes_of(model: Model, start: Mapping[str, Array]) -> dict[str, int]:
     return found
 
 
-def _demand_motion(model: Model, arrays: Mapping[str, Array], start: Mapping[str, Array], options: Options) -> None:
+def _demand_motion(model: Model, ready: Ready, start: Mapping[str, Array], options: Options) -> None:
     """If every gradient is exactly 0 no step would move, unless the user chose that start."""
     given = {name_of(k) for k in (options.start or {})}
     if given >= set(model._used):
         return
-    rows = {n: arrays[n][: options.batch_size] for n in _data_names(model)}
-    if not _moves(model, {**arrays, **rows, **start}) and not (rows and _moves(model, {**arrays, **start})):
+    examples, batch = ready.plan.examples, ready.plan.batch
+    if not _moves(model, ready, start, batch) and not (batch < examples and _moves(model, ready, start, examples)):
         free = [n for n in model._used if n not in given]
         raise StationaryStart(
             "every gradient is exactly 0 at the start, so no step would move; "
@@ -197,8 +198,11 @@ def _demand_motion(model: Model, arrays: Mapping[str, Array], start: Mapping[str
         )
 
 
-def _moves(model: Model, values: Mapping[str, Array]) -> bool:
-    results = model._step(values)
+def _moves(model: Model, ready: Ready, start: Mapping[str, Array], examples: int) -> bool:
+    """Whether a step over the first examples changes a parameter."""
+    inputs = {array.name: array for array in ready.native.program.inputs}
+    arrays = {n: a[:examples] if n in inputs and is_data(inputs[n]) else a for n, a in ready.arrays.items()}
+    results = ready.native.run({**arrays, **start}, {**ready.sizes, BATCH: examples})
     return any(results[GRADIENT + name].any() for name in model._used)
 
 

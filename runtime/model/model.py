@@ -24,6 +24,7 @@ from sympile.runtime.byname import ByName, Keys, name_of
 from sympile.runtime.model import explaining, fitting
 from sympile.runtime.model.checking import CheckReport, checked
 from sympile.runtime.model.notation import kind_of, with_ones
+from sympile.runtime.model.training import Steps
 from sympile.runtime.native import NativeProgram
 
 Array = npt.NDArray[Any]
@@ -122,6 +123,11 @@ class Model:
     @property
     def _step(self) -> Part:
         return self._part(OBJECTIVE, *[GRADIENT + name for name in self._used])
+
+    @cached_property
+    def _steps(self) -> Steps:
+        """The steps of fits."""
+        return Steps(self)
 
     @cached_property
     def _training(self) -> Signature:
@@ -303,8 +309,8 @@ class Model:
         """Prints the way from formula to machine code, or one stage of it.
 
         Args:
-            stage: "formula", "rewrites", "gradient", "batched", "graph", "loops", "llvm", "asm" or "times"; all by
-                default.
+            stage: "formula", "rewrites", "gradient", "batched", "graph", "once", "loops", "llvm", "asm" or "times";
+                all by default.
         """
         names = explaining.STAGES if stage is None else (stage,)
         for name in names:

@@ -1,0 +1,144 @@
+"""Before a fit: what every step would compute anew is computed once, and long columns of least squares become short."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sympile.compiler.passes.least_squares import COUNT
+from sympile.compiler.pipeline import GRADIENT, OBJECTIVE, Training, build_training
+from sympile.compiler.program import BATCH
+from sympile.runtime.job import Plan
+from sympile.runtime.native import NativeProgram
+from sympile.runtime.triangle import triangle
+
+if TYPE_CHECKING:
+    from sympile.runtime.model.model import Model
+
+Array = npt.NDArray[Any]
+FEWER = 4  # the R factor must have so many times fewer rows than there are examples
+STEPS = 100  # and save so many steps their work
+WIDEST = 256  # columns: the factorisation costs the square of their number
+MOST = 2  # what is prepared may take so many times the memory of the data, or
+ALWAYS = 1 << 26  # so many bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The step of a fit, and all that it works on."""
+
+    native: NativeProgram
+    arrays: dict[str, Array]
+    sizes: dict[str, int]
+    plan: Plan
+    training: Training | None = None  # None: the step as `value_and_grad` runs it
+
+
+class Steps:
+    """The steps of one model, compiled at their first use."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._natives: dict[int, NativeProgram] = {}
+        self._before: dict[int, list[NativeProgram]] = {}
+
+    def ready(self, plan: Plan, arrays: Mapping[str, Array], sizes: Mapping[str, int]) -> Ready:
+        """What this plan needs: the step, and its arrays with all that is computed once."""
+        given = _Given(dict(arrays), dict(sizes), plan)
+        whole = not plan.gathers and plan.batch == plan.examples
+        if whole and plan.epochs >= STEPS and self._squares is not None:
+            found = self._by_triangle(self._squares, given)
+            if found is not None:
+                return found
+        training = self._whole if whole else self._batches
+        if training is None or self._bytes(training, given) > max(ALWAYS, MOST * given.bytes):
+            return Ready(self._model._step.native, given.arrays, given.sizes, plan)
+        return Ready(self._native(training), self._prepared(training, given), given.sizes, plan, training)
+
+    def kinds(self) -> dict[str, Training | None]:
+        """The steps that there are, by when they are taken."""
+        long = f"full batch, {STEPS} epochs or more, {FEWER} times more examples than columns"
+        return {long: self._squares, "full batch": self._whole, "batches": self._batches}
+
+    @cached_property
+    def _whole(self) -> Training | None:
+        return self._built(whole=True, squares=False)
+
+    @cached_property
+    def _batches(self) -> Training | None:
+        return self._built(whole=False, squares=False)
+
+    @cached_property
+    def _squares(self) -> Training | None:
+        if self._model._arguments["rewrites"] == "exact":
+            return None
+        found = self._built(whole=True, squares=True)
+        return found if found is not None and found.columns else None
+
+    def _built(self, whole: bool, squares: bool) -> Training | None:
+        labels = [OBJECTIVE, *[GRADIENT + name for name in self._model._used]]
+        return build_training(self._model._work, labels, self._model.dtype, whole, squares)
+
+    def _native(self, training: Training) -> NativeProgram:
+        return self._natives.setdefault(id(training), NativeProgram(training.step.program))
+
+    def _prepared(self, training: Training, given: _Given) -> dict[str, Array]:
+        """The arrays, and what is computed from them."""
+        arrays = dict(given.arrays)
+        for program in self._before.setdefault(id(training), [NativeProgram(b.program) for b in training.before]):
+            arrays |= program.run(arrays, given.all_sizes)
+        return arrays
+
+    def _by_triangle(self, training: Training, given: _Given) -> Ready | None:
+        """The columns replaced by the rows of their R factor, where those are few."""
+        assert training.columns is not None
+        count = given.plan.examples
+        width = sum(int(np.prod(shape[1:])) for shape in self._shapes(training, given))
+        if width > WIDEST or count < FEWER * width:
+            return None
+        arrays = self._prepared(training, given)
+        columns = {name: arrays[source].reshape(count, -1) for name, source in training.columns.items()}
+        rows = triangle(np.hstack(list(columns.values()))).astype(self._model.dtype)
+        if not np.isfinite(rows).all():
+            return None
+        ends = np.cumsum([column.shape[1] for column in columns.values()])
+        for (name, source), part in zip(training.columns.items(), np.split(rows, ends[:-1], axis=1), strict=True):
+            arrays[name] = np.ascontiguousarray(part).reshape(width, *arrays[source].shape[1:])
+        arrays[COUNT] = np.array(count, rows.dtype)
+        weight = given.plan.sum_weight * width / count
+        plan = replace(given.plan, examples=width, batch=width, sum_weight=weight)
+        return Ready(self._native(training), arrays, given.sizes, plan, training)
+
+    def _shapes(self, training: Training, given: _Given) -> list[tuple[int, ...]]:
+        """The shapes of the columns."""
+        inputs = {array.name: array for array in training.step.program.inputs}
+        return [tuple(n.value(given.all_sizes) for n in inputs[name].shape) for name in training.columns or ()]
+
+    def _bytes(self, training: Training, given: _Given) -> int:
+        """The memory of what is prepared."""
+        item = np.dtype(self._model.dtype).itemsize
+        outputs = [array for built in training.before for array in built.program.outputs]
+        return item * sum(math.prod(n.value(given.all_sizes) for n in array.shape) for array in outputs)
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What a fit was given."""
+
+    arrays: dict[str, Array]
+    sizes: dict[str, int]
+    plan: Plan
+
+    @property
+    def all_sizes(self) -> dict[str, int]:
+        return {**self.sizes, BATCH: self.plan.examples}
+
+    @property
+    def bytes(self) -> int:
+        return sum(array.nbytes for array in self.arrays.values())

@@ -1,0 +1,34 @@
+"""The R factor of a tall matrix, in blocks of rows, the same bits however many threads LAPACK may use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+BLOCK = 8192  # elements of a block: LAPACK's work on it stays in the cache, and on one thread
+
+
+def triangle(matrix: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """R of matrix = QR by Householder reflections, block after block (Golub and Van Loan, 5.2).
+
+    Args:
+        matrix: (n, m) with n >= m.
+
+    Returns:
+        An upper triangular (m, m) array with RᵀR = matrixᵀ matrix; computed in float64.
+
+    Example:
+        >>> a = np.arange(12.0).reshape(6, 2)
+        >>> r = triangle(a)
+        >>> bool(np.allclose(r.T @ r, a.T @ a))
+        True
+    """
+    rows, columns = matrix.shape
+    step = max(2 * columns, BLOCK // columns - columns)
+    found = np.zeros((0, columns))
+    for start in range(0, rows, step):
+        block = np.concatenate([found, matrix[start : start + step].astype(np.float64)])
+        found = np.asarray(np.linalg.qr(block, mode="r"))
+    return found
