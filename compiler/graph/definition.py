@@ -64,7 +64,7 @@ _made: WeakValueDictionary[object, Definition] = WeakValueDictionary()
 _labels = itertools.count()
 
 
-def _intern(
+def interned(
     kind: str,
     name: str,
     axes: tuple[Node, ...],
@@ -107,12 +107,12 @@ def _axes(shape: Iterable[Node]) -> tuple[Node, ...]:
 
 def input_tensor(name: str, shape: Iterable[Node], role: str = "data", integer: bool = False) -> Definition:
     """A symbol's array; literal axes of size 1 are dropped by the reader, not here."""
-    return _intern("input", name, _axes(shape), routine=role, integer=integer)
+    return interned("input", name, _axes(shape), routine=role, integer=integer)
 
 
 def call(routine: str, operands: Sequence[Definition], shape: Iterable[Node]) -> Definition:
     """The result of a linear-algebra routine."""
-    return _intern("call", f"{routine}_", _axes(shape), operands=tuple(operands), routine=routine)
+    return interned("call", f"{routine}_", _axes(shape), operands=tuple(operands), routine=routine)
 
 
 def elementwise(axes: Sequence[Node], body: Node) -> Definition:
@@ -142,7 +142,7 @@ def define(axes: Sequence[Node], reduced: Sequence[Node], monoid: str | None, bo
             renamed[old] = index(extent(old), f"r{k}")
     new_axes = tuple(renamed[old] for old in axes)
     new_reduced = tuple(renamed[old] for old in reduced)
-    return _intern("formula", "t", new_axes, monoid, new_reduced, substitute(body, renamed))
+    return interned("formula", "t", new_axes, monoid, new_reduced, substitute(body, renamed))
 
 
 def define_free(

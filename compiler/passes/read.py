@@ -15,6 +15,7 @@ from sympile.compiler.graph.definition import EXAMPLE, Definition, definitions, 
 from sympile.compiler.graph.node import ONE, Node, postorder, target
 from sympile.compiler.graph.ranges import largest, smallest, stays_inside
 from sympile.compiler.language.intake import is_relation
+from sympile.compiler.passes.adopt import Derived, adopted, learn_sizes
 from sympile.compiler.passes.reading.engine import Bindings, Reader, Table
 from sympile.compiler.passes.reading.indices import INDICES
 from sympile.compiler.passes.reading.matrices import MATRICES
@@ -45,15 +46,20 @@ class Output:
 
 def read_all(expressions: Mapping[str, Any], scope: Scope) -> dict[str, Output]:
     """Every expression (by label) as a definition; the scope learns the symbols."""
-    survey(expressions.values(), scope)
+    derived = [e for e in expressions.values() if isinstance(e, Derived)]
+    survey([e for e in expressions.values() if not isinstance(e, Derived)], scope)
+    learn_sizes(derived, scope)
     bindings = Bindings()
-    outputs = {}
-    for label, expression in expressions.items():
-        given = sp.sympify(expression)
-        reader = Reader(scope, TABLE, label, given)
-        outputs[label] = _output(reader.read(given, bindings))
+    outputs = {label: _read(label, expression, scope, bindings) for label, expression in expressions.items()}
     _check_names(scope)
     return outputs
+
+
+def _read(label: str, expression: Any, scope: Scope, bindings: Bindings) -> Output:
+    if isinstance(expression, Derived):
+        return Output(*adopted(expression, scope))
+    given = sp.sympify(expression)
+    return _output(Reader(scope, TABLE, label, given).read(given, bindings))
 
 
 def _output(value: Value) -> Output:
@@ -66,7 +72,7 @@ def _output(value: Value) -> Output:
 
 def demand_number(label: str, expression: Any) -> None:
     """Refuses x > 0 as a loss: its gradient would be 0 everywhere."""
-    if is_relation(sp.sympify(expression)):
+    if not isinstance(expression, Derived) and is_relation(sp.sympify(expression)):
         raise NonScalarLoss(
             f"the {label} {expression} is true or false, not a number; write sp.Piecewise((1, {expression}), (0, True))"
         )

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import sympy as sp
 
+import sympile.compiler.graph.packing  # noqa: F401   # so that definitions can be pickled
 from sympile.compiler.errors import FormulaTooLarge
 from sympile.compiler.graph.definition import Definition, definitions
 from sympile.compiler.graph.node import ONE, Node, postorder
+from sympile.compiler.passes.adopt import Derived
 from sympile.compiler.passes.reading.scope import Scope
 from sympile.compiler.show.latex import latex, latex_lines
 from sympile.compiler.show.naming import Adjoints, Names, Plan, candidates
@@ -51,9 +53,20 @@ class Formula:
     kind: str
     _whole: Definition = field(repr=False)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies and pickles: the program as rows, which become the same definitions again."""
+        scope = replace(self.scope, names={}, shared=set(), kept=[])  # the rest served reading alone
+        fields = (self.expr, dict(self.where), self.shape, self.label, self.note, self.definition)
+        return Formula, (*fields, scope, self.kind, self._whole)
+
     def expanded(self) -> Any:
         """The same formula as one SymPy expression, nothing named."""
         return _oriented(raised(Plan(self._whole), self.scope, self.kind)[0], self.shape)
+
+    @property
+    def derived(self) -> Derived:
+        """What is compiled and derived again: the definition itself."""
+        return Derived(self.definition, self.scope, self.shape, self.expr)
 
     def __str__(self) -> str:
         left, right = opened(self.label, self.expr)

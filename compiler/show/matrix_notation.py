@@ -233,15 +233,14 @@ class MatrixNotation:
                 raise NoMatrixForm
             at = at[1:]
         known = self._known(tensor)
+        lengths = tensor.shape[len(tensor.axes) - len(at) :]
         whole = broadcast(known, self._visible(tensor.axes), self.size)
-        if all(a.op == "index" for a in at) and len(set(at)) == len(at):
-            return Piece(whole, tuple(at))
+        if all(a.op == "index" and extent(a) is n for a, n in zip(at, lengths, strict=True)):
+            return Piece(whole, tuple(at)) if len(set(at)) == len(at) else Piece(sp.DiagonalOf(whole), (at[0],))
         return self._part(whole, at)
 
     def _part(self, whole: Any, at: Sequence[Node]) -> Piece:
-        """A diagonal, a row, a column, an element, or a slice with constant positions."""
-        if len(at) == 2 and at[0] is at[1] and at[0].op == "index":
-            return Piece(sp.DiagonalOf(whole), (at[0],))
+        """A row, a column, an element, or a slice with constant positions."""
         forms = [affine(a) for a in at]
         keys, axes = [], []
         for form in forms:

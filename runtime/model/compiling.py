@@ -8,9 +8,11 @@ from typing import Any
 import sympy as sp
 
 from sympile.compiler.errors import ArgumentError, DuplicateName, UnsupportedNode, listed
+from sympile.compiler.passes.adopt import Derived
 from sympile.compiler.passes.reading.scope import Scope
 from sympile.compiler.pipeline import LOSS, METRIC, PREDICTION, Request, analyse
 from sympile.runtime.byname import name_of
+from sympile.runtime.model.given import as_given, demand_one_symbol_per_name
 from sympile.runtime.model.model import Model
 
 DTYPES = ("float64", "float32")
@@ -66,7 +68,8 @@ def compile_model(
     _one_of("reduction", reduction, REDUCTIONS)
     wanted, fixed = _symbols("parameters", parameters), _symbols("constants", constants)
     _demand_distinct(wanted, fixed)
-    expressions = {LOSS: loss, **_labelled(PREDICTION, prediction, "prediction"), **_labelled(METRIC, metrics, "")}
+    written = {LOSS: loss, **_labelled(PREDICTION, prediction, "prediction"), **_labelled(METRIC, metrics, "")}
+    expressions = {label: as_given(expression) for label, expression in written.items()}
     for label, expression in expressions.items():
         _demand_formula(label, expression)
     demand_one_symbol_per_name([*expressions.values(), *wanted, *fixed])
@@ -112,7 +115,7 @@ def _one_of(name: str, value: object, choices: tuple[str, ...]) -> None:
 
 
 def _demand_formula(label: str, expression: Any) -> None:
-    if expression is None or not isinstance(sp.sympify(expression), (sp.Basic, sp.MatrixBase)):
+    if expression is None or not isinstance(expression, (sp.Basic, sp.MatrixBase, Derived)):
         raise UnsupportedNode(f"the {label} is {expression!r}, which is no formula")
 
 
@@ -150,43 +153,3 @@ def _size_name(examples: Any) -> str:
     if not getattr(sp.sympify(examples), "is_Symbol", False):
         raise ArgumentError(f"examples must be the Symbol that stands in the shapes of the data, not {examples!r}")
     return name_of(examples)
-
-
-def demand_one_symbol_per_name(expressions: Iterable[Any]) -> None:
-    """Two different symbols of one name would be confused, whatever their assumptions are."""
-    known: dict[str, Any] = {}
-    for expression in expressions:
-        for symbol in sorted(symbols_in(sp.sympify(expression)), key=lambda s: (name_of(s), _described(s))):
-            name = name_of(symbol)
-            other = known.setdefault(name, symbol)
-            if other != symbol and type(other) is type(symbol) and not isinstance(symbol, sp.Indexed):
-                raise DuplicateName(
-                    f"two different symbols are called {name!r} "
-                    f"({_described(other)} and {_described(symbol)}); rename one of them"
-                )
-
-
-def symbols_in(expression: Any) -> set[Any]:
-    """All symbols of an expression, bound indices too but no variables of a Lambda; iterative."""
-    found: set[Any] = set()
-    variables: set[Any] = set()
-    seen: set[int] = set()
-    stack = [expression]
-    while stack:
-        part = stack.pop()
-        if id(part) in seen:
-            continue
-        seen.add(id(part))
-        if getattr(part, "is_Symbol", False) or isinstance(part, (sp.MatrixSymbol, sp.IndexedBase)):
-            found.add(part)
-        if isinstance(part, sp.Lambda):
-            variables.update(part.variables)
-        stack.extend(part.args)
-    return found - variables
-
-
-def _described(symbol: Any) -> str:
-    if isinstance(symbol, (sp.MatrixSymbol, sp.IndexedBase)):
-        return f"{type(symbol).__name__} of shape {symbol.shape}"
-    assumed = ", ".join(f"{k}={v}" for k, v in sorted(getattr(symbol, "_assumptions_orig", {}).items()))
-    return f"{type(symbol).__name__} with {assumed}" if assumed else f"a plain {type(symbol).__name__}"

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, overload
 
-import sympy as sp
-
 from sympile.compiler.errors import ArgumentError, NonScalarLoss, ShapeError
 from sympile.compiler.graph.arithmetic import add, mul
 from sympile.compiler.graph.brackets import equal
@@ -21,7 +19,7 @@ from sympile.compiler.passes.simplify import simplify
 from sympile.compiler.show.formula import Formula, formula
 from sympile.compiler.show.numbers import shown_size
 from sympile.runtime.byname import ByName, Keys, name_of
-from sympile.runtime.model.compiling import demand_one_symbol_per_name
+from sympile.runtime.model.given import as_given, demand_one_symbol_per_name
 from sympile.runtime.model.notation import kind_of, symbol_like, symbol_of_shape
 
 Formulas = Formula | ByName[Formula]
@@ -35,9 +33,9 @@ class _Question:
         self.single = not isinstance(wrt, (list, tuple))
         self.wrt = [wrt] if self.single else list(wrt)
         given = list(expressions) if isinstance(expressions, (list, tuple)) else [expressions]
-        self.expressions = [e.expanded() if isinstance(e, Formula) else sp.sympify(e) for e in given]
+        self.expressions = [as_given(e) for e in given]
         self.several = isinstance(expressions, (list, tuple))
-        demand_one_symbol_per_name([*[e for e in given if not isinstance(e, Formula)], *self.wrt])
+        demand_one_symbol_per_name([*self.expressions, *self.wrt])
         self.scope = Scope(parameters={name_of(s): s for s in self.wrt}, batched=False)
         self.outputs = list(
             read_all({f"expression {k}": e for k, e in enumerate(self.expressions)}, self.scope).values()

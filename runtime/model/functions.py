@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import sympy as sp
 
 from sympile.compiler.errors import (
     ArgumentError,
@@ -20,16 +19,16 @@ from sympile.compiler.errors import (
     listed,
 )
 from sympile.compiler.graph.definition import Definition
-from sympile.compiler.graph.node import ONE, Node
+from sympile.compiler.graph.node import Node
 from sympile.compiler.passes.assemble import polynomial
 from sympile.compiler.passes.reading.scope import Scope
 from sympile.compiler.pipeline import Request, Work, analyse, build, inputs_of, signature
 from sympile.compiler.program import BATCH
-from sympile.compiler.show.formula import Formula
 from sympile.compiler.show.numbers import shown_size
 from sympile.runtime.arguments import Binder
 from sympile.runtime.byname import name_of
-from sympile.runtime.model.compiling import DTYPES, demand_one_symbol_per_name
+from sympile.runtime.model.compiling import DTYPES
+from sympile.runtime.model.given import as_given, demand_one_symbol_per_name
 from sympile.runtime.model.notation import with_ones
 from sympile.runtime.native import NativeProgram
 
@@ -68,10 +67,8 @@ def lambdify(args: Any, expr: Any, *, dtype: str = "float64") -> Function:
         raise ArgumentError("lambdify takes an expression or a list of them, no mapping; write list(expr.values())")
     single = not isinstance(expr, (list, tuple))
     several = [expr] if single else list(expr)
-    given = [e.expanded() if isinstance(e, Formula) else sp.sympify(e) for e in several]
-    shown_as = [e.shape if isinstance(e, Formula) else None for e in several]
-    demand_one_symbol_per_name([*[e for e in several if not isinstance(e, Formula)], *symbols])
-    return Function(symbols, given, single, dtype, shown_as)
+    demand_one_symbol_per_name([*map(as_given, several), *symbols])
+    return Function(symbols, several, single, dtype)
 
 
 def _demand_distinct(names: list[str]) -> None:
@@ -83,11 +80,8 @@ def _demand_distinct(names: list[str]) -> None:
 class Function:
     """What `sm.lambdify` returns; code is compiled for each combination of arguments with and without axes in front."""
 
-    def __init__(
-        self, args: tuple[Any, ...], expressions: list[Any], single: bool, dtype: str, shown_as: list[Any]
-    ) -> None:
+    def __init__(self, args: tuple[Any, ...], expressions: list[Any], single: bool, dtype: str) -> None:
         self._args = args
-        self._shown_as = shown_as
         self._expressions = expressions
         self._single = single
         self._dtype = dtype
@@ -136,7 +130,7 @@ class Function:
     def _variant(self, batched: tuple[bool, ...]) -> _Variant:
         variant = self._variants.get(batched)
         if variant is None:
-            variant = _Variant(self._args, self._expressions, batched, self._dtype, self._shown_as)
+            variant = _Variant(self._args, self._expressions, batched, self._dtype)
             self._variants[batched] = variant
         return variant
 
@@ -144,17 +138,11 @@ class Function:
         return f"<compiled function of {', '.join(self._names)}; {self._dtype}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Function, (self._args, self._expressions, self._single, self._dtype, self._shown_as)
+        return Function, (self._args, self._expressions, self._single, self._dtype)
 
 
 def _declared(arg: Any) -> tuple[Any, ...]:
     return tuple(getattr(arg, "shape", ()) or ())
-
-
-def _with_columns(shape: tuple[Node, ...], wanted: tuple[Node, ...]) -> tuple[Node, ...]:
-    """A formula in index notation has dropped the literal 1s of its symbol's shape: they stand in the result."""
-    inner = tuple(n for n in shape if n is not ONE)
-    return wanted if inner == tuple(n for n in wanted if n is not ONE) else shape
 
 
 def _flattened(array: Array, rank: int, shape: tuple[int, ...], count: int) -> Array:
@@ -172,18 +160,14 @@ class _Variant:
         expressions: list[Any],
         batched: tuple[bool, ...],
         dtype: str,
-        shown_as: list[Any],
     ) -> None:
         constants = {name_of(a): a for a, b in zip(args, batched, strict=True) if not b}
         scope = Scope(constants=constants, batched=any(batched))
-        work = analyse(Request({f"expression {k}": e for k, e in enumerate(expressions)}, scope))
+        work = analyse(Request({f"expression {k}": as_given(e) for k, e in enumerate(expressions)}, scope))
         self._demand_arguments(work, args)
         self.shapes = {n: tuple(shown_size(length) for length in s.declared) for n, s in scope.symbols.items()}
         self.outputs: dict[str, Definition] = work.outputs
-        self.declared: dict[str, tuple[Node, ...]] = {
-            label: shape if wanted is None else _with_columns(shape, tuple(scope.extent(n) for n in wanted))
-            for (label, shape), wanted in zip(work.declared.items(), shown_as, strict=True)
-        }
+        self.declared: dict[str, tuple[Node, ...]] = work.declared
         names = self._inputs(work, args)
         built = build(work, self.outputs, [scope.symbols[n].tensor for n in names], dtype)
         self.native = NativeProgram(built.program)

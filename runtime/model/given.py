@@ -1,0 +1,63 @@
+"""What users hand in: expressions and formulas, and that each name in them is one symbol."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import sympy as sp
+
+from sympile.compiler.errors import DuplicateName
+from sympile.compiler.passes.adopt import Derived
+from sympile.compiler.show.formula import Formula
+from sympile.runtime.byname import name_of
+
+
+def as_given(expression: Any) -> Any:
+    """What is compiled: a Formula's own program, or a SymPy expression to be read."""
+    return expression.derived if isinstance(expression, Formula) else sp.sympify(expression)
+
+
+def demand_one_symbol_per_name(expressions: Iterable[Any]) -> None:
+    """Two different symbols of one name would be confused, whatever their assumptions are."""
+    known: dict[str, Any] = {}
+    for expression in expressions:
+        for symbol in sorted(_symbols_of(expression), key=lambda s: (name_of(s), _described(s))):
+            name = name_of(symbol)
+            other = known.setdefault(name, symbol)
+            if other != symbol and type(other) is type(symbol) and not isinstance(symbol, sp.Indexed):
+                raise DuplicateName(
+                    f"two different symbols are called {name!r} "
+                    f"({_described(other)} and {_described(symbol)}); rename one of them"
+                )
+
+
+def _symbols_of(expression: Any) -> set[Any]:
+    """All symbols; a formula's are those of its scope, which the reader compares by shape."""
+    return set() if isinstance(expression, Derived) else symbols_in(sp.sympify(expression))
+
+
+def symbols_in(expression: Any) -> set[Any]:
+    """All symbols of an expression, bound indices too but no variables of a Lambda; iterative."""
+    found: set[Any] = set()
+    variables: set[Any] = set()
+    seen: set[int] = set()
+    stack = [expression]
+    while stack:
+        part = stack.pop()
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        if getattr(part, "is_Symbol", False) or isinstance(part, (sp.MatrixSymbol, sp.IndexedBase)):
+            found.add(part)
+        if isinstance(part, sp.Lambda):
+            variables.update(part.variables)
+        stack.extend(part.args)
+    return found - variables
+
+
+def _described(symbol: Any) -> str:
+    if isinstance(symbol, (sp.MatrixSymbol, sp.IndexedBase)):
+        return f"{type(symbol).__name__} of shape {symbol.shape}"
+    assumed = ", ".join(f"{k}={v}" for k, v in sorted(getattr(symbol, "_assumptions_orig", {}).items()))
+    return f"{type(symbol).__name__} with {assumed}" if assumed else f"a plain {type(symbol).__name__}"
