@@ -1,90 +1,144 @@
-"""Nanoseconds per element of each vector function, ours against NumPy, on arrays that fit the first-level cache.
+"""Nanoseconds per element of each vector function, ours against glibc's libmvec and NumPy, and how far each is off.
 
-Run:  python benchmarks/vector_math.py [name ...]
+Run:  python benchmarks/vector_math.py [--fast] [name ...]
 
-The two take turns; printed are the medians, with the smallest and the largest in brackets. Only ratios of one run mean
-anything on a machine that others share. NumPy's time includes its call, spread over 4096 elements.
+Arrays of 1024 elements lie in the first-level cache. All take turns; each ratio is the median of the ratios of the
+rounds, since only what was measured side by side means anything on a machine that others share. libmvec is called
+from a loop of the same code generator. NumPy's time includes its call, spread over the elements. Errors are the largest
+in units in the last place, against mpmath on the operands of the measurement. A star marks what libmvec does faster;
+--fast measures the rows of math="fast".
 """
 
 from __future__ import annotations
 
 import ctypes
-import functools
 import statistics
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
+import mpmath
 import numpy as np
 import scipy.special as special
 
 from sympile.compiler.code.jit import compile_text
 from sympile.compiler.code.lanes import Lanes
 from sympile.compiler.code.target import host
+from sympile.compiler.code.value import Value
 from sympile.compiler.code.writer import Function, Module
+from sympile.compiler.rules.functions import FUNCTIONS
 from sympile.compiler.rules.machine import VECTOR_MATH, inline
 
-COUNT, ROUNDS, SECONDS = 4096, 15, 0.002
-ELEMENTS = {"double": np.float64, "float": np.float32}
+COUNT, ROUNDS, SECONDS = 1024, 21, 0.0006
+ELEMENTS = {"double": np.dtype(np.float64), "float": np.dtype(np.float32)}
+LETTERS = {"avx512": "e", "avx2": "d", "neon": "n"}        # of a target in the names of vector functions
+LIBM = {"power": "pow"}                                      # where the C library has another name
+
+Kernel = Callable[[int], None]          # runs `repeats` times over the arrays
+Body = Callable[..., Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """What NumPy or SciPy calls it, and the operands of the measurement."""
+
+    numpy: Callable[..., np.ndarray]
+    low: float
+    high: float
+
 
 # fmt: off
-PEERS: dict[str, tuple[Callable[..., np.ndarray], float, float]] = {
-    #            NumPy or SciPy                  operands from, to
-    "exp":      (np.exp,                          -10, 10),
-    "expm1":    (np.expm1,                        -5, 5),
-    "log":      (np.log,                          0.01, 100),
-    "log1p":    (np.log1p,                        -0.9, 10),
-    "log2":     (np.log2,                         0.01, 100),
-    "log10":    (np.log10,                        0.01, 100),
-    "tanh":     (np.tanh,                         -4, 4),
-    "sigmoid":  (special.expit,                   -8, 8),
-    "softplus": (lambda x: np.logaddexp(0.0, x),  -8, 8),
-    "sin":      (np.sin,                          -10, 10),
-    "cos":      (np.cos,                          -10, 10),
-    "tan":      (np.tan,                          -10, 10),
-    "asin":     (np.arcsin,                       -1, 1),
-    "acos":     (np.arccos,                       -1, 1),
-    "atan":     (np.arctan,                       -4, 4),
-    "atan2":    (np.arctan2,                      -4, 4),
-    "sinh":     (np.sinh,                         -5, 5),
-    "cosh":     (np.cosh,                         -5, 5),
-    "asinh":    (np.arcsinh,                      -5, 5),
-    "acosh":    (np.arccosh,                      1, 9),
-    "atanh":    (np.arctanh,                      -0.99, 0.99),
-    "sqrt":     (np.sqrt,                         0, 9),
-    "cbrt":     (np.cbrt,                         -9, 9),
-    "power":    (np.power,                        0.1, 9),
-    "erf":      (special.erf,                     -3, 3),
-    "erfc":     (special.erfc,                    -3, 6),
-    "loggamma": (special.gammaln,                 0.1, 20),
-    "digamma":  (special.psi,                     0.1, 20),
-    "maximum":  (np.maximum,                      -1, 1),
+PEERS: dict[str, Peer] = {
+    "exp":      Peer(np.exp,                          -10, 10),
+    "expm1":    Peer(np.expm1,                        -5, 5),
+    "log":      Peer(np.log,                          0.01, 100),
+    "log1p":    Peer(np.log1p,                        -0.9, 10),
+    "log2":     Peer(np.log2,                         0.01, 100),
+    "log10":    Peer(np.log10,                        0.01, 100),
+    "tanh":     Peer(np.tanh,                         -4, 4),
+    "sigmoid":  Peer(special.expit,                   -8, 8),
+    "softplus": Peer(lambda x: np.logaddexp(0.0, x),  -8, 8),
+    "sin":      Peer(np.sin,                          -10, 10),
+    "cos":      Peer(np.cos,                          -10, 10),
+    "tan":      Peer(np.tan,                          -10, 10),
+    "asin":     Peer(np.arcsin,                       -1, 1),
+    "acos":     Peer(np.arccos,                       -1, 1),
+    "atan":     Peer(np.arctan,                       -4, 4),
+    "atan2":    Peer(np.arctan2,                      -4, 4),
+    "sinh":     Peer(np.sinh,                         -5, 5),
+    "cosh":     Peer(np.cosh,                         -5, 5),
+    "asinh":    Peer(np.arcsinh,                      -5, 5),
+    "acosh":    Peer(np.arccosh,                      1, 9),
+    "atanh":    Peer(np.arctanh,                      -0.99, 0.99),
+    "sqrt":     Peer(np.sqrt,                         0, 9),
+    "cbrt":     Peer(np.cbrt,                         -9, 9),
+    "power":    Peer(np.power,                        0.1, 9),
+    "erf":      Peer(special.erf,                     -3, 3),
+    "erfc":     Peer(special.erfc,                    -3, 6),
+    "loggamma": Peer(special.gammaln,                 0.1, 20),
+    "digamma":  Peer(special.psi,                     0.1, 20),
+    "maximum":  Peer(np.maximum,                      -1, 1),
 }
 # fmt: on
 
+EXACT: dict[str, Callable[..., mpmath.mpf]] = {     # where FUNCTIONS has no row, or another branch
+    "maximum": max,
+    "cbrt": lambda x: mpmath.sign(x) * mpmath.cbrt(abs(x)),
+}
 
-def compiled(name: str, element: str) -> Callable[..., None]:
-    """Runs the loop over COUNT elements `repeats` times."""
-    target, arity = host(), VECTOR_MATH[name].arity
+
+# ------------------------------------------------------------------------------------------------ kernels
+
+
+def compiled(body: Body, element: str, arrays: list[np.ndarray], imports: dict[str, int] | None = None) -> Kernel:
+    """A loop over the arrays; the last one takes the results."""
+    target = host()
     lanes = target.lanes(element)
-    module = Module(target)
-    f = Function(module, "run", [*(("ptr noalias", f"x{at}") for at in range(arity + 1)), ("i64", "repeats")])
+    f = Function(Module(target), "run", [*(("ptr noalias", f"x{at}") for at in range(len(arrays))), ("i64", "repeats")])
     *inputs, output, repeats = f.arguments
     k = Lanes(f, element, lanes, target)
     with f.loop(0, repeats), f.loop(0, COUNT, lanes) as loop:
         operands = [k.load(f.gep(element, pointer, loop.index)) for pointer in inputs]
-        k.store(inline(k, name, *operands), f.gep(element, output, loop.index))
+        k.store(body(k, *operands), f.gep(element, output, loop.index))
     f.ret()
-    loaded = compile_text(module.text(), ["run"])
-    call = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * (arity + 1), ctypes.c_int64)(loaded.address("run"))
-    return functools.partial(_call, call, loaded)
+    loaded = compile_text(f.module.text(), ["run"], imports=imports)
+    call = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * len(arrays), ctypes.c_int64)(loaded.address("run"))
+    addresses = [array.ctypes.data for array in arrays]
+
+    def run(repeats: int, _alive: object = (loaded, arrays)) -> None:
+        call(*addresses, repeats)
+
+    return run
 
 
-def _call(call: Callable[..., None], _alive: object, arrays: tuple[np.ndarray, ...], repeats: int) -> None:
-    call(*(array.ctypes.data for array in arrays), repeats)
+def libmvec(name: str, element: str, arrays: list[np.ndarray]) -> Kernel | None:
+    """The same loop around glibc's vector function; None where there is no such library or function."""
+    target, suffix = host(), "f" if element == "float" else ""
+    operands = "v" * (len(arrays) - 1)
+    symbol = f"_ZGV{LETTERS[target.name]}N{target.lanes(element)}{operands}_{LIBM.get(name, name)}{suffix}"
+    try:
+        address = ctypes.cast(getattr(ctypes.CDLL("libmvec.so.1"), symbol), ctypes.c_void_p).value
+    except (OSError, AttributeError):
+        return None
+
+    def body(k: Lanes, *values: Value) -> Value:
+        return k.function.call(k.real, f"@{symbol}", *values)
+
+    return compiled(body, element, arrays, {symbol: address or 0})
 
 
-def nanoseconds(run: Callable[[int], None]) -> Callable[[], float]:
+def aligned(dtype: np.dtype) -> np.ndarray:
+    """An uninitialised array that starts on a cache line."""
+    raw = np.empty(COUNT * dtype.itemsize + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    return raw[start : start + COUNT * dtype.itemsize].view(dtype)
+
+
+# ------------------------------------------------------------------------------------------------ measuring
+
+
+def timed(run: Kernel) -> Callable[[], float]:
     """A measurement of nanoseconds per element, long enough for the clock."""
     repeats = 1
     while True:
@@ -102,39 +156,73 @@ def nanoseconds(run: Callable[[int], None]) -> Callable[[], float]:
     return once
 
 
-def shown(times: list[float]) -> str:
-    """Median and range."""
-    return f"{statistics.median(times):6.3f} [{min(times):6.3f} {max(times):6.3f}]"
-
-
-def measure(name: str, element: str) -> str:
-    """One line of the table."""
-    peer, low, high = PEERS[name]
-    random = np.random.default_rng(0)
-    arity = VECTOR_MATH[name].arity
-    inputs = [random.uniform(low, high, COUNT).astype(ELEMENTS[element]) for _ in range(arity)]
-    output = np.empty_like(inputs[0])
-    own = compiled(name, element)
-
-    def run_peer(repeats: int) -> None:
-        for _ in range(repeats):
-            peer(*inputs)
-
-    measurements = nanoseconds(lambda repeats: own((*inputs, output), repeats)), nanoseconds(run_peer)
-    times: tuple[list[float], list[float]] = ([], [])
+def interleaved(kernels: dict[str, Kernel]) -> dict[str, list[float]]:
+    """Times of all kernels, which take turns."""
+    measurements = {name: timed(run) for name, run in kernels.items()}
+    times: dict[str, list[float]] = {name: [] for name in kernels}
     for _ in range(ROUNDS):
-        for column, once in zip(times, measurements, strict=True):
-            column.append(once())
-    ratio = statistics.median(times[0]) / statistics.median(times[1])
-    return f"{name:9} {element:6}  ours {shown(times[0])}   NumPy {shown(times[1])}   ratio {ratio:5.2f}"
+        for name, once in measurements.items():
+            times[name].append(once())
+    return times
+
+
+def ratio(own: list[float], other: list[float]) -> float:
+    """The median over rounds."""
+    return statistics.median(a / b for a, b in zip(own, other, strict=True))
+
+
+def ulp(got: np.ndarray, exact: list[mpmath.mpf]) -> float:
+    """The largest error in units in the last place."""
+    units = np.spacing(np.abs(np.array([float(value) for value in exact])).astype(got.dtype)).astype(float)
+    return max(
+        float(abs(mpmath.mpf(float(g)) - value)) / unit for g, value, unit in zip(got, exact, units, strict=True)
+    )
+
+
+def exact_values(name: str, operands: list[np.ndarray]) -> list[mpmath.mpf]:
+    """The truth at each operand."""
+    exact = EXACT.get(name) or FUNCTIONS[name].exact
+    with mpmath.workprec(140):
+        return [mpmath.re(exact(*(mpmath.mpf(float(x)) for x in point))) for point in zip(*operands, strict=True)]
+
+
+def measure(name: str, element: str, row: str) -> str:
+    """One line of the table."""
+    peer, random, dtype = PEERS[name], np.random.default_rng(0), ELEMENTS[element]
+    arrays = [aligned(dtype) for _ in range(VECTOR_MATH[name].arity + 1)]
+    for array in arrays[:-1]:
+        array[:] = random.uniform(peer.low, peer.high, COUNT)
+    *inputs, output = arrays
+    own = compiled(lambda k, *values: inline(k, row, *values), element, arrays)
+    other = libmvec(name, element, arrays)
+
+    def numpy(repeats: int) -> None:
+        for _ in range(repeats):
+            peer.numpy(*inputs)
+
+    times = interleaved({"ours": own, "NumPy": numpy, **({"libmvec": other} if other else {})})
+    exact = exact_values(name, inputs)
+    own(1)
+    cells = [f"{name:9} {element:6} {statistics.median(times['ours']):7.3f} ns {ulp(output, exact):6.2f} ulp"]
+    if other:
+        other(1)
+        against = ratio(times["ours"], times["libmvec"])
+        cells.append(f"libmvec {ulp(output, exact):6.2f} ulp  ours/libmvec {against:5.2f}{'*' if against > 1 else ' '}")
+    else:
+        cells.append(" " * 39)
+    cells.append(f"ours/NumPy {ratio(times['ours'], times['NumPy']):5.2f}")
+    return "  ".join(cells)
 
 
 def main() -> None:
     """Prints the table."""
-    print(f"{host().name} ({host().cpu}), ns per element, medians of {ROUNDS} interleaved rounds")
-    for name in sys.argv[1:] or PEERS:
+    names = [word for word in sys.argv[1:] if not word.startswith("--")] or list(PEERS)
+    fast = "--fast" in sys.argv[1:]
+    print(f"{host().name} ({host().cpu}), ns per element and ratios, medians of {ROUNDS} interleaved rounds")
+    for name in names:
+        row = f"fast.{name}" if fast and f"fast.{name}" in VECTOR_MATH else name
         for element in ELEMENTS:
-            print(measure(name, element), flush=True)
+            print(measure(name, element, row), flush=True)
 
 
 if __name__ == "__main__":

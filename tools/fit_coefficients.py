@@ -158,8 +158,8 @@ def tail_of(whole: Real, factor: Real) -> Real:
 # ------------------------------------------------------------------------------------------------- what to find
 
 HALF_LOG2 = mp.log(2) / 2 * mp.mpf("1.0005")
-SQRT_HALF, SQRT_TWO = mp.sqrt(mp.mpf(1) / 2) - mp.mpf("1e-4"), mp.sqrt(mp.mpf(2)) + mp.mpf("1e-4")
-S_SQUARED = ((SQRT_TWO - 1) / (SQRT_TWO + 1)) ** 2
+LEAST, MOST = mp.mpf("0.7499"), mp.mpf("1.5001")                                                 # of a significand
+S_SQUARED = ((MOST - 1) / (MOST + 1)) ** 2
 HALF_PI2, QUARTER_PI2 = (mp.pi / 2 * mp.mpf("1.001")) ** 2, (mp.pi / 4 * mp.mpf("1.001")) ** 2
 ONE, QUARTER = mp.mpf(1), mp.mpf(1) / 4
 erf_weight = lambda z: 1 / (1 + erf_ratio(z))                                                  # noqa: E731
@@ -180,9 +180,9 @@ FITS = (
     #   name         bits deg  low            high         function       weight
     Fit("exp",        64,  9, -HALF_LOG2,     HALF_LOG2,   exp_tail,      power_weight(2)),
     Fit("exp",        32,  4, -HALF_LOG2,     HALF_LOG2,   exp_tail,      power_weight(2)),
-    Fit("log",        64,  6, mp.mpf(0),      S_SQUARED,   atanh_tail,    power_weight(1)),
-    Fit("log",        32,  8, SQRT_HALF - 1,  SQRT_TWO - 1, log_tail,     power_weight(2)),
-    Fit("pow_log",    64,  8, mp.mpf(0),      S_SQUARED,   atanh_tail2,   power_weight(2)),
+    Fit("log",        64,  7, mp.mpf(0),      S_SQUARED,   atanh_tail,    power_weight(1)),
+    Fit("log",        32,  8, LEAST - 1,      MOST - 1,    log_tail,     power_weight(2)),
+    Fit("pow_log",    64,  7, mp.mpf(0),      S_SQUARED,   atanh_tail2,   power_weight(2)),
     Fit("pow_log",    32,  3, mp.mpf(0),      S_SQUARED,   atanh_tail2,   power_weight(2)),
     Fit("sin",        64,  7, mp.mpf(0),      HALF_PI2,    sin_tail,      sin_weight),
     Fit("sin",        32,  3, mp.mpf(0),      HALF_PI2,    sin_tail,      sin_weight),
@@ -312,11 +312,11 @@ CONSTANTS: tuple[tuple[str, mp.mpf, int, int, int], ...] = (
 
 
 def parts(value: mp.mpf, count: int, short: int, bits: int) -> str:
-    """A constant as an unevaluated sum of numbers, each the rounding of what the ones before it leave."""
+    """A constant as an unevaluated sum, each number the rounding of what is left; a short one is not above."""
     words = []
     for at in range(count):
-        with mp.workprec((53 if bits == 64 else 24) - (short if at == 0 else 0)):
-            piece = +value
+        kept = short if at == 0 else 0
+        piece = mp.mpf(value, prec=(53 if bits == 64 else 24) - kept, rounding="d" if kept else "n")
         words.append(rounded(piece, bits))
         value -= mp.mpf(float.fromhex(words[-1]))
     return " ".join(words)

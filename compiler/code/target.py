@@ -23,6 +23,7 @@ class Target:
     fma: bool              # a fused multiply-add in hardware
     masked: bool           # masked loads, stores and gathers in hardware
     attributes: str = ""   # added to every function
+    exponents: bool = False  # scales by 2**n and takes numbers apart in one instruction
 
     def lanes(self, element: str) -> int:
         """How many numbers of type "double" or "float" one vector register holds."""
@@ -37,7 +38,7 @@ WIDE = '"prefer-vector-width"="512"'   # some Intel processors are tuned for 256
 # fmt: off
 TARGETS: dict[str, Target] = {
     #                name      triple                       cpu          features  64 32 registers fma masked attributes
-    "avx512": Target("avx512", LINUX,                       "x86-64-v4", V4,       8, 16, 32, True, True,  WIDE),
+    "avx512": Target("avx512", LINUX,                       "x86-64-v4", V4,       8, 16, 32, True, True,  WIDE, True),
     "avx2":   Target("avx2",   LINUX,                       "x86-64-v3", V3,       4, 8,  16, True, True),
     "neon":   Target("neon",   "aarch64-unknown-linux-gnu", "generic",   "+neon",  2, 4,  32, True, False),
 }

@@ -31,12 +31,13 @@ def sin(x: Number) -> Number:
 
 
 def cos(x: Number) -> Number:
-    """(-1)**(n+1) sin(r) with |x| = (n + 1/2)π + r."""
+    """(-1)**n sin(r) with |x| = (n - 1/2)π + r."""
     y, magic = abs(x), facts(x).magic
-    shifted = y.fma(1 / math.pi, -0.5) + magic
-    n = (shifted - magic) + 0.5
-    turned = _with_far(y, Turned(_without_multiples(y, n, "pi"), constant(x, 0.0), shifted.bits()), "pi", 0.5)
-    return (y < facts(x).negligible).pick(1.0, _signed_sine(Turned(turned.r, turned.low, turned.count + 1)))
+    shifted = y.fma(1 / math.pi, 0.5) + magic
+    n = (shifted - magic) - 0.5
+    return _signed_sine(
+        _with_far(y, Turned(_without_multiples(y, n, "pi"), constant(x, 0.0), shifted.bits()), "pi", -0.5)
+    )
 
 
 def tan(x: Number) -> Number:

@@ -11,12 +11,11 @@ from sympile.compiler.rules.machine_parts import (
     facts,
     fast_sum,
     fitted,
+    log_of_pair,
     power_of_two,
     quotient,
     reduced_exp,
-    scaled_log,
-    split_exponent,
-    two_powers,
+    times_power,
 )
 
 
@@ -24,21 +23,16 @@ def exp(x: Number) -> Number:
     """2**n (1 + r + ...), the power of two in two factors."""
     fact = facts(x)
     shifted, p = exp_minus_one_reduced(x.below(fact.exp_high).above(fact.exp_low))
-    first, second = two_powers(shifted)
-    return (p + 1.0) * first * second
+    return times_power(p + 1.0, shifted)
 
 
 def expm1(x: Number) -> Number:
-    """2 (2**(n-1) p + (2**(n-1) - 1/2)), which cannot overflow too early; the rounding of p is made good."""
+    """2 (2**(n-1) p + (2**(n-1) - 1/2)), which cannot overflow too early."""
     fact = facts(x)
-    reduced = reduced_exp(x.below(fact.exp_high).above(-fact.saturated))
-    p = reduced.minus_one()
-    p_low = (reduced.r - p) + reduced.tail
-    scale = power_of_two(reduced.shifted, -1)
-    less = scale - 0.5
-    high = scale.fma(p, less)
-    half = high + scale.fma(p_low, scale.fma(p, less - high))
-    return (abs(x) < fact.negligible).pick(x, half + half)
+    shifted, p = exp_minus_one_reduced(x.below(fact.exp_high).above(-fact.saturated))
+    scale = power_of_two(shifted, -1)
+    half = scale.fma(p, scale - 0.5)
+    return (half + half).with_sign_of(x)
 
 
 def tanh(x: Number) -> Number:
@@ -66,11 +60,7 @@ def sigmoid(x: Number) -> Number:
 
 def softplus(x: Number) -> Number:
     """log(1 + exp(x)) = max(x, 0) + log(1 + exp(-|x|))."""
-    e = exp_pair((-abs(x)).above(facts(x).exp_low))
-    whole = fast_sum(constant(x, 1.0), e.high)
-    k, m = split_exponent(whole.high)
-    rest = scaled_log(k, m - 1.0, (whole.low + e.low) / whole.high)
-    return rest + x.above(0.0)
+    return log_of_pair(fast_sum(constant(x, 1.0), exp(-abs(x)))) + x.above(0.0)
 
 
 def sinh(x: Number) -> Number:

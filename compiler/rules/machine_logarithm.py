@@ -19,6 +19,7 @@ from sympile.compiler.rules.machine_parts import (
     log_specials,
     parts,
     quotient,
+    relative_low,
     root,
     scaled_log,
     split_exponent,
@@ -33,24 +34,13 @@ def log(x: Number) -> Number:
 
 def log1p(x: Number) -> Number:
     """log(u) with u = 1 + x rounded, and the rounding error over u added."""
-    whole = exact_sum(constant(x, 1.0), x)
-    result = log_of_pair(whole)
-    return first_true(
-        [
-            (abs(x) < facts(x).negligible, x),
-            (x.equals(INF), INF),
-            (x.equals(-1.0), -INF),
-            (x.compare("ult", -1.0), NAN),
-        ],
-        result,
-    )
+    return log_specials(x + 1.0, log_of_pair(exact_sum(constant(x, 1.0), x))).with_sign_of(x)
 
 
 def log2(x: Number) -> Number:
     """k + log(m) / log 2; exact at powers of two."""
     k, m = split_exponent(x)
-    tail = _times(log_parts(m - 1.0), parts(x, "1/ln2"))
-    return log_specials(x, _added(k, tail))
+    return log_specials(x, scaled_log(constant(x, 0.0), m - 1.0).fma(parts(x, "1/ln2")[0], k))
 
 
 def log10(x: Number) -> Number:
@@ -69,9 +59,10 @@ def _times(sum_: Pair, factor: tuple[float, ...]) -> Pair:
 
 
 def _added(whole: Number, tail: Pair) -> Number:
-    """whole + tail, where the tail is smaller or the whole is 0."""
+    """whole + tail, where the tail is smaller or the whole is 0 or infinite."""
     high = whole + tail.high
-    return high + (((whole - high) + tail.high) + tail.low)
+    rest = ((whole - high) + tail.high) + tail.low
+    return high + (abs(whole) < INF).pick(rest, 0.0)
 
 
 def asinh(x: Number) -> Number:
@@ -103,8 +94,8 @@ def _log_of_sum(x: Number, kept: Number, grown: Pair, huge: Mask) -> Number:
     whole = exact_sum(grown.high, kept)
     low = whole.low + grown.low
     k, m = split_exponent(huge.pick(x, whole.high))
-    k = k + huge.pick(1.0, 0.0)
-    result = scaled_log(k, m - 1.0, huge.pick(0.0, low / whole.high))
+    f = m - 1.0
+    result = scaled_log(k + huge.pick(1.0, 0.0), f, huge.pick(0.0, relative_low(k, f, low)))
     return x.equals(INF).pick(INF, x.is_nan().pick(x, result))
 
 

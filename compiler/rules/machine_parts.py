@@ -6,6 +6,7 @@ import math
 import struct
 from dataclasses import dataclass
 
+from sympile.compiler.code import quick
 from sympile.compiler.code.number import Mask, Number
 from sympile.compiler.rules.coefficients import COEFFICIENTS, CONSTANTS
 
@@ -140,6 +141,15 @@ def two_powers(shifted: Number, extra: int = 0) -> tuple[Number, Number]:
     return (half + bias).number(), (rest + bias).number()
 
 
+def times_power(value: Number, shifted: Number, extra: int = 0) -> Number:
+    """value * 2**(n + extra) from magic + n, rounded once; n stays within twice the range of exponents."""
+    k = value.lanes
+    if quick.has_one(k):
+        return Number(k, quick.scaled(k, value.value, (shifted - (facts(value).magic - extra)).value))   # exact
+    first, second = two_powers(shifted, extra)
+    return value * first * second
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Reduced:
     """exp(x) = 2**n (1 + r + tail), |r| <= log(2)/2, with what the reduction left in `low`."""
@@ -171,29 +181,37 @@ def exp_minus_one_reduced(x: Number) -> tuple[Number, Number]:
     return shifted, (r * r).fma(r.polynomial(fitted(x, "exp")), r)
 
 
-def exp_parts(x: Number, extra: int = 0) -> tuple[Pair, Number, Number]:
-    """2**extra exp(x) as a sum in two parts times two factors; x not far beyond where exp is 0 or inf."""
+def exp_parts(x: Number) -> tuple[Pair, Number]:
+    """exp(x) as a sum in two parts times 2**n, and magic + n; x not far beyond where exp is 0 or inf."""
     reduced = reduced_exp(x)
     whole = fast_sum(constant(x, 1.0), reduced.r)
     tail = whole.low + (reduced.tail + reduced.low)
-    return fast_sum(whole.high, tail), *two_powers(reduced.shifted, extra)
+    return fast_sum(whole.high, tail), reduced.shifted
 
 
 def exp_pair(x: Number, extra: int = 0) -> Pair:
-    """The same in two parts."""
-    pair, first, second = exp_parts(x, extra)
-    return Pair(pair.high * first * second, pair.low * first * second)
+    """2**extra exp(x) in two parts."""
+    pair, shifted = exp_parts(x)
+    return Pair(times_power(pair.high, shifted, extra), times_power(pair.low, shifted, extra))
 
 
 # ------------------------------------------------------------------------------------------------- logarithm
 
 
 def split_exponent(x: Number) -> tuple[Number, Number]:
-    """k and m with x = 2**k m, sqrt(1/2) <= m < sqrt(2); denormals too, for x > 0."""
+    """k and m with x = 2**k m, 3/4 <= m < 3/2; denormals too, for x > 0."""
+    k = x.lanes
+    if not quick.has_one(k):
+        return _split_bits(x)
+    m = quick.significand(k, x.value)
+    return Number(k, quick.exponent(k, x.value)) - Number(k, quick.exponent(k, m)), Number(k, m)
+
+
+def _split_bits(x: Number) -> tuple[Number, Number]:
     fact = facts(x)
     denormal = x < fact.tiny
     lifted = denormal.pick(x * fact.lift, x)
-    start = bits_of(x, math.sqrt(0.5))
+    start = bits_of(x, 0.75)
     moved = lifted.bits() + (bits_of(x, 1.0) - start)
     whole = 2.0**fact.fraction                      # its low bits hold an integer: no conversion instruction needed
     bias = denormal.pick(whole + fact.bias + fact.lift_power, whole + fact.bias)
@@ -202,7 +220,7 @@ def split_exponent(x: Number) -> tuple[Number, Number]:
 
 
 def log_parts(f: Number) -> Pair:
-    """log(1 + f) as f - f²/2 (high) and the rest (low), for 1 + f within sqrt(1/2) ... sqrt(2)."""
+    """log(1 + f) as f - f²/2 (high) and the rest (low), for 1 + f within 3/4 ... 3/2."""
     half = (f * 0.5) * f
     rest = _log_rest(f, half)
     high = f - half
@@ -233,13 +251,22 @@ def scaled_log(k: Number, f: Number, correction: Number | None = None) -> Number
 
 
 def log_of_pair(x: Pair) -> Number:
-    """log(high + low) for a sum above 0; accurate next to 1 too, since low counts in full."""
+    """log(high + low) for a sum whose high is 0 or above; accurate next to 1 too, since low counts in full."""
     k, m = split_exponent(x.high)
-    return scaled_log(k, m - 1.0, x.low / x.high)
+    f = m - 1.0
+    return scaled_log(k, f, (abs(k) < INF).pick(relative_low(k, f, x.low), 0.0))
+
+
+def relative_low(k: Number, f: Number, low: Number) -> Number:
+    """low / (2**k (1 + f)) for a low that is so small that few bits of 1/(1 + f) do, but all where f is small."""
+    kept = times_power(low, facts(k).magic - k)
+    return f.fma(kept * -0.8, kept)
 
 
 def log_specials(x: Number, result: Number) -> Number:
-    """What the logarithm of x is where x is not a finite number above 0."""
+    """What the logarithm of x is where x is not a finite number above 0; k is ±inf or m nan there, where one instruction finds them."""
+    if quick.has_one(x.lanes):
+        return result
     result = x.equals(INF).pick(INF, result)
     result = x.compare("ult", 0.0).pick(NAN, result)
     return x.equals(0.0).pick(-INF, result)

@@ -17,7 +17,7 @@ from sympile.compiler.rules.machine_parts import (
     quotient,
     rounded_multiple,
     split_exponent,
-    two_powers,
+    times_power,
 )
 
 PLAIN_POWERS = (-2, -1, 0, 1, 2, 3, 4)   # so few roundings that two units in the last place are kept anyway
@@ -84,8 +84,7 @@ def _power_core(x: Number, y: Number) -> Number:
     shifted, n = rounded_multiple(kept, parts(x, "1/ln2")[0])
     r = n.fma(-low_part, n.fma(-high_part, kept)) + low
     p = (r * r).fma(r.polynomial(fitted(x, "exp")), r)
-    first, second = two_powers(shifted)
-    return (p + 1.0) * first * second
+    return times_power(p + 1.0, shifted)
 
 
 def _log_pair(x: Number) -> Pair:
@@ -161,8 +160,7 @@ def cbrt(x: Number) -> Number:
     third = exact_product(square.high, guess)
     excess = (third.high - scaled) + (third.low + square.low * guess)
     root = guess - excess / (square.high * 3.0)
-    first, second = two_powers(q[0])
-    result = (root * first * second).with_sign_of(x)
+    result = times_power(root, q[0]).with_sign_of(x)
     return (y.equals(0.0) | y.compare("uge", INF)).pick(x, result)
 
 

@@ -25,6 +25,7 @@ from sympile.compiler.rules.machine_parts import (
     parts,
     power_of_two,
     quotient,
+    times_power,
 )
 
 ERF_IS_ONE = {64: 5.95, 32: 3.95}
@@ -57,9 +58,9 @@ def erfc(x: Number) -> Number:
     lost = t.fma(inner, leading - p)
     ratio = quotient(Pair(p, lost), exact_sum(constant(x, 1.0), kept + kept))
     square = exact_product(kept, kept)
-    e, first, second = exp_parts((-square.high).above(facts(x).exp_low))
+    e, shifted = exp_parts((-square.high).above(facts(x).exp_low))
     rest = e.low - e.high * square.low
-    tail = e.high.fma(ratio.high, rest * ratio.high + e.high * ratio.low) * first * second
+    tail = times_power(e.high.fma(ratio.high, rest * ratio.high + e.high * ratio.low), shifted)
     far = (x < 0.0).pick(2.0 - tail, tail)
     return (y <= 0.5).pick(near, far)
 
