@@ -50,7 +50,8 @@ def emit(
     element = ELEMENT[dtype]
     main = Function(module, entry, [("ptr noalias", "table")])
     quick = max((_operations(group) for group in fused.groups), default=0) > LARGE
-    if sum(map(_operations, fused.groups)) <= SMALL and len(fused.groups) <= FEW:
+    together = sum(map(_operations, fused.groups)) <= SMALL and len(fused.groups) <= FEW
+    if together and not any(nest.packed for nest in loops.values()):  # panels lie on the stack: one at a time
         _write_together(main, fused, loops, layout, Lanes(main, element, 1, target))
     else:
         _write_apart(main, fused, loops, layout, Lanes(main, element, 1, target), quick)
@@ -102,7 +103,7 @@ def _write_group(frame: Frame, group: Group, loops: Loops | None, scalar: Lanes)
         return
     assert loops is not None
     wide = Lanes(frame.function, scalar.element, loops.lanes, scalar.target)
-    elements = Elements(frame, scalar, wide, loops.vector, loops.row)
+    elements = Elements(frame, scalar, wide, loops.vector, loops.row, loops.second)
     if scatter_axis(first) is not None:
         Scatter(elements, first, loops).write()
     else:

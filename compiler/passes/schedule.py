@@ -9,16 +9,18 @@ from dataclasses import dataclass
 from sympile.compiler.graph.affine import affine
 from sympile.compiler.graph.conditions import conditions_of, unguarded, when
 from sympile.compiler.graph.definition import Definition, extent_value
-from sympile.compiler.graph.node import Node, extent, postorder, target
+from sympile.compiler.graph.node import Node, postorder, target
 from sympile.compiler.graph.rebuild import substitute
 from sympile.compiler.passes.group import Fused, Group, scatter_axis
+from sympile.compiler.passes.tiles import Tile, best_tile, known, length_of, operands_of
 
 
 @dataclass(frozen=True, slots=True)
 class Loops:
-    """The nest of one group, from the outside in: outer, row (in steps of `rows`), vector if it is an axis, inner.
+    """The nest of one group, from the outside in: outer, vector if it is an axis, row (in steps of `rows`), inner.
 
-    A reduced vector index is the innermost loop; its lanes are added up at the end.
+    A second axis of rows stands whole in each tile. A reduced vector index is the innermost loop; its lanes are added
+    up at the end.
     """
 
     outer: tuple[Node, ...]
@@ -28,6 +30,13 @@ class Loops:
     vectors: int
     inner: tuple[Node, ...]
     lanes: int
+    second: Node | None = None
+    packed: tuple[Node, ...] = ()  # factors that are copied side by side, a block of turns of inner[0] at a time
+    block: int = 0
+
+    @property
+    def seconds(self) -> int:
+        return 1 if self.second is None else length_of(self.second)
 
     @property
     def vector_is_reduced(self) -> bool:
@@ -48,13 +57,9 @@ def loops_of(group: Group, lanes: int, registers: int) -> Loops:
         return _scatter_loops(first, lanes)
     bodies = [tensor.formula for tensor in group.results]
     vector = min(group.domain, key=lambda i: (_cost(i, group, bodies, lanes), group.domain.index(i)))
-    if _length(vector) < 2:
+    if length_of(vector) < 2:
         lanes = 1
     return _tiled(group, first, vector, lanes, registers)
-
-
-def _length(index: Node) -> int:
-    return extent_value(extent(index), 64)
 
 
 def strides_along(node: Node, index: Node) -> int | None:
@@ -73,9 +78,45 @@ def strides_along(node: Node, index: Node) -> int | None:
     return step
 
 
+PANEL = 24576  # numbers in a panel at most
+LONGEST_ROWS = 6144  # numbers of an operand that the first-level cache holds while it is read in rows
+OFTEN, STRIDED_OFTEN = 6, 1  # tiles that read a panel for which it is worth copying; where its lanes lie apart
+
+
+def packing(
+    body: Node, tensor: Definition, tile: Tile, vector: Node, inner: tuple[Node, ...], lanes: int
+) -> tuple[tuple[Node, ...], int]:
+    """Which factors of a sum are packed, and how many turns of the outermost reduced index make a block."""
+    fixed = 1
+    for index in inner[1:]:
+        fixed *= length_of(index) if known(index) else PANEL
+    block = PANEL // (tile.vectors * lanes * fixed)
+    if tensor.monoid != "sum" or vector in inner or tile.row is None or block < 1 or lanes == 1:
+        return (), 0
+    tiles = -(-length_of(tile.row) // tile.rows)
+    turns = math.prod(length_of(index) for index in inner)
+    chosen = tuple(node for node in operands_of(body) if _is_packed(node, tile, vector, inner, tiles, turns))
+    if not chosen:
+        return (), 0
+    if known(inner[0]):
+        blocks = -(-length_of(inner[0]) // block)
+        block = -(-length_of(inner[0]) // blocks)
+    return chosen, block
+
+
+def _is_packed(node: Node, tile: Tile, vector: Node, inner: tuple[Node, ...], tiles: int, turns: int) -> bool:
+    """Whether a factor that all rows of tiles read lies so that a copy of it is read faster."""
+    if vector not in node.free or tile.row in node.free or tile.second in node.free or node.free.isdisjoint(inner):
+        return False
+    if node.op != "read" or strides_along(node, vector) != 1:
+        return tiles > STRIDED_OFTEN
+    spread = turns * max(1, min((strides_along(node, i) or 1) for i in inner if i in node.free))
+    return tiles >= OFTEN and spread > LONGEST_ROWS
+
+
 def _cost(index: Node, group: Group, bodies: Iterable[Node], lanes: int) -> float:
     """Rough time of one element with this index across the lanes: loads, waste of the last vector, final sum."""
-    length = _length(index)
+    length = length_of(index)
     waste = math.ceil(length / lanes) * lanes / length
     cost = 0.5
     for node in (n for n in postorder(bodies) if n.op == "read"):
@@ -94,7 +135,7 @@ def _own_step(tensor: Definition, index: Node) -> int:
     for axis in reversed(tensor.axes):
         if axis is index:
             return step
-        step *= _length(axis)
+        step *= length_of(axis)
     return 0
 
 
@@ -104,30 +145,31 @@ def _tiled(group: Group, first: Definition, vector: Node, lanes: int, registers:
     inner = (*reduced, vector) if vector in first.reduced else reduced
     if not first.reduced:
         return Loops(axes, None, 1, vector, _unrolled(group, vector, lanes), (), lanes)
+    inner = _in_memory_order(inner, first, vector)
     if not first.axes:
         return Loops((), None, 1, vector, _unrolled(group, vector, lanes), inner, lanes)
-    row, rows = _row(axes, lanes)
-    budget = max(1, (registers - 4) // rows)
-    vectors = max(1, min(4 if vector not in first.reduced else 2, budget, math.ceil(_length(vector) / lanes)))
-    return Loops(tuple(a for a in axes if a is not row), row, rows, vector, vectors, inner, lanes)
+    tile = best_tile(first, vector, lanes, registers)
+    outer = tuple(a for a in axes if a is not tile.row and a is not tile.second)
+    packed, block = packing(group.body(first), first, tile, vector, inner, lanes)
+    return Loops(outer, tile.row, tile.rows, vector, tile.vectors, inner, lanes, tile.second, packed, block)
 
 
-def _row(axes: tuple[Node, ...], lanes: int) -> tuple[Node | None, int]:
-    """The longest other axis gives the rows of a register tile."""
-    if not axes:
-        return None, 1
-    row = max(axes, key=_length)
-    length = _length(row)
-    if extent(row).op != "const":
-        return row, 4
-    return row, min((6, 5, 4, 3, 2, 1), key=lambda n: (n > length, length % n if n > 3 else 6 - n, -n))
+def _in_memory_order(inner: tuple[Node, ...], first: Definition, vector: Node) -> tuple[Node, ...]:
+    """Reduced indices, the one with the smallest steps in memory innermost; a reduced vector index stays last."""
+    reads = [node for node in postorder([first.formula]) if node.op == "read"]
+
+    def step(index: Node) -> float:
+        steps = [strides_along(node, index) for node in reads if index in node.free]
+        return sum(abs(one) if one is not None else 1e6 for one in steps)
+
+    return tuple(sorted(inner, key=lambda index: (index is vector, -step(index), inner.index(index))))
 
 
 def _unrolled(group: Group, vector: Node, lanes: int) -> int:
     """Small bodies are unrolled, so that one turn's latency hides behind another's."""
     work = sum(1 for _ in postorder([tensor.formula for tensor in group.results]))
     copies = 4 if work <= 24 else 2 if work <= 48 else 1
-    return max(1, min(copies, _length(vector) // lanes))
+    return max(1, min(copies, length_of(vector) // lanes))
 
 
 def _scatter_loops(tensor: Definition, lanes: int) -> Loops:

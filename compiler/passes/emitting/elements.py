@@ -28,10 +28,12 @@ class Elements:
     wide: Lanes
     vector: Node | None = None  # the index that lies across the lanes
     row: Node | None = None  # the index whose steps are unrolled
+    second: Node | None = None  # another one
     positions: dict[Node, Integer] = field(default_factory=dict)
     mask: Value | None = None
     known: list[dict[object, Value]] = field(default_factory=lambda: [{}])
     forwarded: dict[Definition, Callable[[Place], Value]] = field(default_factory=dict)
+    packed: dict[Node, Callable[[Place], Value]] = field(default_factory=dict)  # operands that lie ready in a panel
 
     # ------------------------------------------------------------------------------------------ scopes
 
@@ -80,7 +82,8 @@ class Elements:
     def key_of(self, node: Node, place: Place) -> object:
         row = place.row if place.row and self.row in node.free else 0
         vector = place.vector if place.vector and self.is_wide(node) else 0
-        return (node, row, vector) if row or vector else node
+        second = place.second if place.second and self.second in node.free else 0
+        return (node, row, vector, second) if row or vector or second else node
 
     def value(self, node: Node, place: Place) -> Value:
         """The value at a place: a scalar if the node does not vary across the lanes. Iterative."""
@@ -92,7 +95,8 @@ class Elements:
         stack = [(node, key)]
         while stack:
             item, own = stack[-1]
-            missing = [(part, k) for part in parts(item) if find(k := key_of(part, place)) is None]
+            needs = () if item in self.packed else parts(item)
+            missing = [(part, k) for part in needs if find(k := key_of(part, place)) is None]
             if missing:
                 stack.extend(reversed(missing))
                 continue
@@ -118,6 +122,9 @@ class Elements:
         return self.wide_value(node, place) if lanes is self.wide else self.value(node, place)
 
     def _write(self, node: Node, place: Place) -> Value:
+        panel = self.packed.get(node)
+        if panel is not None:
+            return panel(place)
         writer = WRITERS.get(node.op)
         if writer is not None:
             return writer(self, node, place)

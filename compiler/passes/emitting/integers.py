@@ -20,6 +20,8 @@ def position_of(elements: Elements, index: Node, place: Place) -> Integer:
     base = elements.positions[index]
     if index is elements.row:
         return elements.frame.function.add(base, place.row)
+    if index is elements.second:
+        return elements.frame.function.add(base, place.second)
     if index is elements.vector:
         return elements.frame.function.add(base, place.vector * elements.wide.lanes)
     return base

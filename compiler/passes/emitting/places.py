@@ -14,6 +14,7 @@ class Place:
     row: int = 0
     vector: int = 0
     masked: bool = False
+    second: int = 0  # the step along a second axis of rows
 
 
 def parts(node: Node) -> tuple[Node, ...]:

@@ -1,0 +1,225 @@
+"""One tile of a reduction: accumulators in registers, the loops over what is reduced, what becomes of the results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sympile.compiler.code.lanes import Lanes
+from sympile.compiler.code.value import Integer, Value
+from sympile.compiler.graph.conditions import conditions_of, unguarded
+from sympile.compiler.graph.definition import Definition
+from sympile.compiler.graph.node import Node
+from sympile.compiler.passes.emitting.elements import Elements
+from sympile.compiler.passes.emitting.operations import accumulate, all_of
+from sympile.compiler.passes.emitting.places import Place
+
+if TYPE_CHECKING:
+    from sympile.compiler.passes.emitting.nest import Nest
+
+UNROLLED = 128  # steps of a tile, over all its accumulators, up to which a loop is written out
+UNROLLING = ((4, 4), (8, 2))  # (at most so many accumulators, turns of the innermost loop written together)
+
+IDENTITY: Mapping[str, float] = {"sum": 0.0, "prod": 1.0, "max": float("-inf"), "min": float("inf")}
+COMBINE: Mapping[str, Callable[[Lanes, Value, Value], Value]] = {
+    "sum": Lanes.add,
+    "prod": Lanes.mul,
+    "max": Lanes.maximum,
+    "min": Lanes.minimum,
+}
+ACROSS: Mapping[str, Callable[[Lanes, Value], Value]] = {
+    "sum": Lanes.reduce_add,
+    "prod": Lanes.reduce_mul,
+    "max": Lanes.reduce_max,
+    "min": Lanes.reduce_min,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """The turns of the outermost reduced index that are done at once; None and None: all of them."""
+
+    start: Integer = 0
+    stop: Integer | None = None
+    first: Value | None = None  # (i1) nothing has been stored yet
+    last: Value | None = None  # (i1) nothing comes after
+
+
+def accumulated(
+    elements: Elements, tensor: Definition, body: Node, place: Place, total: Value, lanes: Lanes, beyond: Value | None
+) -> Value:
+    """The accumulator after one more element; lanes beyond the end, and guarded ones, leave it as it is."""
+    monoid = str(tensor.monoid)
+    mask: Value | None = None
+    if monoid == "sum":
+        mask = all_of(elements, lanes, conditions_of(body), place) if conditions_of(body) else None
+        after = accumulate(elements, lanes, total, unguarded(body), place)
+    else:
+        after = COMBINE[monoid](lanes, total, elements.operand(lanes, body, place))
+    for condition in (mask, beyond):
+        if condition is not None:
+            after = lanes.select(condition, after, total)
+    return after
+
+
+@dataclass(frozen=True, slots=True)
+class Reduction:
+    """The results at some places, over a block of the reduced indices."""
+
+    nest: Nest
+    places: tuple[Place, ...]
+    block: Block
+
+    @property
+    def elements(self) -> Elements:
+        return self.nest.elements
+
+    @property
+    def lanes(self) -> Lanes:
+        loops = self.nest.loops
+        wide = loops.vector_is_reduced or loops.vector in self.nest.first.axes
+        return self.elements.wide if wide else self.elements.scalar
+
+    @property
+    def monoid(self) -> str:
+        return str(self.nest.first.monoid)
+
+    def write(self) -> None:
+        start = [self.lanes.constant(IDENTITY[self.monoid]) for _ in self.places]
+        sums = self._over(self.nest.loops.inner, self.places, start)
+        if self.nest.loops.vector_is_reduced:
+            sums = [ACROSS[self.monoid](self.lanes, s) for s in sums]
+        if self.block.first is None or self.block.last is None:
+            self.nest.finish(self.places, sums)
+            return
+        self._join(self.block.first, self.block.last, sums)
+
+    def _join(self, first: Value, last: Value, sums: Sequence[Value]) -> None:
+        """Adds what earlier blocks have left in the result's memory; finishes after the last block."""
+        function, tensor = self.elements.frame.function, self.nest.group.stored[0]
+        with function.either(first) as choice:
+            with choice.then():
+                choice.give(*sums)
+            with choice.otherwise():
+                choice.give(*self._with_earlier(tensor, sums))
+        totals = choice.results
+        with function.either(last) as ending:
+            with ending.then():
+                self.elements.push()
+                self.nest.finish(self.places, totals)
+                self.elements.pop()
+            with ending.otherwise():
+                for place, total in zip(self.places, totals, strict=True):
+                    self.nest.store(tensor, total, place)
+
+    def _with_earlier(self, tensor: Definition, sums: Sequence[Value]) -> list[Value]:
+        combine = COMBINE[self.monoid]
+        earlier = [self.nest.stored_at(tensor, place) for place in self.places]
+        return [combine(self.lanes, before, now) for before, now in zip(earlier, sums, strict=True)]
+
+    # ------------------------------------------------------------------------------------------ loops
+
+    def _over(self, indices: tuple[Node, ...], places: Sequence[Place], sums: list[Value]) -> list[Value]:
+        """The loops over some reduced indices; returns the accumulators."""
+        if not indices:
+            return [self._accumulated(place, total) for place, total in zip(places, sums, strict=True)]
+        index, rest = indices[0], indices[1:]
+        if index is self.nest.loops.vector:
+            return self._over_lanes(places, sums)
+        start, stop = self._range(index)
+        if self._is_short(indices, start, stop):
+            return self._straight(index, start, stop, rest, places, sums)
+        turns = self._turns(rest)
+        function = self.elements.frame.function
+        whole = function.sub(stop, function.rem(function.sub(stop, start), turns))
+        sums = self._loop(index, start, whole, turns, rest, places, sums)
+        if turns == 1:
+            return sums
+        if isinstance(whole, int) and isinstance(stop, int):
+            return self._straight(index, whole, stop, rest, places, sums)
+        return self._loop(index, whole, stop, 1, rest, places, sums)
+
+    def _range(self, index: Node) -> tuple[Integer, Integer]:
+        if index is self.nest.loops.inner[0] and self.block.stop is not None:
+            return self.block.start, self.block.stop
+        return 0, self.nest.length(index)
+
+    def _is_short(self, indices: Sequence[Node], start: Integer, stop: Integer) -> bool:
+        """Whether the loops over some indices are written out."""
+        if not isinstance(start, int) or not isinstance(stop, int):
+            return False
+        steps = (stop - start) * len(self.places)
+        for index in indices[1:]:
+            length = self.nest.length(index)
+            if index is self.nest.loops.vector or not isinstance(length, int):
+                return False
+            steps *= length
+        return steps <= UNROLLED
+
+    def _turns(self, rest: Sequence[Node]) -> int:
+        if rest:
+            return 1
+        return next((turns for most, turns in UNROLLING if len(self.places) <= most), 1)
+
+    def _loop(
+        self,
+        index: Node,
+        start: Integer,
+        stop: Integer,
+        turns: int,
+        rest: tuple[Node, ...],
+        places: Sequence[Place],
+        sums: list[Value],
+    ) -> list[Value]:
+        function = self.elements.frame.function
+        with function.loop(start, stop, turns, sums) as loop:
+            totals = loop.carried
+            for turn in range(turns):
+                with self.nest.bind(index, function.add(loop.index, turn)):
+                    totals = self._over(rest, places, totals)
+            loop.next = totals
+        return loop.results
+
+    def _straight(
+        self, index: Node, start: int, stop: int, rest: tuple[Node, ...], places: Sequence[Place], sums: list[Value]
+    ) -> list[Value]:
+        for position in range(start, stop):
+            with self.nest.bind(index, position):
+                sums = self._over(rest, places, sums)
+        return sums
+
+    def _over_lanes(self, places: Sequence[Place], sums: list[Value]) -> list[Value]:
+        """The reduced vector index: whole vectors, then one masked end."""
+        function, vector, lanes = self.elements.frame.function, self.nest.loops.vector, self.lanes
+        assert vector is not None
+        length = self.nest.length(vector)
+        whole = function.sub(length, function.rem(length, lanes.lanes))
+        if whole != 0:
+            with function.loop(0, whole, lanes.lanes, sums) as loop, self.nest.bind(vector, loop.index, hoist=False):
+                loop.next = self._over((), places, loop.carried)
+            sums = loop.results
+        if isinstance(length, int) and isinstance(whole, int):
+            return sums if length == whole else self._end(vector, whole, length - whole, places, sums)
+        with function.loop(whole, length, lanes.lanes, sums) as loop:
+            left = function.sub(length, loop.index)
+            loop.next = self._end(vector, loop.index, left, places, loop.carried)
+        return loop.results
+
+    def _end(
+        self, vector: Node, start: Integer, left: Integer, places: Sequence[Place], sums: list[Value]
+    ) -> list[Value]:
+        with self.nest.bind(vector, start, hoist=False):
+            if self.lanes.lanes == 1:
+                return self._over((), places, sums)
+            self.elements.mask = self.lanes.first(left)
+            masked = [Place(p.row, p.vector, True, p.second) for p in places]
+            result = self._over((), masked, sums)
+            self.elements.mask = None
+        return result
+
+    def _accumulated(self, place: Place, total: Value) -> Value:
+        nest = self.nest
+        beyond = self.elements.mask if place.masked and nest.loops.vector_is_reduced else None
+        body = nest.group.body(nest.first)
+        return accumulated(self.elements, nest.first, body, place, total, self.lanes, beyond)

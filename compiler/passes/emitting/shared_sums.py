@@ -1,0 +1,100 @@
+"""One loop over one index for many scalars: sums, maxima and elementwise work that share what they read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sympile.compiler.code.value import Value
+from sympile.compiler.graph.definition import Definition
+from sympile.compiler.graph.node import postorder
+from sympile.compiler.passes.emitting.places import Place
+from sympile.compiler.passes.emitting.reduction import ACROSS, COMBINE, IDENTITY, accumulated
+
+if TYPE_CHECKING:
+    from sympile.compiler.passes.emitting.nest import Nest
+
+REGISTER_SUMS = 24  # more accumulators than this live in memory
+
+WRITTEN_TWICE = 600  # operations; longer bodies have one loop, masked throughout
+
+
+@dataclass(frozen=True, slots=True)
+class SharedSums:
+    """Writes the loop of a nest whose members run over one index."""
+
+    nest: Nest
+
+    def write(self) -> None:
+        function, lanes, vector = self.nest.elements.frame.function, self.nest.elements.wide, self.nest.loops.vector
+        assert vector is not None
+        sums = [t for t in self.nest.group.members if t.reduced]
+        others = [t for t in self.nest.group.members if not t.reduced]
+        copies = self.nest.loops.vectors if len(sums) * self.nest.loops.vectors <= REGISTER_SUMS else 1
+        start = [lanes.constant(IDENTITY[str(t.monoid)]) for t in sums for _ in range(copies)]
+        memory = len(start) > REGISTER_SUMS
+        slots = [function.alloca(lanes.real) for _ in start] if memory else []
+        for slot, value in zip(slots, start, strict=False):
+            lanes.store(value, slot)
+        length = self.nest.length(vector)
+        step = lanes.lanes * copies
+        whole = function.sub(length, function.rem(length, step)) if self._is_small() else 0
+        carried = [] if memory else start
+        if whole != 0:
+            with function.loop(0, whole, step, carried) as loop, self.nest.bind(vector, loop.index, hoist=False):
+                loop.next = self._sums_turn(sums, others, copies, loop.carried, slots, masked=False)
+            carried = loop.results
+        masked = lanes.lanes > 1
+        with function.loop(whole, length, lanes.lanes, carried) as rest, self.nest.bind(vector, rest.index, hoist=False):
+            self.nest.elements.mask = lanes.first(function.sub(length, rest.index)) if masked else None
+            rest.next = self._sums_turn(sums, others, 1, rest.carried, slots, masked, stride=copies)
+            self.nest.elements.mask = None
+        self._sums_end(sums, copies, rest.results, slots)
+
+    def _is_small(self) -> bool:
+        """Whether the body is short enough to be written twice: for whole vectors, and for the masked end."""
+        return sum(1 for _ in postorder(self.nest.bodies())) <= WRITTEN_TWICE
+
+    def _sums_turn(
+        self,
+        sums: Sequence[Definition],
+        others: Sequence[Definition],
+        copies: int,
+        carried: Sequence[Value],
+        slots: Sequence[Value],
+        masked: bool,
+        stride: int = 0,
+    ) -> list[Value]:
+        """One turn of the shared loop: `copies` vectors, each with accumulators of its own."""
+        lanes = self.nest.elements.wide
+        stride = stride or copies
+        result = list(carried)
+        for copy in range(copies):
+            place = Place(0, copy, masked)
+            self.nest.write_members(others, place)
+            for k, tensor in enumerate(sums):
+                at = k * stride + copy
+                if slots:
+                    lanes.store(self._after(place, lanes.load(slots[at]), tensor), slots[at])
+                else:
+                    result[at] = self._after(place, result[at], tensor)
+        return result
+
+    def _sums_end(
+        self, sums: Sequence[Definition], copies: int, results: Sequence[Value], slots: Sequence[Value]
+    ) -> None:
+        lanes = self.nest.elements.wide
+        for k, tensor in enumerate(sums):
+            parts = [lanes.load(slots[at]) if slots else results[at] for at in range(k * copies, (k + 1) * copies)]
+            while len(parts) > 1:
+                parts = [
+                    COMBINE[str(tensor.monoid)](lanes, *parts[i : i + 2]) if i + 1 < len(parts) else parts[i]
+                    for i in range(0, len(parts), 2)
+                ]
+            self.nest.store(tensor, ACROSS[str(tensor.monoid)](lanes, parts[0]), Place())
+
+    def _after(self, place: Place, total: Value, tensor: Definition) -> Value:
+        elements = self.nest.elements
+        beyond = elements.mask if place.masked else None
+        return accumulated(elements, tensor, self.nest.group.body(tensor), place, total, elements.wide, beyond)
