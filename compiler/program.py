@@ -131,3 +131,16 @@ GATHER_WORDS = (
     "table_word",
 )  # row_words: of 4 bytes; table_word: where the step finds the pointer
 RUNNING, STOPPED, DONE, NOT_FINITE, PAUSED, SINGULAR = range(6)  # outcomes
+
+# The pool of threads: what it and the code that hands it work share, by offset in bytes. A region of a loop is split
+# into chunks; what different threads write often lies on lines of its own (code/pool.py, runtime/pool.py).
+POOL_SYMBOL = "sympile_pool"
+POOL = {
+    # a function of (part, table, extra, length, size): runs part(table, extra, first, last, number) for every chunk
+    "region": 0, "workers": 8,
+    # tag: generation << 32 | next chunk
+    "tag": 64, "done": 128, "waiting": 132, "owner": 192, "sleepers": 256, "wake": 260, "stop": 264,
+    # of the region that is under way
+    "part": 320, "table": 328, "extra": 336, "length": 344, "size": 352, "count": 360,
+}  # fmt: skip
+POOL_BYTES = 384

@@ -1,4 +1,4 @@
-"""Addresses of library routines that generated code calls: LAPACK, as SciPy carries it."""
+"""Addresses of what generated code uses from outside: LAPACK, as SciPy carries it, and the pool of threads."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from importlib import import_module
 
 from sympile.compiler.errors import EnvironmentProblem
+from sympile.compiler.program import POOL_SYMBOL
+from sympile.runtime.pool_memory import pool_address
 
 LAPACK = "lapack_"           # symbols of this prefix are routines of LAPACK: lapack_dgetrf is dgetrf
 
@@ -27,7 +29,11 @@ def import_addresses(symbols: Iterable[str]) -> dict[str, int]:
         >>> list(import_addresses(["lapack_dgetrf"]))
         ['lapack_dgetrf']
     """
-    return {symbol: _lapack_address(symbol.removeprefix(LAPACK)) for symbol in symbols}
+    return {symbol: _address(symbol) for symbol in symbols}
+
+
+def _address(symbol: str) -> int:
+    return pool_address() if symbol == POOL_SYMBOL else _lapack_address(symbol.removeprefix(LAPACK))
 
 
 def _lapack_address(name: str) -> int:

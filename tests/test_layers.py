@@ -43,6 +43,7 @@ NARROW: dict[str, tuple[str, ...]] = {
 GRANTED: dict[tuple[str, str], str] = {
     ("sympile.runtime.optimizers", "sympile.compiler.language"): "update rules are written in sm.gradient and sm.step",
     ("sympile.runtime.load", "sympile.compiler.code"): "the target machine, and linking, are known there already",
+    ("sympile.runtime.pool", "sympile.compiler.code"): "the pool's code is made when a running program asks for it",
 }
 
 # Path in the repository -> why it may be longer than the limit.
