@@ -125,7 +125,8 @@ def shortcut(
         return None
     desk = native.desk(sizes, fresh=True)
     dtype = np.dtype(native.program.dtype)
-    block = _Block(len(CALL) + sum(_room(each.shape) for each in arguments) + sum(_room(each.shape) for each in targets))
+    shapes = [*(argument.shape for argument in arguments), *(target.shape for target in targets)]
+    block = _Block(len(CALL) + sum(map(_room, shapes)))
     records = [block.argument(argument, desk.address) for argument in arguments]
     results = [block.result(target, dtype, desk.address) for target in targets]
     call = {
