@@ -252,17 +252,14 @@ class _Variant:
         self, values: tuple[Any, ...], arrays: dict[str, Array], shape: tuple[int, ...], count: int, single: bool
     ) -> Way | None:
         """A quick way for calls like this one; None where values are converted, repeated, or sizes themselves."""
-        bound = self.binder.bind(arrays, self._told(arrays))
-        given = dict(zip(self.names, values, strict=True))
         repeated = shape and not all(output.batched for output in self.outputs.values())
         if count == 0 or repeated or self._told(arrays):
             return None
+        bound, given = self.binder.bind(arrays), dict(zip(self.names, values, strict=True))
         if not taken_as_they_are([given[name] for name in bound.names], bound.arrays):
             return None
         sizes = {**bound.sizes, BATCH: bound.sizes.get(BATCH, count)}
-        targets = {
-            label: (*shape, *[_length(n, sizes) for n in self.declared[label]]) for label in self.outputs
-        }
+        targets = {label: (*shape, *[_length(n, sizes) for n in self.declared[label]]) for label in self.outputs}
         return quick_way(self.native, self.signature, sizes, given, self.dtypes, targets, single, tuple(targets))
 
     def _told(self, arrays: dict[str, Array]) -> dict[str, int]:
