@@ -19,6 +19,7 @@ from sympile.compiler.graph.reduce import total
 from sympile.compiler.graph.verify import verify
 from sympile.compiler.passes import derive as derivation
 from sympile.compiler.passes.assemble import assemble
+from sympile.compiler.passes.call import python_call
 from sympile.compiler.passes.fuse import fuse
 from sympile.compiler.passes.group import Fused
 from sympile.compiler.passes.invariant import prepare
@@ -295,6 +296,11 @@ def build_update(rule: Rule, dtype: str) -> Program:
 def build_loop(dtype: str) -> Code:
     """The native training loop."""
     return training_loop(dtype, this_machine())
+
+
+def build_call() -> Code:
+    """The way from Python into any program."""
+    return python_call(this_machine())
 
 
 # ------------------------------------------------------------------------------------------------ signatures

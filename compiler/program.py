@@ -144,3 +144,34 @@ POOL = {
     "part": 320, "table": 328, "extra": 336, "length": 344, "size": 352, "count": 360,
 }  # fmt: skip
 POOL_BYTES = 384
+
+# The words of a call from Python: what one entry for one choice of shapes reads (passes/call.py, runtime/shortcut.py).
+CALL_WORDS = (
+    # what runs; its table; pointer to its int32 of singular matrices
+    "function", "table", "trouble",
+    # 1 while a call is under way; 1 to give up the lock of the interpreter
+    "busy", "release",
+    # ARGUMENT_WORDS for each argument, RESULT_WORDS for each result; 1: the one result is not put into a list
+    "argument_count", "arguments", "result_count", "results", "alone",
+    # Python's objects: None, and the types that are taken
+    "none", "array_type", "float_type", "float64_type", "integer_type", "list_type",
+)  # fmt: skip
+CALL = {name: position for position, name in enumerate(CALL_WORDS)}
+ARRAY_WORDS = (
+    "word", "rank", "shape", "descriptor", "bytes",  # word: pointer to the table's word
+)  # fmt: skip
+ARGUMENT_WORDS = (
+    *ARRAY_WORDS,
+    # pointer to 8 bytes for a plain number, or 0; 1 if they hold a float32; of integers: how many, and less than what
+    "number", "narrow", "count", "limit",
+)  # fmt: skip
+RESULT_WORDS = (
+    *ARRAY_WORDS,
+    # NumPy's number of the dtype; 1: a new one becomes a NumPy scalar; the object while the call is under way
+    "kind", "scalar", "object",
+)  # fmt: skip
+ARGUMENT = {name: position for position, name in enumerate(ARGUMENT_WORDS)}
+RESULT = {name: position for position, name in enumerate(RESULT_WORDS)}
+# Where the public structures of CPython and NumPy hold what, in bytes; runtime/shortcut.py looks whether it is so.
+OBJECT_LAYOUT = {"type": 8, "data": 16, "rank": 24, "dimensions": 32, "descriptor": 56, "flags": 64}
+CONTIGUOUS, ALIGNED, WRITEABLE = 0x0001, 0x0100, 0x0400  # bits of NumPy's flags

@@ -94,6 +94,11 @@ class Binder:
         self._partial = partial
         self._plans: dict[tuple[tuple[int, ...], ...], Plan] = {}
 
+    @property
+    def dtypes(self) -> tuple[np.dtype[Any], ...]:
+        """What the arrays become, in the slots' order."""
+        return self._dtypes
+
     def bind(self, values: Mapping[Any, Any], sizes: Mapping[str, int] | None = None) -> Bound:
         """Checks all values and returns arrays.
 
@@ -110,7 +115,10 @@ class Binder:
             ArrayShapeError, LengthMismatch, EmptyData: the shapes do not fit the symbols, or each other.
             DtypeError, IndexOutOfRange: the numbers are not of the kind that the formula takes.
         """
-        found = self._found(values)
+        return self.bind_found(self.found(values), sizes)
+
+    def bind_found(self, found: list[Any], sizes: Mapping[str, int] | None = None) -> Bound:
+        """As `bind`, of what `found` returned."""
         if self._partial and any(value is _MISSING for value in found):
             return self._bind_some(found, sizes or {})
         arrays = [
@@ -181,8 +189,12 @@ class Binder:
 
     # -------------------------------------------------------------------------------------------------------- keys
 
-    def _found(self, values: Mapping[Any, Any]) -> list[Any]:
-        """The values in the slots' order."""
+    def found(self, values: Mapping[Any, Any]) -> list[Any]:
+        """The values in the slots' order, as they are given.
+
+        Raises:
+            MissingValue, UnknownKey, DuplicateName: the keys are not those of the formula.
+        """
         found: list[Any] = [_MISSING] * len(self._slots)
         count = 0
         for key, value in _items(values):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -40,10 +41,16 @@ class Desk:
     table: NumPyArray
     buffers: list[NumPyArray]
     status: npt.NDArray[np.int32]
+    seconds: float = 0.0  # of the last run
 
     @property
     def address(self) -> int:
         return address_of(self.table)
+
+    @property
+    def bytes(self) -> int:
+        """The memory that the buffers take."""
+        return sum(buffer.nbytes for buffer in self.buffers)
 
 
 class NativeProgram:
@@ -115,7 +122,9 @@ class NativeProgram:
             results[array.name] = result
             table[array.slot] = address_of(result)
         desk.status[0] = 0
-        self.native.call(desk.address)
+        native, started = self.native, time.perf_counter()
+        native.call(desk.address)
+        desk.seconds = time.perf_counter() - started
         self.raise_if_singular(desk)
         return results
 

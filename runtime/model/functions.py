@@ -27,10 +27,13 @@ from sympile.compiler.program import BATCH
 from sympile.compiler.show.numbers import shown_size
 from sympile.runtime.arguments import Binder
 from sympile.runtime.byname import name_of
+from sympile.runtime.convert import INTEGER
 from sympile.runtime.model.compiling import DTYPES
 from sympile.runtime.model.given import as_given, demand_one_symbol_per_name
 from sympile.runtime.model.notation import with_ones
+from sympile.runtime.model.quickly import quick_way
 from sympile.runtime.native import NativeProgram
+from sympile.runtime.shortcut import Shortcuts, Way, plain_shapes, taken_as_they_are
 
 Array = npt.NDArray[Any]
 
@@ -87,11 +90,20 @@ class Function:
         self._dtype = dtype
         self._names = [name_of(a) for a in args]
         self._variants: dict[tuple[bool, ...], _Variant] = {}
+        self._shortcuts = Shortcuts()
         shapes = self._variant((False,) * len(args)).shapes  # mistakes in the formula show at once
         self._shapes = [shapes.get(name, _declared(a)) for name, a in zip(self._names, args, strict=True)]
         self._ranks = [len(shape) for shape in self._shapes]
 
     def __call__(self, *values: Any, out: Any = None) -> Any:
+        for way in self._shortcuts.ways:
+            results = way(values, out)
+            if results is not None:
+                return results
+        return self._general(values, out)
+
+    def _general(self, values: tuple[Any, ...], out: Any) -> Any:
+        """Whatever NumPy makes arrays of, broadcast; all mistakes are found here."""
         if len(values) != len(self._args):
             raise ArgumentError(
                 f"the function takes {len(self._args)} arguments ({', '.join(self._names)}), not {len(values)}"
@@ -111,6 +123,8 @@ class Function:
             for n, a, rank, b in zip(self._names, arrays, self._ranks, batched, strict=True)
         }
         results = variant.run(flat, shape, count, None if out is None else [out] if self._single else list(out))
+        if self._shortcuts.due(plain_shapes(values, variant.dtypes)):
+            self._shortcuts.add(variant.shortcut(values, flat, shape, count, self._single))
         return results[0] if self._single else results
 
     def _array(self, name: str, value: Any) -> Array:
@@ -173,6 +187,9 @@ class _Variant:
         self.native = NativeProgram(built.program)
         self.signature = signature(work, names, self.outputs, dtype)
         self.binder = Binder(self.signature, ignored=[name_of(a) for a in args if name_of(a) not in names])
+        integers = {slot.name for slot in self.signature.slots if slot.integer}
+        self.names = [name_of(a) for a in args]
+        self.dtypes = [INTEGER if name in integers else np.dtype(dtype) for name in self.names]
 
     def _inputs(self, work: Work, args: tuple[Any, ...]) -> list[str]:
         """The names of the arguments that the outputs depend on, be it for the sizes that only their arrays tell."""
@@ -214,6 +231,20 @@ class _Variant:
             if label not in direct:
                 array[...] = result
         return out
+
+    def shortcut(
+        self, values: tuple[Any, ...], arrays: dict[str, Array], shape: tuple[int, ...], count: int, single: bool
+    ) -> Way | None:
+        """A quick way for calls like this one; None where values are converted, repeated, or sizes themselves."""
+        repeated = shape and not all(output.batched for output in self.outputs.values())
+        if count == 0 or repeated or self._told(arrays):
+            return None
+        bound, given = self.binder.bind(arrays), dict(zip(self.names, values, strict=True))
+        if not taken_as_they_are([given[name] for name in bound.names], bound.arrays):
+            return None
+        sizes = {**bound.sizes, BATCH: bound.sizes.get(BATCH, count)}
+        targets = {label: (*shape, *[_length(n, sizes) for n in self.declared[label]]) for label in self.outputs}
+        return quick_way(self.native, self.signature, sizes, given, self.dtypes, targets, single, tuple(targets))
 
     def _told(self, arrays: dict[str, Array]) -> dict[str, int]:
         """Sizes that are arguments themselves."""

@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from sympile.compiler.errors import ArgumentError, UnknownName, did_you_mean, listed
-from sympile.compiler.graph.definition import Definition, elementwise
+from sympile.compiler.graph.definition import elementwise
 from sympile.compiler.graph.node import ZERO, Node
 from sympile.compiler.passes.reading.scope import Symbol
 from sympile.compiler.passes.roles import only_added
-from sympile.compiler.pipeline import GRADIENT, METRIC, OBJECTIVE, PREDICTION, Built, Work, build, inputs_of, signature
+from sympile.compiler.pipeline import GRADIENT, METRIC, OBJECTIVE, PREDICTION, Work, inputs_of, signature
 from sympile.compiler.program import Signature
 from sympile.compiler.show.formula import Formula, formula
 from sympile.compiler.show.numbers import shown_size
@@ -23,29 +23,13 @@ from sympile.runtime.arguments import Binder
 from sympile.runtime.byname import ByName, Keys, name_of
 from sympile.runtime.model import explaining, fitting
 from sympile.runtime.model.checking import CheckReport, checked
-from sympile.runtime.model.notation import kind_of, with_ones
+from sympile.runtime.model.notation import kind_of
+from sympile.runtime.model.part import Part
 from sympile.runtime.model.training import Steps
-from sympile.runtime.native import NativeProgram
 
 Array = npt.NDArray[Any]
 Values = Mapping[Any, Any]
 PER_EXAMPLE = {"mean": "per example; the objective is the mean", "sum": "per example; the objective is the sum"}
-
-
-class Part:
-    """Some outputs of a model as one callable program."""
-
-    def __init__(self, work: Work, outputs: Mapping[str, Definition], dtype: str) -> None:
-        names = inputs_of(work, list(outputs.values()))
-        self.built: Built = build(work, outputs, [work.scope.symbols[n].tensor for n in names], dtype)
-        self.signature: Signature = signature(work, names, outputs, dtype)
-        self.native = NativeProgram(self.built.program)
-        others = [n for n in (*work.scope.symbols, *work.scope.parameters, *work.scope.constants) if n not in names]
-        self.binder = Binder(self.signature, ignored=others)
-
-    def __call__(self, values: Values, out: Mapping[str, Array] | None = None) -> dict[str, Array]:
-        bound = self.binder.bind(values)
-        return self.native.run(bound.by_name(), bound.sizes, out)
 
 
 class Model:
@@ -115,12 +99,15 @@ class Model:
         """The program of some outputs; compiled at its first use."""
         part = self._parts.get(labels)
         if part is None:
-            part = self._parts[labels] = Part(
-                self._work, {label: self._work.outputs[label] for label in labels}, self.dtype
-            )
+            outputs = {label: self._work.outputs[label] for label in labels}
+            part = self._parts[labels] = Part(self._work, outputs, self.dtype)
         return part
 
-    @property
+    @cached_property
+    def _value(self) -> Part:
+        return self._part(OBJECTIVE)
+
+    @cached_property
     def _step(self) -> Part:
         return self._part(OBJECTIVE, *[GRADIENT + name for name in self._used])
 
@@ -162,7 +149,7 @@ class Model:
         Raises:
             ValuesError: a value is missing, unknown, or of the wrong shape or kind.
         """
-        return _number(self._part(OBJECTIVE)(values)[OBJECTIVE])
+        return cast("np.floating[Any]", self._value.results(values)[0])
 
     def value_and_grad(self, values: Values) -> tuple[np.floating[Any], ByName[Array]]:
         """The objective and its gradient in one native call.
@@ -173,24 +160,23 @@ class Model:
         Returns:
             The objective, and d objective / d parameter by symbol or name, in the parameters' declared shapes.
         """
-        results = self._step(values)
-        return _number(results[OBJECTIVE]), self._gradients(results)
+        value, *gradients = self._step.results(values)
+        return value, self._gradients(gradients)
 
     def backward(self, values: Values) -> ByName[Array]:
         """The gradient of the objective by parameter (symbol or name), in the parameters' declared shapes."""
         return self.value_and_grad(values)[1]
 
-    def _gradients(self, results: Mapping[str, Array]) -> ByName[Array]:
-        declared = {slot.name: slot for slot in self._step.signature.slots}
-        arrays = []
-        for symbol in self.parameters:
-            name = name_of(symbol)
-            if name in declared:
-                array = results[GRADIENT + name]
-                arrays.append(array.reshape(with_ones(declared[name].declared, array.shape)))
-            else:
-                arrays.append(np.zeros(tuple(int(n) for n in getattr(symbol, "shape", ()) or ()), self.dtype))
-        return ByName(arrays, self._keys)
+    def _gradients(self, found: list[Array]) -> ByName[Array]:
+        """Those of the used parameters, and zeros for the others."""
+        if len(found) == len(self.parameters):
+            return ByName(found, self._keys)
+        used = dict(zip(self._used, found, strict=True))
+        return ByName([used[n] if n in used else self._zeros(n) for n in self._keys.names()], self._keys)
+
+    def _zeros(self, name: str) -> Array:
+        symbol = self._work.scope.parameters[name]
+        return np.zeros(tuple(int(n) for n in getattr(symbol, "shape", ()) or ()), self.dtype)
 
     def predict(self, data: Values, parameters: Values | None = None) -> Any:
         """The prediction for some data.
@@ -202,15 +188,19 @@ class Model:
         Returns:
             An array whose first axis is the examples, or a dict of them where `prediction` was a dict.
         """
+        results = self._prediction.results(_merged(data, parameters))
+        if isinstance(self._arguments["prediction"], Mapping):
+            return dict(zip(map(str, self._arguments["prediction"]), results, strict=True))
+        return results[0]
+
+    @cached_property
+    def _prediction(self) -> Part:
         labels = [label for label in self._work.outputs if label.startswith(PREDICTION)]
         if not labels:
             raise ArgumentError(
                 "this model was compiled without `prediction=`; write sm.compile(loss, parameters, prediction=...)"
             )
-        results = self._part(*labels)(_merged(data, parameters))
-        if isinstance(self._arguments["prediction"], Mapping):
-            return {label.removeprefix(PREDICTION): array for label, array in results.items()}
-        return results[labels[0]]
+        return self._part(*labels)
 
     def evaluate(self, data: Values, parameters: Values | None = None) -> dict[str, float]:
         """The objective ("loss") and the metrics on some data.
@@ -372,10 +362,6 @@ class Gradients(Mapping[Any, Formula]):
 
 def _dims(declared: tuple[Node, ...], examples: str | None) -> str:
     return f"[{'×'.join(str(shown_size(n, examples)) for n in declared)}]" if declared else ""
-
-
-def _number(array: Array) -> np.floating[Any]:
-    return cast("np.floating[Any]", array[()])
 
 
 def _merged(data: Values, parameters: Values | None) -> Values:

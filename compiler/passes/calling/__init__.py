@@ -1,0 +1,1 @@
+"""The parts of a call from Python: words, arguments, results."""
