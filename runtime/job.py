@@ -122,7 +122,7 @@ def make_job(
     path = np.zeros((steps + 1, layout.count), dtype) if record else None
     if path is not None:
         path[0] = parameters
-    desk = step.desk({**sizes, BATCH: plan.batch}, fresh=True)
+    desk = step.own_desk({**sizes, BATCH: plan.batch})
     words = np.zeros(len(JOB), np.int64)
     job = Job(loop, words, parameters, gradient, history, path, desk, keep=[step, update])
     _place_step(job, step, layout, arrays, plan, gradient_prefix, objective)
@@ -194,7 +194,7 @@ def _place_update(
 ) -> list[Array]:
     """Pointers of the update's table; returns the states."""
     dtype = update.program.dtype
-    desk = update.desk({COUNT: layout.count}, fresh=True)
+    desk = update.own_desk({COUNT: layout.count})
     arrays: dict[str, Array] = {"gradient": job.gradient, "parameter": job.parameters}
     for name, first in state.items():
         arrays[name] = layout.zeros(dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,10 +13,10 @@ import numpy.typing as npt
 
 from sympile.compiler.errors import ArrayShapeError
 from sympile.compiler.program import Array, Program
+from sympile.runtime.arena import ALIGN, Block, arena
 from sympile.runtime.load import Native, load
 
 NumPyArray = npt.NDArray[Any]
-ALIGN = 64
 
 
 def aligned(shape: Sequence[int], dtype: Any) -> NumPyArray:
@@ -35,10 +36,10 @@ def address_of(array: NumPyArray) -> int:
 
 @dataclass(slots=True)
 class Desk:
-    """The memory of one program in one thread for one choice of sizes: its table and its buffers."""
+    """The memory of one program in one thread for one choice of sizes: its table and its work memory."""
 
     table: NumPyArray
-    buffers: list[NumPyArray]
+    room: NumPyArray
     status: npt.NDArray[np.int32]
 
     @property
@@ -64,16 +65,23 @@ class NativeProgram:
     def shape(self, array: Array, sizes: Mapping[str, int]) -> tuple[int, ...]:
         return tuple(extent.value(sizes) for extent in array.shape)
 
-    def desk(self, sizes: Mapping[str, int], fresh: bool = False) -> Desk:
+    def desk(self, sizes: Mapping[str, int]) -> Desk:
         """Memory for these sizes; the last one of this thread is used again."""
         wanted = {name: sizes[name] for name in self.program.sizes}
         kept = getattr(self._local, "kept", None)
-        if not fresh and kept is not None and kept[0] == wanted:
+        if kept is not None and kept[0] == wanted:
             return kept[1]  # type: ignore[no-any-return]
         self._check(sizes)
+        self._local.kept = None  # what was kept is given back first
         made = self._new_desk(wanted)
-        if not fresh:
-            self._local.kept = (wanted, made)
+        self._local.kept = (wanted, made)
+        return made
+
+    def own_desk(self, sizes: Mapping[str, int]) -> Desk:
+        """Memory that no later call uses: the kept one where it fits, so that there are never two."""
+        made = self.desk(sizes)
+        self._local.kept = None
+        made.status[0] = 0
         return made
 
     def _check(self, sizes: Mapping[str, int]) -> None:
@@ -85,20 +93,26 @@ class NativeProgram:
     def _new_desk(self, sizes: Mapping[str, int]) -> Desk:
         program = self.program
         table = np.zeros(program.length, np.uint64)
-        buffers = []
-        for array in program.work:
-            buffer = aligned(self.shape(array, sizes), program.dtype)
-            buffers.append(buffer)
-            table[array.slot] = address_of(buffer)
+        room, places = self._placed(sizes)
+        start = address_of(room)
+        for slot, place in places.items():
+            table[slot] = start + place
         for name, slot in program.sizes.items():
             table[slot] = sizes[name]
         status = np.zeros(1, np.int32)
         table[program.status] = address_of(status)
+        return Desk(table, room, status)
+
+    def _placed(self, sizes: Mapping[str, int]) -> tuple[NumPyArray, dict[int, int]]:
+        """Memory for all work arrays and the scratch words, and by slot where in it each starts, in bytes."""
+        program = self.program
+        width = np.dtype(program.dtype).itemsize
+        blocks = [Block(width * math.prod(self.shape(r.arrays[0], sizes)), r.first, r.last) for r in program.rooms]
         words = max((extent.value(sizes) for extent in program.scratch_words), default=0)
-        if words:
-            buffers.append(aligned((words,), np.float64))
-            table[program.scratch] = address_of(buffers[-1])
-        return Desk(table, buffers, status)
+        found = arena([*blocks, Block(8 * words, *program.scratch_use)])
+        *offsets, scratch = found.offsets
+        places = {array.slot: at for r, at in zip(program.rooms, offsets, strict=True) for array in r.arrays}
+        return aligned((found.bytes,), np.uint8), {**places, program.scratch: scratch}
 
     def run(
         self, inputs: Mapping[str, NumPyArray], sizes: Mapping[str, int], out: Mapping[str, NumPyArray] | None = None
