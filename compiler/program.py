@@ -66,7 +66,7 @@ class Array:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """Memory of one work array, or of several of one shape that take turns in place; groups `first` to `last` use it."""
+    """Memory of a work array, or of several of one shape that take turns; groups `first` to `last` use it."""
 
     arrays: tuple[Array, ...]
     first: int

@@ -34,6 +34,29 @@ def address_of(array: NumPyArray) -> int:
     return int(array.__array_interface__["data"][0])
 
 
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where work arrays and scratch words start in the work memory, in bytes, by slot."""
+
+    places: Mapping[int, int]
+    bytes: int
+
+
+def laid_out(program: Program, sizes: Mapping[str, int]) -> Layout:
+    """The work memory of a program for these sizes; the same every time."""
+    width = np.dtype(program.dtype).itemsize
+    blocks = [Block(width * _elements(room.arrays[0], sizes), room.first, room.last) for room in program.rooms]
+    words = max((extent.value(sizes) for extent in program.scratch_words), default=0)
+    found = arena([*blocks, Block(8 * words, *program.scratch_use)])
+    *offsets, scratch = found.offsets
+    places = {array.slot: at for room, at in zip(program.rooms, offsets, strict=True) for array in room.arrays}
+    return Layout({**places, program.scratch: scratch}, found.bytes)
+
+
+def _elements(array: Array, sizes: Mapping[str, int]) -> int:
+    return math.prod(extent.value(sizes) for extent in array.shape)
+
+
 @dataclass(slots=True)
 class Desk:
     """The memory of one program in one thread for one choice of sizes: its table and its work memory."""
@@ -93,26 +116,16 @@ class NativeProgram:
     def _new_desk(self, sizes: Mapping[str, int]) -> Desk:
         program = self.program
         table = np.zeros(program.length, np.uint64)
-        room, places = self._placed(sizes)
+        layout = laid_out(program, sizes)
+        room = aligned((layout.bytes,), np.uint8)
         start = address_of(room)
-        for slot, place in places.items():
+        for slot, place in layout.places.items():
             table[slot] = start + place
         for name, slot in program.sizes.items():
             table[slot] = sizes[name]
         status = np.zeros(1, np.int32)
         table[program.status] = address_of(status)
         return Desk(table, room, status)
-
-    def _placed(self, sizes: Mapping[str, int]) -> tuple[NumPyArray, dict[int, int]]:
-        """Memory for all work arrays and the scratch words, and by slot where in it each starts, in bytes."""
-        program = self.program
-        width = np.dtype(program.dtype).itemsize
-        blocks = [Block(width * math.prod(self.shape(r.arrays[0], sizes)), r.first, r.last) for r in program.rooms]
-        words = max((extent.value(sizes) for extent in program.scratch_words), default=0)
-        found = arena([*blocks, Block(8 * words, *program.scratch_use)])
-        *offsets, scratch = found.offsets
-        places = {array.slot: at for r, at in zip(program.rooms, offsets, strict=True) for array in r.arrays}
-        return aligned((found.bytes,), np.uint8), {**places, program.scratch: scratch}
 
     def run(
         self, inputs: Mapping[str, NumPyArray], sizes: Mapping[str, int], out: Mapping[str, NumPyArray] | None = None

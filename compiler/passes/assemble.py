@@ -85,7 +85,9 @@ def assemble(
         length=layout.length,
         inputs=tuple(_array(t.name, layout.tensors[t], t) for t in given),
         outputs=tuple(_array(name, slots[name], tensor) for name, tensor in finals.items()),
-        rooms=tuple(_room(stay, layout) for stay in stays(fused.groups, {t for t in taken if layout.tensors[t] in own})),
+        rooms=tuple(
+            _room(stay, layout) for stay in stays(fused.groups, {t for t in taken if layout.tensors[t] in own})
+        ),
         sizes=dict(layout.sizes),
         status=layout.extra["status"],
         scratch=layout.extra["scratch"],

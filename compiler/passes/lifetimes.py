@@ -20,7 +20,7 @@ class Stay:
 
 
 def stays(groups: Sequence[Group], elsewhere: Container[Definition]) -> list[Stay]:
-    """One for each place that stored tensors need, save those that lie elsewhere: outputs lie in the caller's arrays."""
+    """One for each place that stored tensors need, save those that lie elsewhere, as outputs do."""
     last = _last_uses(groups)
     there: dict[Definition, Stay] = {}  # by the tensor that came last
     leaving: dict[int, list[Definition]] = {}

@@ -19,6 +19,7 @@ from sympile.runtime.flat import FlatLayout
 from sympile.runtime.initializers import first_parameters
 from sympile.runtime.job import Job, Plan, make_job
 from sympile.runtime.load import Native, load
+from sympile.runtime.model.memory import Circumstances
 from sympile.runtime.model.notation import with_ones
 from sympile.runtime.native import NativeProgram
 from sympile.runtime.optimizers import adam
@@ -69,6 +70,7 @@ def fit(model: Model, data: Mapping[Any, Any], options: Options) -> Result:
     for given in (arrays, validation or {}):
         model._data_binder.check_ranges(Bound(tuple(given), list(given.values()), {}), sizes)
     _demand_motion(model, arrays, start, options)
+    model._circumstances = _circumstances(plan, sizes, optimizer)
     layout = FlatLayout.of({name: start[name].shape for name in model._used})
     record = _recorded(model, options.record)
     job = make_job(
@@ -143,6 +145,10 @@ def _plan(model: Model, arrays: Mapping[str, Array], options: Options) -> Plan:
         bool(options.drop_last),
         summed,
     )
+
+
+def _circumstances(plan: Plan, sizes: Mapping[str, int], optimizer: Optimizer) -> Circumstances:
+    return Circumstances({**sizes, BATCH: plan.batch}, plan.examples, plan.gathers, tuple(optimizer.first_state()))
 
 
 def _whole(name: str, value: Any) -> int:
