@@ -65,6 +65,15 @@ class Array:
 
 
 @dataclass(frozen=True, slots=True)
+class Room:
+    """Memory of a work array, or of several of one shape that take turns; groups `first` to `last` use it."""
+
+    arrays: tuple[Array, ...]
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
 class Code:
     """LLVM IR with its entry, the outside symbols it calls, and how carefully to generate machine code."""
 
@@ -91,13 +100,19 @@ class Program:
     length: int
     inputs: tuple[Array, ...]
     outputs: tuple[Array, ...]
-    work: tuple[Array, ...]  # buffers between
+    rooms: tuple[Room, ...]  # of the arrays between; two that are never in use at once may share their place
     sizes: dict[str, int]  # name → slot
     status: int  # slot of a pointer to an int32: nonzero says that a matrix was singular
     scratch: int  # slot of a pointer to scratch memory
     scratch_words: tuple[Polynomial, ...] = ()  # of 8 bytes; the largest counts
+    scratch_use: tuple[int, int] = (0, 0)  # the first and the last group that writes there
     demands: tuple[Demand, ...] = ()
     calls: tuple[str, ...] = ()  # what the status numbers mean
+
+    @property
+    def work(self) -> tuple[Array, ...]:
+        """The arrays between."""
+        return tuple(array for room in self.rooms for array in room.arrays)
 
 
 # The words of a training job: what the native loop reads and writes, in this order (passes/loop.py, runtime/train.py).

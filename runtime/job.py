@@ -123,7 +123,7 @@ def make_job(
     path = np.zeros((steps + 1, layout.count), dtype) if record else None
     if path is not None:
         path[0] = parameters
-    desk = step.desk({**sizes, BATCH: plan.batch}, fresh=True)
+    desk = step.own_desk({**sizes, BATCH: plan.batch})
     words = np.zeros(len(JOB), np.int64)
     job = Job(loop, words, parameters, gradient, history, path, desk, keep=[step, update])
     _place_step(job, step, layout, arrays, plan, gradient_prefix, objective)
@@ -184,7 +184,7 @@ def is_data(array: Slotted) -> bool:
 
 def _gather(job: Job, source: Array, plan: Plan, word: int) -> list[int]:
     """The words that tell the loop how to bring a batch of one data array."""
-    buffer = aligned((plan.batch, *source.shape[1:]), source.dtype)
+    buffer = aligned((plan.batch if plan.gathers else 0, *source.shape[1:]), source.dtype)
     job.keep += [source, buffer]
     row_words = source[0].nbytes // 4
     return [address_of(source), address_of(buffer), row_words, word]
@@ -195,7 +195,7 @@ def _place_update(
 ) -> list[Array]:
     """Pointers of the update's table; returns the states."""
     dtype = update.program.dtype
-    desk = update.desk({COUNT: layout.count}, fresh=True)
+    desk = update.own_desk({COUNT: layout.count})
     arrays: dict[str, Array] = {"gradient": job.gradient, "parameter": job.parameters}
     for name, first in state.items():
         arrays[name] = layout.zeros(dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -13,10 +14,10 @@ import numpy.typing as npt
 
 from sympile.compiler.errors import ArrayShapeError
 from sympile.compiler.program import Array, Program
+from sympile.runtime.arena import ALIGN, Block, arena
 from sympile.runtime.load import Native, load
 
 NumPyArray = npt.NDArray[Any]
-ALIGN = 64
 
 
 def aligned(shape: Sequence[int], dtype: Any) -> NumPyArray:
@@ -34,12 +35,35 @@ def address_of(array: NumPyArray) -> int:
     return int(array.__array_interface__["data"][0])
 
 
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where work arrays and scratch words start in the work memory, in bytes, by slot."""
+
+    places: Mapping[int, int]
+    bytes: int
+
+
+def laid_out(program: Program, sizes: Mapping[str, int]) -> Layout:
+    """The work memory of a program for these sizes; the same every time."""
+    width = np.dtype(program.dtype).itemsize
+    blocks = [Block(width * _elements(room.arrays[0], sizes), room.first, room.last) for room in program.rooms]
+    words = max((extent.value(sizes) for extent in program.scratch_words), default=0)
+    found = arena([*blocks, Block(8 * words, *program.scratch_use)])
+    *offsets, scratch = found.offsets
+    places = {array.slot: at for room, at in zip(program.rooms, offsets, strict=True) for array in room.arrays}
+    return Layout({**places, program.scratch: scratch}, found.bytes)
+
+
+def _elements(array: Array, sizes: Mapping[str, int]) -> int:
+    return math.prod(extent.value(sizes) for extent in array.shape)
+
+
 @dataclass(slots=True)
 class Desk:
-    """The memory of one program in one thread for one choice of sizes: its table and its buffers."""
+    """The memory of one program in one thread for one choice of sizes: its table and its work memory."""
 
     table: NumPyArray
-    buffers: list[NumPyArray]
+    room: NumPyArray
     status: npt.NDArray[np.int32]
     seconds: float = 0.0  # of the last run
 
@@ -49,8 +73,8 @@ class Desk:
 
     @property
     def bytes(self) -> int:
-        """The memory that the buffers take."""
-        return sum(buffer.nbytes for buffer in self.buffers)
+        """The work memory."""
+        return self.room.nbytes
 
 
 class NativeProgram:
@@ -71,16 +95,23 @@ class NativeProgram:
     def shape(self, array: Array, sizes: Mapping[str, int]) -> tuple[int, ...]:
         return tuple(extent.value(sizes) for extent in array.shape)
 
-    def desk(self, sizes: Mapping[str, int], fresh: bool = False) -> Desk:
+    def desk(self, sizes: Mapping[str, int]) -> Desk:
         """Memory for these sizes; the last one of this thread is used again."""
         wanted = {name: sizes[name] for name in self.program.sizes}
         kept = getattr(self._local, "kept", None)
-        if not fresh and kept is not None and kept[0] == wanted:
+        if kept is not None and kept[0] == wanted:
             return kept[1]  # type: ignore[no-any-return]
         self._check(sizes)
+        self._local.kept = None  # what was kept is given back first
         made = self._new_desk(wanted)
-        if not fresh:
-            self._local.kept = (wanted, made)
+        self._local.kept = (wanted, made)
+        return made
+
+    def own_desk(self, sizes: Mapping[str, int]) -> Desk:
+        """Memory that no later call uses: the kept one where it fits, so that there are never two."""
+        made = self.desk(sizes)
+        self._local.kept = None
+        made.status[0] = 0
         return made
 
     def _check(self, sizes: Mapping[str, int]) -> None:
@@ -92,20 +123,16 @@ class NativeProgram:
     def _new_desk(self, sizes: Mapping[str, int]) -> Desk:
         program = self.program
         table = np.zeros(program.length, np.uint64)
-        buffers = []
-        for array in program.work:
-            buffer = aligned(self.shape(array, sizes), program.dtype)
-            buffers.append(buffer)
-            table[array.slot] = address_of(buffer)
+        layout = laid_out(program, sizes)
+        room = aligned((layout.bytes,), np.uint8)
+        start = address_of(room)
+        for slot, place in layout.places.items():
+            table[slot] = start + place
         for name, slot in program.sizes.items():
             table[slot] = sizes[name]
         status = np.zeros(1, np.int32)
         table[program.status] = address_of(status)
-        words = max((extent.value(sizes) for extent in program.scratch_words), default=0)
-        if words:
-            buffers.append(aligned((words,), np.float64))
-            table[program.scratch] = address_of(buffers[-1])
-        return Desk(table, buffers, status)
+        return Desk(table, room, status)
 
     def run(
         self, inputs: Mapping[str, NumPyArray], sizes: Mapping[str, int], out: Mapping[str, NumPyArray] | None = None

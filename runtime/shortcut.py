@@ -123,7 +123,7 @@ def shortcut(
     used = native.desk(sizes)
     if used.bytes > MOST_BYTES:
         return None
-    desk = native.desk(sizes, fresh=True)
+    desk = native.own_desk(sizes)
     dtype = np.dtype(native.program.dtype)
     shapes = [*(argument.shape for argument in arguments), *(target.shape for target in targets)]
     block = _Block(len(CALL) + sum(map(_room, shapes)))

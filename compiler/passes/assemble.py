@@ -10,10 +10,12 @@ from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import Node, number
 from sympile.compiler.passes.emit import ENTRY, emit, make_layout
 from sympile.compiler.passes.emitting.calls import numbered_calls, scratch_words
+from sympile.compiler.passes.emitting.layout import Layout
 from sympile.compiler.passes.group import Fused
+from sympile.compiler.passes.lifetimes import Stay, stays
 from sympile.compiler.passes.read import Constraint
 from sympile.compiler.passes.schedule import Loops
-from sympile.compiler.program import Array, Code, Demand, Polynomial, Program
+from sympile.compiler.program import Array, Code, Demand, Polynomial, Program, Room
 
 
 def polynomial(node: Node) -> Polynomial:
@@ -83,11 +85,14 @@ def assemble(
         length=layout.length,
         inputs=tuple(_array(t.name, layout.tensors[t], t) for t in given),
         outputs=tuple(_array(name, slots[name], tensor) for name, tensor in finals.items()),
-        work=tuple(_array(t.name, slot, t) for t, slot in layout.tensors.items() if t not in given and slot not in own),
+        rooms=tuple(
+            _room(stay, layout) for stay in stays(fused.groups, {t for t in taken if layout.tensors[t] in own})
+        ),
         sizes=dict(layout.sizes),
         status=layout.extra["status"],
         scratch=layout.extra["scratch"],
         scratch_words=tuple(polynomial(scratch_words(t)) for t in fused.stored if t.kind == "call"),
+        scratch_use=_scratch_use(fused),
         demands=tuple(Demand(polynomial(c.expression), c.message) for c in constraints),
         calls=tuple(t.operands[0].name for t in numbered_calls(layout)),
     )
@@ -95,3 +100,13 @@ def assemble(
 
 def _array(name: str, slot: int, tensor: Definition) -> Array:
     return Array(name, slot, tuple(polynomial(n) for n in tensor.shape), tensor.integer)
+
+
+def _room(stay: Stay, layout: Layout) -> Room:
+    return Room(tuple(_array(t.name, layout.tensors[t], t) for t in stay.tensors), stay.first, stay.last)
+
+
+def _scratch_use(fused: Fused) -> tuple[int, int]:
+    """The first and the last group that calls a routine."""
+    calling = [number for number, group in enumerate(fused.groups) if group.members[0].kind == "call"]
+    return (calling[0], calling[-1]) if calling else (0, 0)

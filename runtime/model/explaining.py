@@ -11,6 +11,7 @@ from sympile.compiler.show.batched import batched_names, batched_scope
 from sympile.compiler.show.formula import formula
 from sympile.compiler.show.listing import line, listing
 from sympile.runtime.byname import name_of
+from sympile.runtime.model.memory import memory_plan
 from sympile.runtime.model.notation import kind_of
 
 if TYPE_CHECKING:
@@ -86,6 +87,10 @@ def _once(model: Model) -> str:
     return "\n".join(lines) or "(nothing)"
 
 
+def _memory(model: Model) -> str:
+    return str(memory_plan(model))
+
+
 def _llvm(model: Model) -> str:
     return model._step.built.program.code.text
 
@@ -111,6 +116,7 @@ _STAGES: Mapping[str, Callable[[Model], str]] = {
     "graph": _graph,
     "once": _once,
     "loops": _loops,
+    "memory": _memory,
     "llvm": _llvm,
     "asm": _assembly,
     "times": _times,

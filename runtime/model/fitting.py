@@ -19,6 +19,7 @@ from sympile.runtime.flat import FlatLayout
 from sympile.runtime.initializers import first_parameters
 from sympile.runtime.job import Job, Plan, is_data, make_job
 from sympile.runtime.load import Native, load
+from sympile.runtime.model.memory import Circumstances
 from sympile.runtime.model.notation import with_ones
 from sympile.runtime.model.training import Ready
 from sympile.runtime.native import NativeProgram
@@ -70,6 +71,7 @@ def fit(model: Model, data: Mapping[Any, Any], options: Options) -> Result:
         model._data_binder.check_ranges(Bound(tuple(given), list(given.values()), {}), sizes)
     ready = model._steps.ready(plan, arrays, sizes)
     _demand_motion(model, ready, start, options)
+    model._circumstances = _circumstances(plan, ready, optimizer)
     layout = FlatLayout.of({name: start[name].shape for name in model._used})
     record = _recorded(model, options.record)
     job = make_job(
@@ -144,6 +146,13 @@ def _plan(model: Model, arrays: Mapping[str, Array], options: Options) -> Plan:
         bool(options.drop_last),
         float(summed),
     )
+
+
+def _circumstances(plan: Plan, ready: Ready, optimizer: Optimizer) -> Circumstances:
+    prepared = {name: ready.arrays[name].shape for name in ready.own}
+    sizes = {**ready.sizes, BATCH: ready.plan.batch}
+    states = tuple(optimizer.first_state())
+    return Circumstances(sizes, plan.examples, plan.gathers, states, ready.native.program, prepared)
 
 
 def _whole(name: str, value: Any) -> int:

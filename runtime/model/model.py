@@ -23,6 +23,7 @@ from sympile.runtime.arguments import Binder
 from sympile.runtime.byname import ByName, Keys, name_of
 from sympile.runtime.model import explaining, fitting
 from sympile.runtime.model.checking import CheckReport, checked
+from sympile.runtime.model.memory import Circumstances
 from sympile.runtime.model.notation import kind_of
 from sympile.runtime.model.part import Part
 from sympile.runtime.model.training import Steps
@@ -53,6 +54,7 @@ class Model:
         self.parameters: tuple[Any, ...] = tuple(work.scope.parameters.values())
         self._used = [name for name in work.request.wrt if name in work.scope.symbols]
         self._keys = Keys(self.parameters)
+        self._circumstances: Circumstances | None = None  # of the last fit
 
     # ------------------------------------------------------------------------------------------ formulas
 
@@ -299,8 +301,8 @@ class Model:
         """Prints the way from formula to machine code, or one stage of it.
 
         Args:
-            stage: "formula", "rewrites", "gradient", "batched", "graph", "once", "loops", "llvm", "asm" or "times";
-                all by default.
+            stage: "formula", "rewrites", "gradient", "batched", "graph", "once", "loops", "memory", "llvm",
+                "asm" or "times"; all by default.
         """
         names = explaining.STAGES if stage is None else (stage,)
         for name in names:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from sympile.compiler.passes.invariant import PREFIX
 from sympile.compiler.passes.least_squares import COUNT
 from sympile.compiler.pipeline import GRADIENT, OBJECTIVE, Training, build_training
 from sympile.compiler.program import BATCH
@@ -38,6 +39,11 @@ class Ready:
     sizes: dict[str, int]
     plan: Plan
     training: Training | None = None  # None: the step as `value_and_grad` runs it
+
+    @property
+    def own(self) -> list[str]:
+        """The arrays that were computed for the fit."""
+        return [name for name in self.arrays if name.startswith(PREFIX)]
 
 
 class Steps:

@@ -1,0 +1,61 @@
+"""From which group to which a stored tensor is in use, and which results lie where an operand lay."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
+
+from sympile.compiler.graph.definition import Definition
+from sympile.compiler.graph.node import Node, postorder, target
+from sympile.compiler.passes.group import Group
+
+
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """Tensors that take turns in one place, and the first and the last group that touch it."""
+
+    tensors: tuple[Definition, ...]
+    first: int
+    last: int
+
+
+def stays(groups: Sequence[Group], elsewhere: Container[Definition]) -> list[Stay]:
+    """One for each place that stored tensors need, save those that lie elsewhere, as outputs do."""
+    last = _last_uses(groups)
+    there: dict[Definition, Stay] = {}  # by the tensor that came last
+    leaving: dict[int, list[Definition]] = {}
+    for number, group in enumerate(groups):
+        free = _overwritable(group, leaving.get(number, []))
+        for tensor in (t for t in group.stored if t not in elsewhere):
+            before = there.pop(free.pop(0)) if free else Stay((), number, number)
+            there[tensor] = Stay((*before.tensors, tensor), before.first, last[tensor])
+            leaving.setdefault(last[tensor], []).append(tensor)
+    return sorted(there.values(), key=lambda stay: stay.first)
+
+
+def _last_uses(groups: Sequence[Group]) -> dict[Definition, int]:
+    """For every stored or read tensor the last group that writes or reads it."""
+    return {tensor: number for number, group in enumerate(groups) for tensor in (*group.stored, *operands_of(group))}
+
+
+def operands_of(group: Group) -> list[Definition]:
+    """What a group reads from memory or hands to a routine; its own results may be among them."""
+    called = [operand for t in group.results if t.kind == "call" for operand in t.operands]
+    return list(dict.fromkeys([*called, *[target(node) for node in _reads(group)]]))
+
+
+def _reads(group: Group) -> list[Node]:
+    bodies = [group.body(t) for t in group.results if t.kind == "formula"]
+    return [node for node in postorder(bodies) if node.op == "read"]
+
+
+def _overwritable(group: Group, leaving: Sequence[Definition]) -> list[Definition]:
+    """Among operands that nobody reads later, those in whose place a result of the group may lie.
+
+    Elementwise nests write an element after they have read all operands of that element, and only of that one.
+    """
+    if not leaving or any(t.kind != "formula" or t.reduced for t in group.results):
+        return []
+    axes = group.members[0].axes
+    elsewhere = {target(node) for node in _reads(group) if node.args != axes}
+    return [t for t in leaving if t not in elsewhere and t.shape == group.members[0].shape]
