@@ -286,11 +286,15 @@ def _build_alone(work: Work, outputs: Mapping[str, Definition], dtype: str) -> B
     return build(work, outputs, [t for t in definitions(outputs.values()) if t.kind == "input"], dtype)
 
 
-def build_update(rule: Rule, dtype: str) -> Program:
-    """The program that moves all parameters by an optimizer's rule."""
+def build_update(rule: Rule, dtype: str, one_by_one: bool = False) -> Program:
+    """The program that moves all parameters by an optimizer's rule.
+
+    `one_by_one` is for few numbers: a vector that is read where single numbers were just written must wait for them.
+    """
     update = read_update(rule)
     work = Work(Request({}, Scope(batched=False)))
-    return build(work, update.outputs, update.inputs, dtype).program
+    target = replace(this_machine(), lanes64=1, lanes32=1) if one_by_one else None
+    return build(work, update.outputs, update.inputs, dtype, target).program
 
 
 def build_loop(dtype: str) -> Code:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from sympile.runtime.native import aligned
 
 Array = npt.NDArray[Any]
+FEW = 8  # so many numbers are moved one by one
 CHUNK = 16  # the native loop looks at gradients in steps of this many numbers
 
 
@@ -23,6 +24,7 @@ class FlatLayout:
     offsets: dict[str, int]
     shapes: dict[str, tuple[int, ...]]
     count: int
+    used: int  # numbers up to the end of the last array
 
     @classmethod
     def of(cls, shapes: Mapping[str, Sequence[int]]) -> FlatLayout:
@@ -34,7 +36,12 @@ class FlatLayout:
             at = _rounded(at) if length >= CHUNK else at
             offsets[name] = at
             at += length
-        return cls(offsets, {name: tuple(shape) for name, shape in shapes.items()}, max(CHUNK, _rounded(at)))
+        return cls(offsets, {name: tuple(shape) for name, shape in shapes.items()}, max(CHUNK, _rounded(at)), at)
+
+    @property
+    def few(self) -> bool:
+        """Whether the update takes the numbers one by one."""
+        return self.used <= FEW
 
     def zeros(self, dtype: Any) -> Array:
         """A flat array of zeros."""

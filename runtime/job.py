@@ -195,7 +195,7 @@ def _place_update(
 ) -> list[Array]:
     """Pointers of the update's table; returns the states."""
     dtype = update.program.dtype
-    desk = update.own_desk({COUNT: layout.count})
+    desk = update.own_desk({COUNT: layout.used if layout.few else layout.count})
     arrays: dict[str, Array] = {"gradient": job.gradient, "parameter": job.parameters}
     for name, first in state.items():
         arrays[name] = layout.zeros(dtype)

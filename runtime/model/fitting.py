@@ -77,7 +77,7 @@ def fit(model: Model, data: Mapping[Any, Any], options: Options) -> Result:
     job = make_job(
         _loop(model.dtype),
         ready.native,
-        _update(optimizer.rule, optimizer, model.dtype),
+        _update(optimizer.rule, optimizer, model.dtype, layout.few),
         layout,
         start,
         ready.arrays,
@@ -224,8 +224,8 @@ def _loop(dtype: str) -> Native:
 
 
 @lru_cache(maxsize=64)
-def _update_of(rule: object, dtype: str, shape: Callable[[], Optimizer]) -> NativeProgram:
-    return NativeProgram(build_update(shape(), dtype))
+def _update_of(rule: object, dtype: str, few: bool, shape: Callable[[], Optimizer]) -> NativeProgram:
+    return NativeProgram(build_update(shape(), dtype, few))
 
 
 class _Rule:
@@ -244,9 +244,9 @@ class _Rule:
         return 0
 
 
-def _update(rule: object, optimizer: Optimizer, dtype: str) -> NativeProgram:
+def _update(rule: object, optimizer: Optimizer, dtype: str, few: bool) -> NativeProgram:
     """The compiled update; rules that differ in their numbers only share it."""
-    return _update_of(rule, dtype, _Rule(optimizer))
+    return _update_of(rule, dtype, few, _Rule(optimizer))
 
 
 # ------------------------------------------------------------------------------------------------ epochs and the end
