@@ -14,6 +14,7 @@ from sympile.compiler.graph.node import Node
 from sympile.compiler.passes.emitting.elements import Elements
 from sympile.compiler.passes.emitting.operations import accumulate, all_of
 from sympile.compiler.passes.emitting.places import Place
+from sympile.compiler.passes.emitting.turns import Block, range_of
 
 if TYPE_CHECKING:
     from sympile.compiler.passes.emitting.nest import Nest
@@ -34,16 +35,6 @@ ACROSS: Mapping[str, Callable[[Lanes, Value], Value]] = {
     "max": Lanes.reduce_max,
     "min": Lanes.reduce_min,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """The turns of the outermost reduced index that are done at once; None and None: all of them."""
-
-    start: Integer = 0
-    stop: Integer | None = None
-    first: Value | None = None  # (i1) nothing has been stored yet
-    last: Value | None = None  # (i1) nothing comes after
 
 
 def accumulated(
@@ -127,7 +118,7 @@ class Reduction:
         index, rest = indices[0], indices[1:]
         if index is self.nest.loops.vector:
             return self._over_lanes(places, sums)
-        start, stop = self._range(index)
+        start, stop = range_of(self.nest, index, self.block)
         if self._is_short(indices, start, stop):
             return self._straight(index, start, stop, rest, places, sums)
         turns = self._turns(rest)
@@ -139,11 +130,6 @@ class Reduction:
         if isinstance(whole, int) and isinstance(stop, int):
             return self._straight(index, whole, stop, rest, places, sums)
         return self._loop(index, whole, stop, 1, rest, places, sums)
-
-    def _range(self, index: Node) -> tuple[Integer, Integer]:
-        if index is self.nest.loops.inner[0] and self.block.stop is not None:
-            return self.block.start, self.block.stop
-        return 0, self.nest.length(index)
 
     def _is_short(self, indices: Sequence[Node], start: Integer, stop: Integer) -> bool:
         """Whether the loops over some indices are written out."""
