@@ -224,10 +224,11 @@ def _pack(outputs: list[Definition]) -> dict[Definition, Definition]:
 
 def _across(tensor: Definition) -> list[Node]:
     """The reads of a product that have the last axis of the result, but not as their last, and are read often."""
-    if tensor.monoid != "sum" or not tensor.axes or conditions_of(tensor.formula):
+    if tensor.monoid != "sum" or not tensor.axes:
         return []
-    factors = [f for f in factors_of(split(tensor.formula)[1]) if f.op == "read" and _is_plain(f)]
-    if len(factors) < 2 or len(factors) != len(factors_of(split(tensor.formula)[1])):
+    every = factors_of(split(unguarded(tensor.formula))[1])
+    factors = [f for f in every if f.op == "read" and _is_plain(f)]
+    if len(every) < 2:
         return []
     last = tensor.axes[-1]
     found = []

@@ -14,9 +14,9 @@ from sympile.compiler.passes.tiles import Tile, known, length_of
 
 # All in numbers: float64 takes twice the room of float32, and both stay within the caches and the stack.
 PANEL = 16384  # of a panel of vectors at most
-SPAN = 24576  # of packed rows at most
+SPAN = 32768  # of packed rows at most
 CACHED = 6144  # of an operand that the first-level cache holds as it lies
-LARGE = 49152  # of an operand whose rows are packed
+LARGE = 65536  # of an operand whose rows are packed
 OFTEN, TURNED_OFTEN, ROWS_OFTEN = 6, 1, 8  # how many tiles must read a copy, at least
 TURNS = 256  # in a block, if rows are packed
 
@@ -59,8 +59,7 @@ def packing(
     block = _block(inner[0], PANEL // (tile.vectors * lanes * fixed), TURNS // fixed if down else PANEL)
     if not across or block < 1:
         return nothing
-    span = max(1, SPAN // (block * fixed * tile.rows)) * tile.rows if down else 0
-    return across, down, block, span
+    return across, down, block, _span(tile, SPAN // (block * fixed)) if down else 0
 
 
 def _block(index: Node, *limits: int) -> int:
@@ -69,6 +68,15 @@ def _block(index: Node, *limits: int) -> int:
     if most < 1 or not known(index):
         return most
     return -(-length_of(index) // -(-length_of(index) // most))
+
+
+def _span(tile: Tile, most: int) -> int:
+    """Rows in a span, whole tiles: about equal spans if the number of rows is known."""
+    assert tile.row is not None
+    rows = max(most, tile.rows)
+    if known(tile.row):
+        rows = -(-length_of(tile.row) // max(1, round(length_of(tile.row) / rows)))
+    return -(-rows // tile.rows) * tile.rows
 
 
 def _is_panel(factor: Node, shape: _Shape) -> bool:

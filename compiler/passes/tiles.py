@@ -20,9 +20,10 @@ SECONDS = 9          # of a second axis, all of which stand in the tile
 VECTORS = 4
 LATENCY, CHAINS = 4.6, 12  # cycles of a turn at least, if fewer sums than that are under way
 EDGE = 10.0          # cycles around a tile's innermost loop
-SYMBOLIC_ROWS = (8, 4, 2, 1)
+SYMBOLIC_ROWS = (16, 8, 4, 2, 1)
 STEPS = 64           # turns of a loop whose length is not known
 COPIED, TURNED, GATHERED = 1.5, 4.5, 1.5    # cycles for a vector side by side; turned over; for one lane that lies apart
+MASKED = 1.5         # multiply-adds that a condition takes which differs within a tile
 ACROSS = 8.0         # cycles to add up the lanes of a sum
 
 
@@ -35,6 +36,11 @@ class Tile:
     row: Node | None = None
     rows: int = 1
     second: Node | None = None
+
+    @property
+    def own(self) -> frozenset[Node]:
+        """The indices that differ within a tile."""
+        return frozenset(i for i in (self.vector, self.row, self.second) if i is not None)
 
     @property
     def seconds(self) -> int:
@@ -53,9 +59,19 @@ def known(index: Node) -> bool:
 def best_tile(tensor: Definition, lanes: int, registers: int) -> Tile:
     """The tile with the least estimated time."""
     loads = [n for n in postorder([unguarded(tensor.formula), *conditions_of(tensor.formula)]) if n.op == "read"]
-    models = [Model(tensor, vector, tuple(loads), lanes) for vector in (*tensor.axes, *tensor.reduced)]
+    models = [_model(tensor, vector, loads, lanes) for vector in (*tensor.axes, *tensor.reduced)]
     tiles = [(model.cycles(tile), order, tile) for model in models for order, tile in enumerate(model.tiles(registers))]
     return min(tiles, key=lambda found: found[:2])[2]
+
+
+def _model(tensor: Definition, vector: Node, loads: Sequence[Node], lanes: int) -> Model:
+    axes = tuple(axis for axis in tensor.axes if axis is not vector)
+    apart = {
+        node: any(strides_along(node, index) == 1 for index in tensor.reduced)
+        for node in loads
+        if strides_along(node, vector) not in (0, 1)
+    }
+    return Model(tensor, vector, tuple(loads), lanes, axes, conditions_of(tensor.formula), apart)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +82,9 @@ class Model:
     vector: Node
     loads: tuple[Node, ...]  # reads in one turn of the innermost loop
     lanes: int
-
-    @property
-    def axes(self) -> tuple[Node, ...]:
-        return tuple(axis for axis in self.tensor.axes if axis is not self.vector)
+    axes: tuple[Node, ...]  # of the result, without the vector
+    conditions: tuple[Node, ...]
+    apart: dict[Node, bool]  # reads whose lanes do not lie side by side → whether those of a reduced index do
 
     # ------------------------------------------------------------------------------------------ candidates
 
@@ -79,16 +94,16 @@ class Model:
         vectors = range(1, min(VECTORS, self._columns) + 1) if self.vector in self.tensor.axes else (1,)
         for row in axes or (None,):
             seconds = [None, *[a for a in axes if a is not row and known(a) and 1 < length_of(a) <= SECONDS]]
-            for count, rows, second in itertools.product(vectors, _counts(row), seconds):
-                tile = Tile(self.vector, count, row, rows, second)
-                if self._fits(tile, registers):
-                    yield tile
+            for count, second in itertools.product(vectors, seconds):
+                for rows in _counts(row, self._most_rows(row, second, count, registers)):
+                    yield Tile(self.vector, count, row, rows, second)
 
-    def _fits(self, tile: Tile, registers: int) -> bool:
-        sums = tile.rows * tile.seconds * tile.vectors
-        shared = any(self.vector in node.free and tile.row not in node.free for node in self.loads)
-        spare = 1 if registers > 16 else 2
-        return sums == 1 or sums + tile.vectors * shared + spare < registers
+    def _most_rows(self, row: Node | None, second: Node | None, vectors: int, registers: int) -> int:
+        """As many as leave a register for each operand that rows share, and for one more; none if that is not one row."""
+        shared = any(self.vector in node.free and row not in node.free for node in self.loads)
+        spare = 2 if registers > 16 else 3
+        one = vectors * (1 if second is None else length_of(second))
+        return max((registers - spare - vectors * shared) // one, int(one == 1))
 
     @property
     def _columns(self) -> int:
@@ -124,6 +139,8 @@ class Model:
         """Cycles of one turn of the innermost loop."""
         sums = rows * tile.seconds * vectors
         read = sum(self._copies(node, rows, tile, vectors) * self._slots(node, tile) for node in self.loads)
+        masked = sum(not tile.own.isdisjoint(condition.free) for condition in self.conditions)
+        sums += sums * masked * MASKED
         return max(sums / 2, read / 2, LATENCY if sums < CHAINS else 0.0) + 0.15
 
     def _copies(self, node: Node, rows: int, tile: Tile, vectors: int) -> int:
@@ -133,8 +150,7 @@ class Model:
 
     def _slots(self, node: Node, tile: Tile) -> float:
         """How many loads a value takes."""
-        apart = strides_along(node, self.vector) not in (0, 1) and not self._is_packable(node, tile)
-        return 2 * GATHERED * self.lanes if apart else 1.0
+        return 2 * GATHERED * self.lanes if node in self.apart and not self._is_packable(node, tile) else 1.0
 
     def _is_packable(self, node: Node, tile: Tile) -> bool:
         return self.vector in self.tensor.axes and tile.row is not None and tile.row not in node.free
@@ -148,17 +164,23 @@ class Model:
     def _packing_time(self, tile: Tile) -> float:
         """What it takes to copy operands whose lanes lie apart."""
         total = 0.0
-        for node in self.loads:
-            if strides_along(node, self.vector) not in (0, 1) and self._is_packable(node, tile):
-                turned = any(strides_along(node, index) == 1 for index in self.tensor.reduced)
-                total += self._turns * self._columns * (TURNED if turned else GATHERED * self.lanes)
+        for node, is_turned in self.apart.items():
+            if self._is_packable(node, tile):
+                total += self._turns * self._columns * (TURNED if is_turned else GATHERED * self.lanes)
         return total
 
 
-def _counts(row: Node | None) -> Iterable[int]:
-    if row is None:
-        return (1,)
-    return range(1, min(ROWS, length_of(row)) + 1) if known(row) else SYMBOLIC_ROWS
+def _counts(row: Node | None, most: int) -> Iterable[int]:
+    """How many rows to try: as many as fit, so many that tiles are alike, and the largest divisor."""
+    if row is None or most < 1:
+        return range(1, min(most, 1) + 1)
+    if not known(row):
+        return [count for count in SYMBOLIC_ROWS if count <= most]
+    length = length_of(row)
+    most = min(most, length, ROWS)
+    alike = -(-length // -(-length // most))
+    divisor = max(count for count in range(1, most + 1) if length % count == 0)
+    return dict.fromkeys((most, alike, divisor))
 
 
 def _parts(length: int, step: int) -> list[tuple[int, int]]:

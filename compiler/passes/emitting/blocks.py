@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sympile.compiler.code.value import Integer, Value
+from sympile.compiler.graph.conditions import conditions_of, unguarded, when
 from sympile.compiler.graph.node import extent, number
-from sympile.compiler.passes.emitting.panels import Panel, RowPanel, Span
+from sympile.compiler.passes.bounds import bounding
+from sympile.compiler.passes.emitting.panels import Panel
 from sympile.compiler.passes.emitting.reduction import Reduction
+from sympile.compiler.passes.emitting.row_panels import RowPanel, Span, size
 from sympile.compiler.passes.emitting.turns import Block
 
 if TYPE_CHECKING:
@@ -20,50 +23,53 @@ if TYPE_CHECKING:
 class Blocks:
     """Writes a reduction of which there are several results.
 
-    From the outside in: blocks of turns; spans of rows, packed; columns of vectors, packed; tiles of rows.
+    From the outside in: spans of rows; blocks of turns, where rows are packed; columns of vectors, packed; tiles of rows.
+    The results of a span stay in the second-level cache from block to block.
     """
 
     nest: Nest
 
     def write(self) -> None:
-        loops = self.nest.loops
-        if not loops.block:
-            self._spans(Block())
+        loops, function = self.nest.loops, self.nest.elements.frame.function
+        if loops.row is None:
+            self._blocks(Span(0, 1))
             return
-        length = self.nest.length(loops.inner[0])
-        if isinstance(length, int) and length <= loops.block:
-            self._spans(Block(0, length))
+        length = self.nest.length(loops.row)
+        if not loops.packed_rows or (isinstance(length, int) and length <= loops.span):
+            self._blocks(Span(0, length))
             return
-        function = self.nest.elements.frame.function
-        with function.loop(0, length, loops.block) as loop, self._scope():
-            stop = function.min(function.add(loop.index, loops.block), length)
-            first, last = function.compare("eq", loop.index, 0), function.compare("eq", stop, length)
-            self._spans(Block(loop.index, stop, first, last))
+        with function.loop(0, length, loops.span) as loop, self._scope():
+            self._blocks(Span(loop.index, function.min(function.add(loop.index, loops.span), length)))
 
     def _scope(self) -> _Scope:
         return _Scope(self.nest)
 
-    # ------------------------------------------------------------------------------------------ rows
-
-    def _spans(self, block: Block) -> None:
+    def _blocks(self, span: Span) -> None:
         loops, function = self.nest.loops, self.nest.elements.frame.function
-        if loops.row is None:
-            self._columns(block, Span(0, 1), ())
+        if not loops.block:
+            self._block(span, Block())
             return
-        length = self.nest.length(loops.row)
-        if not loops.packed_rows:
-            self._columns(block, Span(0, length), ())
+        length = self.nest.length(loops.inner[0])
+        if isinstance(length, int) and length <= loops.block:
+            self._block(span, Block(0, length))
             return
-        rooms = [self._room(loops.span) for _ in loops.packed_rows]
-        with function.loop(0, length, loops.span) as loop, self._scope():
-            span = Span(loop.index, function.min(function.add(loop.index, loops.span), length))
-            panels = tuple(
-                RowPanel(self.nest, node, block, span, room)
-                for node, room in zip(loops.packed_rows, rooms, strict=True)
-            )
-            for panel in panels:
-                self._rows(span, panel.pack)
-            self._columns(block, span, panels)
+        with function.loop(0, length, loops.block) as loop, self._scope():
+            stop = function.min(function.add(loop.index, loops.block), length)
+            first, last = function.compare("eq", loop.index, 0), function.compare("eq", stop, length)
+            self._block(span, Block(loop.index, stop, first, last))
+
+    def _block(self, span: Span, block: Block) -> None:
+        element = self.nest.elements.wide.element
+        panels = []
+        for node in self.nest.loops.packed_rows:
+            room = self.nest.elements.frame.function.alloca(element, size(self.nest, node))
+            panels.append(RowPanel(self.nest, node, block, span, room))
+        for panel in panels:
+            panel.pack()
+        self.nest.elements.packed.update((panel.node, panel.load) for panel in panels)
+        self._columns(block, span)
+        for panel in panels:
+            del self.nest.elements.packed[panel.node]
 
     def _room(self, numbers: int) -> Value:
         """Space on the stack for so many numbers for each turn of a block."""
@@ -117,7 +123,7 @@ class Blocks:
 
     # ------------------------------------------------------------------------------------------ columns
 
-    def _columns(self, block: Block, span: Span, down: tuple[RowPanel, ...]) -> None:
+    def _columns(self, block: Block, span: Span) -> None:
         loops = self.nest.loops
         rooms = [self._room(loops.vectors * self.nest.elements.wide.lanes) for _ in loops.packed]
 
@@ -129,21 +135,21 @@ class Blocks:
             for panel in panels:
                 panel.pack(masked)
             packed.update((panel.node, panel.load) for panel in panels)
-            self._tiles_of(vectors, masked, block, span, down)
+            self._tiles_of(vectors, masked, block, span)
             for panel in panels:
                 del packed[panel.node]
 
         self.nest.columns(column)
 
-    def _tiles_of(self, vectors: int, masked: bool, block: Block, span: Span, down: tuple[RowPanel, ...]) -> None:
-        packed = self.nest.elements.packed
+    def _tiles_of(self, vectors: int, masked: bool, block: Block, span: Span) -> None:
+        loops, full = self.nest.loops, self.nest.group.body(self.nest.first)
+        bounds = bounding(full, loops.outer, tuple(index for index in loops.inner if index is not loops.vector))
+        dropped = {condition for conditions in bounds.values() for condition in conditions}
+        body = when(unguarded(full), *[c for c in conditions_of(full) if c not in dropped])
 
         def tile(rows: int) -> None:
-            packed.update((panel.node, panel.of(rows).load) for panel in down)
             with self._scope():
-                Reduction(self.nest, self.nest.places(rows, vectors, masked), block).write()
-            for panel in down:
-                del packed[panel.node]
+                Reduction(self.nest, self.nest.places(rows, vectors, masked), block, body, bounds).write()
 
         if self.nest.loops.second is None:
             self._rows(span, tile)

@@ -19,14 +19,6 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
-    """Rows that are done at once."""
-
-    start: Integer
-    stop: Integer
-
-
-@dataclass(frozen=True, slots=True)
 class Panel:
     """An operand that does not vary along the rows: for each turn of the reduced indices its vectors."""
 
@@ -51,7 +43,7 @@ class Panel:
     def _address(self, vector: int, later: int = 0) -> Value:
         """Where a vector for the current turn lies, or for one that comes later."""
         function, wide = self.elements.frame.function, self.elements.wide
-        offset = function.mul(turn_of(self.nest, self.block), self.vectors * wide.lanes)
+        offset = function.mul(turn_of(self.nest, self.block, self.elements), self.vectors * wide.lanes)
         return function.gep(wide.element, self.room, function.add(offset, (vector + later * self.vectors) * wide.lanes))
 
     def _pack(self, indices: tuple[Node, ...], masked: bool) -> None:
@@ -111,53 +103,3 @@ class Panel:
         assert axis is not None
         start = function.add(self.elements.positions[axis], vector * self.elements.wide.lanes)
         return function.sub(self.nest.length(axis), start)
-
-
-@dataclass(frozen=True, slots=True)
-class RowPanel:
-    """An operand that does not vary along the lanes: for each tile of a span of rows, turn after turn its rows."""
-
-    nest: Nest
-    node: Node
-    block: Block
-    span: Span
-    room: Value
-    rows: int = 0  # of the tile that reads it now
-
-    @property
-    def elements(self) -> Elements:
-        return self.nest.elements
-
-    def pack(self, rows: int) -> None:
-        """Copies the rows of the tile at the current position."""
-        self.of(rows)._pack(self.nest.loops.inner)
-
-    def of(self, rows: int) -> RowPanel:
-        """The panel as a tile of so many rows reads it."""
-        return RowPanel(self.nest, self.node, self.block, self.span, self.room, rows)
-
-    def _pack(self, indices: tuple[Node, ...]) -> None:
-        if not indices:
-            for row in range(self.rows):
-                self.elements.scalar.store(self.elements.value(self.node, Place(row)), self._address(row))
-            return
-        start, stop = range_of(self.nest, indices[0], self.block)
-        with (
-            self.elements.frame.function.loop(start, stop) as loop,
-            self.nest.bind(indices[0], loop.index, hoist=False),
-        ):
-            self._pack(indices[1:])
-
-    def load(self, place: Place) -> Value:
-        """The operand at a place, out of the panel."""
-        return self.elements.scalar.load(self._address(place.row))
-
-    def _address(self, row: int) -> Value:
-        function = self.elements.frame.function
-        assert self.nest.loops.row is not None and self.block.stop is not None
-        before = function.sub(self.elements.positions[self.nest.loops.row], self.span.start)
-        turns = function.sub(self.block.stop, self.block.start)
-        for index in self.nest.loops.inner[1:]:
-            turns = function.mul(turns, self.nest.length(index))
-        offset = function.add(function.mul(before, turns), function.mul(turn_of(self.nest, self.block), self.rows))
-        return function.gep(self.elements.scalar.element, self.room, function.add(offset, row))

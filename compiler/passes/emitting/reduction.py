@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 from sympile.compiler.code.lanes import Lanes
 from sympile.compiler.code.value import Integer, Value
+from sympile.compiler.graph.affine import affine
 from sympile.compiler.graph.conditions import conditions_of, unguarded
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import Node
 from sympile.compiler.passes.emitting.elements import Elements
+from sympile.compiler.passes.emitting.integers import place_of
 from sympile.compiler.passes.emitting.operations import accumulate, all_of
 from sympile.compiler.passes.emitting.places import Place
 from sympile.compiler.passes.emitting.turns import Block, range_of
@@ -19,7 +21,7 @@ from sympile.compiler.passes.emitting.turns import Block, range_of
 if TYPE_CHECKING:
     from sympile.compiler.passes.emitting.nest import Nest
 
-UNROLLED = 128  # steps of a tile, over all its accumulators, up to which a loop is written out
+UNROLLED = 40  # steps of a tile, over all its accumulators, up to which a loop is written out
 UNROLLING = ((4, 4), (8, 2))  # (at most so many accumulators, turns of the innermost loop written together)
 
 IDENTITY: Mapping[str, float] = {"sum": 0.0, "prod": 1.0, "max": float("-inf"), "min": float("inf")}
@@ -61,6 +63,8 @@ class Reduction:
     nest: Nest
     places: tuple[Place, ...]
     block: Block
+    body: Node
+    bounds: Mapping[Node, tuple[Node, ...]]  # of reduced indices: conditions that are not in the body any more
 
     @property
     def elements(self) -> Elements:
@@ -77,6 +81,9 @@ class Reduction:
         return str(self.nest.first.monoid)
 
     def write(self) -> None:
+        if self.nest.loops.packed_rows:
+            for place in self.places:
+                self.nest.prefetch(self.nest.group.stored[0], place)
         start = [self.lanes.constant(IDENTITY[self.monoid]) for _ in self.places]
         sums = self._over(self.nest.loops.inner, self.places, start)
         if self.nest.loops.vector_is_reduced:
@@ -118,7 +125,7 @@ class Reduction:
         index, rest = indices[0], indices[1:]
         if index is self.nest.loops.vector:
             return self._over_lanes(places, sums)
-        start, stop = range_of(self.nest, index, self.block)
+        start, stop = self._bounded(index, *range_of(self.nest, index, self.block))
         if self._is_short(indices, start, stop):
             return self._straight(index, start, stop, rest, places, sums)
         turns = self._turns(rest)
@@ -131,6 +138,25 @@ class Reduction:
             return self._straight(index, whole, stop, rest, places, sums)
         return self._loop(index, whole, stop, 1, rest, places, sums)
 
+    def _bounded(self, index: Node, start: Integer, stop: Integer) -> tuple[Integer, Integer]:
+        """The part of a range in which the conditions on it hold."""
+        function = self.elements.frame.function
+        for condition in self.bounds.get(index, ()):
+            form = affine(condition.args[0])
+            assert form is not None
+            sign = 0
+            others: Integer = int(form.constant)
+            for leaf, coefficient in form.terms:
+                if leaf is index:
+                    sign = int(coefficient)
+                else:
+                    others = function.add(others, function.mul(place_of(self.elements, leaf), int(coefficient)))
+            if sign > 0:
+                start = function.max(start, function.mul(others, -1))
+            else:
+                stop = function.min(stop, function.add(others, 1))
+        return start, stop
+
     def _is_short(self, indices: Sequence[Node], start: Integer, stop: Integer) -> bool:
         """Whether the loops over some indices are written out."""
         if not isinstance(start, int) or not isinstance(stop, int):
@@ -138,7 +164,7 @@ class Reduction:
         steps = (stop - start) * len(self.places)
         for index in indices[1:]:
             length = self.nest.length(index)
-            if index is self.nest.loops.vector or not isinstance(length, int):
+            if index is self.nest.loops.vector or not isinstance(length, int) or self.bounds.get(index):
                 return False
             steps *= length
         return steps <= UNROLLED
@@ -207,5 +233,4 @@ class Reduction:
     def _accumulated(self, place: Place, total: Value) -> Value:
         nest = self.nest
         beyond = self.elements.mask if place.masked and nest.loops.vector_is_reduced else None
-        body = nest.group.body(nest.first)
-        return accumulated(self.elements, nest.first, body, place, total, self.lanes, beyond)
+        return accumulated(self.elements, nest.first, self.body, place, total, self.lanes, beyond)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sympile.compiler.code.value import Integer, Value
 from sympile.compiler.graph.node import Node
+from sympile.compiler.passes.emitting.elements import Elements
 
 if TYPE_CHECKING:
     from sympile.compiler.passes.emitting.nest import Nest
@@ -22,9 +23,9 @@ class Block:
     last: Value | None = None  # (i1) nothing comes after
 
 
-def turn_of(nest: Nest, block: Block) -> Integer:
+def turn_of(nest: Nest, block: Block, elements: Elements) -> Integer:
     """The number of a turn of the reduced indices within a block."""
-    function, elements = nest.elements.frame.function, nest.elements
+    function = elements.frame.function
     turn: Integer = 0
     for index in nest.loops.inner:
         position = elements.positions[index]
