@@ -51,7 +51,7 @@ def emit(
     main = Function(module, entry, [("ptr noalias", "table")])
     quick = max((_operations(group) for group in fused.groups), default=0) > LARGE
     together = sum(map(_operations, fused.groups)) <= SMALL and len(fused.groups) <= FEW
-    if together and not any(nest.packed for nest in loops.values()):  # panels lie on the stack: one at a time
+    if together and not any(nest.block for nest in loops.values()):  # panels lie on the stack: one at a time
         _write_together(main, fused, loops, layout, Lanes(main, element, 1, target))
     else:
         _write_apart(main, fused, loops, layout, Lanes(main, element, 1, target), quick)

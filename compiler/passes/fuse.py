@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from math import prod
 
 from sympile.compiler.graph.arithmetic import add, factors_of, mul, split, sub
 from sympile.compiler.graph.conditions import conditions_of, unguarded, when
@@ -38,7 +39,7 @@ from sympile.compiler.rules.lowering import EXPANSIONS, a, b
 def fuse(outputs: Sequence[Definition]) -> Fused:
     """The groups that compute the outputs: everything elementwise inlined, then stored again where that is cheaper."""
     mapping = {o: o for o in outputs}
-    for step in (factoring.factor, _inline, _lower, _lift, _pack, _order_axes):
+    for step in (factoring.factor, _inline, _lower, _lift, _order_axes, _pack):
         mapping = _chained(mapping, step)
     return Fused(tuple(_with_shared_products(g) for g in grouped(list(mapping.values()))), mapping)
 
@@ -206,6 +207,7 @@ def _lift_costly(
 # ------------------------------------------------------------------------------------------------ packing
 
 WORTH_PACKING = 8  # how often each element must be read again
+MANY = 2  # axes that repeat an operand, at least: what repeats along one, the nest packs in registers
 
 
 def _pack(outputs: list[Definition]) -> dict[Definition, Definition]:
@@ -222,17 +224,17 @@ def _pack(outputs: list[Definition]) -> dict[Definition, Definition]:
 
 def _across(tensor: Definition) -> list[Node]:
     """The reads of a product that have the last axis of the result, but not as their last, and are read often."""
-    if tensor.monoid != "sum" or not tensor.axes or conditions_of(tensor.formula):
+    if tensor.monoid != "sum" or not tensor.axes:
         return []
-    factors = [f for f in factors_of(split(tensor.formula)[1]) if f.op == "read" and _is_plain(f)]
-    if len(factors) < 2 or len(factors) != len(factors_of(split(tensor.formula)[1])):
+    every = factors_of(split(unguarded(tensor.formula))[1])
+    factors = [f for f in every if f.op == "read" and _is_plain(f)]
+    if len(every) < 2:
         return []
     last = tensor.axes[-1]
     found = []
     for factor in factors:
-        again = 1
-        for axis in tensor.axes:
-            again *= 1 if axis in factor.free else extent_value(extent(axis), 64)
+        repeating = [extent_value(extent(axis), 64) for axis in tensor.axes if axis not in factor.free]
+        again = prod(repeating) if len(repeating) >= MANY else 0
         if last in factor.args[:-1] and factor.args[-1] in tensor.reduced and again >= WORTH_PACKING:
             found.append(factor)
     return found

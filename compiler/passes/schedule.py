@@ -6,13 +6,14 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sympile.compiler.graph.affine import affine
 from sympile.compiler.graph.conditions import conditions_of, unguarded, when
-from sympile.compiler.graph.definition import Definition, extent_value
+from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import Node, postorder, target
 from sympile.compiler.graph.rebuild import substitute
 from sympile.compiler.passes.group import Fused, Group, scatter_axis
-from sympile.compiler.passes.tiles import Tile, best_tile, known, length_of, operands_of
+from sympile.compiler.passes.packing import packing
+from sympile.compiler.passes.strides import own_stride, strides_along
+from sympile.compiler.passes.tiles import best_tile, length_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,9 @@ class Loops:
     lanes: int
     second: Node | None = None
     packed: tuple[Node, ...] = ()  # factors that are copied side by side, a block of turns of inner[0] at a time
+    packed_rows: tuple[Node, ...] = ()  # others, `span` rows at a time
     block: int = 0
+    span: int = 0
 
     @property
     def seconds(self) -> int:
@@ -55,63 +58,11 @@ def loops_of(group: Group, lanes: int, registers: int) -> Loops:
     first = next((t for t in group.members if t.reduced), group.members[0])
     if scatter_axis(first) is not None:
         return _scatter_loops(first, lanes)
+    if first.reduced and first.axes:
+        return _reduction_loops(group, first, lanes, registers)
     bodies = [tensor.formula for tensor in group.results]
     vector = min(group.domain, key=lambda i: (_cost(i, group, bodies, lanes), group.domain.index(i)))
-    if length_of(vector) < 2:
-        lanes = 1
-    return _tiled(group, first, vector, lanes, registers)
-
-
-def strides_along(node: Node, index: Node) -> int | None:
-    """How far a read moves in memory for one step of an index; None where data decide, or it is a fraction."""
-    step, scale = 0, 1
-    for at, length in reversed(list(zip(node.args, target(node).shape, strict=True))):
-        if index in at.free:
-            form = affine(at)
-            if form is None or any(leaf is not index and index in leaf.free for leaf, _ in form.terms):
-                return None
-            own = next(c for leaf, c in form.terms if leaf is index)
-            if not isinstance(own, int):
-                return None
-            step += own * scale
-        scale *= extent_value(length, 64)
-    return step
-
-
-PANEL = 24576  # numbers in a panel at most
-LONGEST_ROWS = 6144  # numbers of an operand that the first-level cache holds while it is read in rows
-OFTEN, STRIDED_OFTEN = 6, 1  # tiles that read a panel for which it is worth copying; where its lanes lie apart
-
-
-def packing(
-    body: Node, tensor: Definition, tile: Tile, vector: Node, inner: tuple[Node, ...], lanes: int
-) -> tuple[tuple[Node, ...], int]:
-    """Which factors of a sum are packed, and how many turns of the outermost reduced index make a block."""
-    fixed = 1
-    for index in inner[1:]:
-        fixed *= length_of(index) if known(index) else PANEL
-    block = PANEL // (tile.vectors * lanes * fixed)
-    if tensor.monoid != "sum" or vector in inner or tile.row is None or block < 1 or lanes == 1:
-        return (), 0
-    tiles = -(-length_of(tile.row) // tile.rows)
-    turns = math.prod(length_of(index) for index in inner)
-    chosen = tuple(node for node in operands_of(body) if _is_packed(node, tile, vector, inner, tiles, turns))
-    if not chosen:
-        return (), 0
-    if known(inner[0]):
-        blocks = -(-length_of(inner[0]) // block)
-        block = -(-length_of(inner[0]) // blocks)
-    return chosen, block
-
-
-def _is_packed(node: Node, tile: Tile, vector: Node, inner: tuple[Node, ...], tiles: int, turns: int) -> bool:
-    """Whether a factor that all rows of tiles read lies so that a copy of it is read faster."""
-    if vector not in node.free or tile.row in node.free or tile.second in node.free or node.free.isdisjoint(inner):
-        return False
-    if node.op != "read" or strides_along(node, vector) != 1:
-        return tiles > STRIDED_OFTEN
-    spread = turns * max(1, min((strides_along(node, i) or 1) for i in inner if i in node.free))
-    return tiles >= OFTEN and spread > LONGEST_ROWS
+    return _plain_loops(group, first, vector, lanes if length_of(vector) > 1 else 1)
 
 
 def _cost(index: Node, group: Group, bodies: Iterable[Node], lanes: int) -> float:
@@ -123,35 +74,31 @@ def _cost(index: Node, group: Group, bodies: Iterable[Node], lanes: int) -> floa
         step = strides_along(node, index)
         cost += 0.3 if step == 0 else 1.0 if step == 1 else 0.75 * lanes
     for tensor in group.results:
-        if tensor.kind == "formula" and index in tensor.axes and not tensor.reduced and _own_step(tensor, index) != 1:
+        if tensor.kind == "formula" and index in tensor.axes and not tensor.reduced and own_stride(tensor, index) != 1:
             cost += 0.75 * lanes
     reduced = index in group.members[0].reduced and bool(group.members[0].axes)
     ending = 8.0 / max(1.0, length / lanes) if reduced else 0.0
     return (cost + ending) * waste
 
 
-def _own_step(tensor: Definition, index: Node) -> int:
-    step = 1
-    for axis in reversed(tensor.axes):
-        if axis is index:
-            return step
-        step *= length_of(axis)
-    return 0
-
-
-def _tiled(group: Group, first: Definition, vector: Node, lanes: int, registers: int) -> Loops:
+def _plain_loops(group: Group, first: Definition, vector: Node, lanes: int) -> Loops:
+    """Elementwise work, and sums to a scalar."""
     reduced = tuple(i for i in first.reduced if i is not vector)
-    axes = tuple(i for i in first.axes if i is not vector)
     inner = (*reduced, vector) if vector in first.reduced else reduced
-    if not first.reduced:
-        return Loops(axes, None, 1, vector, _unrolled(group, vector, lanes), (), lanes)
-    inner = _in_memory_order(inner, first, vector)
-    if not first.axes:
-        return Loops((), None, 1, vector, _unrolled(group, vector, lanes), inner, lanes)
-    tile = best_tile(first, vector, lanes, registers)
-    outer = tuple(a for a in axes if a is not tile.row and a is not tile.second)
-    packed, block = packing(group.body(first), first, tile, vector, inner, lanes)
-    return Loops(outer, tile.row, tile.rows, vector, tile.vectors, inner, lanes, tile.second, packed, block)
+    outer = tuple(i for i in first.axes if i is not vector)
+    return Loops(outer, None, 1, vector, _unrolled(group, vector, lanes), _in_memory_order(inner, first, vector), lanes)
+
+
+def _reduction_loops(group: Group, first: Definition, lanes: int, registers: int) -> Loops:
+    """Sums of which there are several: a tile of them is kept in registers."""
+    tile = best_tile(first, lanes, registers)
+    vector = tile.vector
+    lanes = lanes if length_of(vector) > 1 else 1
+    reduced = tuple(i for i in first.reduced if i is not vector)
+    inner = _in_memory_order((*reduced, vector) if vector in first.reduced else reduced, first, vector)
+    outer = tuple(a for a in first.axes if a not in (vector, tile.row, tile.second))
+    packed = packing(group.body(first), first, tile, inner, lanes)
+    return Loops(outer, tile.row, tile.rows, vector, tile.vectors, inner, lanes, tile.second, *packed)
 
 
 def _in_memory_order(inner: tuple[Node, ...], first: Definition, vector: Node) -> tuple[Node, ...]:

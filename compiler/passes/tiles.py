@@ -1,34 +1,46 @@
-"""Register tiles of a reduction: which axes give rows, how many, and how many vectors; by a model of a core's cycles."""
+"""Register tiles of a reduction: which index lies across the lanes, which axes give rows, how many, and how many vectors.
+
+All candidates are compared by a model of a core's cycles: two multiply-adds and two loads in each.
+"""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from math import prod
 
-from sympile.compiler.graph.arithmetic import factors_of, split
 from sympile.compiler.graph.conditions import conditions_of, unguarded
 from sympile.compiler.graph.definition import Definition, extent_value
 from sympile.compiler.graph.node import Node, extent, postorder
+from sympile.compiler.passes.strides import own_stride, strides_along
 
 ROWS = 26            # of one axis in a tile
 SECONDS = 9          # of a second axis, all of which stand in the tile
 VECTORS = 4
-CHAINS = 8           # multiply-adds that must be under way at once: latency 4, two in a cycle
-EDGE = 10.0          # cycles around a tile's innermost loop: leaving it, results
-SYMBOLIC_ROWS = (8, 4, 2, 1)
-UNROLLED = 96        # multiply-adds of a tile that are written one after the other
+LATENCY, CHAINS = 4.6, 12  # cycles of a turn at least, if fewer sums than that are under way
+EDGE = 10.0          # cycles around a tile's innermost loop
+SYMBOLIC_ROWS = (16, 8, 4, 2, 1)
 STEPS = 64           # turns of a loop whose length is not known
+COPIED, TURNED, GATHERED = 1.5, 4.5, 1.5    # cycles for a vector side by side; turned over; for one lane that lies apart
+MASKED = 1.5         # multiply-adds that a condition takes which differs within a tile
+ACROSS = 8.0         # cycles to add up the lanes of a sum
 
 
 @dataclass(frozen=True, slots=True)
 class Tile:
     """`rows` steps of one axis times all of a second one times `vectors` vectors."""
 
+    vector: Node
+    vectors: int = 1
     row: Node | None = None
     rows: int = 1
     second: Node | None = None
-    vectors: int = 1
+
+    @property
+    def own(self) -> frozenset[Node]:
+        """The indices that differ within a tile."""
+        return frozenset(i for i in (self.vector, self.row, self.second) if i is not None)
 
     @property
     def seconds(self) -> int:
@@ -44,90 +56,134 @@ def known(index: Node) -> bool:
     return extent(index).op == "const"
 
 
-def terms_of(body: Node) -> tuple[Node, ...]:
-    """The reads below a body, each a load in every turn."""
-    return tuple(node for node in postorder([unguarded(body), *conditions_of(body)]) if node.op == "read")
+def best_tile(tensor: Definition, lanes: int, registers: int) -> Tile:
+    """The tile with the least estimated time."""
+    loads = [n for n in postorder([unguarded(tensor.formula), *conditions_of(tensor.formula)]) if n.op == "read"]
+    models = [_model(tensor, vector, loads, lanes) for vector in (*tensor.axes, *tensor.reduced)]
+    tiles = [(model.cycles(tile), order, tile) for model in models for order, tile in enumerate(model.tiles(registers))]
+    return min(tiles, key=lambda found: found[:2])[2]
 
 
-def operands_of(body: Node) -> tuple[Node, ...]:
-    """The factors of a product that vary."""
-    return tuple(factor for factor in factors_of(split(unguarded(body))[1]) if factor.free)
-
-
-def best_tile(tensor: Definition, vector: Node, lanes: int, registers: int) -> Tile:
-    """The tile with the least estimated time, for a vector axis of the result (or a reduced one)."""
+def _model(tensor: Definition, vector: Node, loads: Sequence[Node], lanes: int) -> Model:
     axes = tuple(axis for axis in tensor.axes if axis is not vector)
-    loads = terms_of(tensor.formula)
-    tiles = [tile for tile in _candidates(axes, vector, lanes, vector in tensor.axes) if _fits(tile, loads, vector, registers)]
-    return min(tiles, key=lambda tile: _cycles(tile, axes, loads, vector, lanes, tensor))
+    apart = {
+        node: any(strides_along(node, index) == 1 for index in tensor.reduced)
+        for node in loads
+        if strides_along(node, vector) not in (0, 1)
+    }
+    return Model(tensor, vector, tuple(loads), lanes, axes, conditions_of(tensor.formula), apart)
 
 
-def _candidates(axes: Sequence[Node], vector: Node, lanes: int, lies: bool) -> Iterator[Tile]:
-    most = min(VECTORS, -(-length_of(vector) // lanes)) if lies else 2
-    choices = range(1, most + 1) if lies else (1,)
-    for row in axes or (None,):
-        seconds = [None, *[a for a in axes if a is not row and known(a) and 1 < length_of(a) <= SECONDS]]
-        for second, rows, vectors in itertools.product(seconds, _counts(row), choices):
-            yield Tile(row, rows, second, vectors)
+@dataclass(frozen=True, slots=True)
+class Model:
+    """Estimated cycles of the tiles that have one index across the lanes."""
+
+    tensor: Definition
+    vector: Node
+    loads: tuple[Node, ...]  # reads in one turn of the innermost loop
+    lanes: int
+    axes: tuple[Node, ...]  # of the result, without the vector
+    conditions: tuple[Node, ...]
+    apart: dict[Node, bool]  # reads whose lanes do not lie side by side → whether those of a reduced index do
+
+    # ------------------------------------------------------------------------------------------ candidates
+
+    def tiles(self, registers: int) -> Iterator[Tile]:
+        """Every tile whose sums, shared operands and one more fit the registers."""
+        axes = self.axes
+        vectors = range(1, min(VECTORS, self._columns) + 1) if self.vector in self.tensor.axes else (1,)
+        for row in axes or (None,):
+            seconds = [None, *[a for a in axes if a is not row and known(a) and 1 < length_of(a) <= SECONDS]]
+            for count, second in itertools.product(vectors, seconds):
+                for rows in _counts(row, self._most_rows(row, second, count, registers)):
+                    yield Tile(self.vector, count, row, rows, second)
+
+    def _most_rows(self, row: Node | None, second: Node | None, vectors: int, registers: int) -> int:
+        """As many as leave a register for each operand that rows share, and for one more; none if that is not one row."""
+        shared = any(self.vector in node.free and row not in node.free for node in self.loads)
+        spare = 2 if registers > 16 else 3
+        one = vectors * (1 if second is None else length_of(second))
+        return max((registers - spare - vectors * shared) // one, int(one == 1))
+
+    @property
+    def _columns(self) -> int:
+        return -(-length_of(self.vector) // self.lanes)
+
+    # ------------------------------------------------------------------------------------------ time
+
+    def cycles(self, tile: Tile) -> float:
+        """Estimated cycles of the whole nest."""
+        inner = len(self.axes) - 1 - self.axes.index(tile.row) if tile.row is not None else 0
+        once = self._tiles_time(tile) + self._packing_time(tile)
+        return once * self._repeats(tile) * (1 + 0.04 * inner)
+
+    def _repeats(self, tile: Tile) -> int:
+        return prod(length_of(axis) for axis in self.axes if axis not in (tile.row, tile.second))
+
+    @property
+    def _turns(self) -> int:
+        turns = prod(length_of(index) for index in self.tensor.reduced if index is not self.vector)
+        return turns * (1 if self.vector in self.tensor.axes else self._columns)
+
+    def _tiles_time(self, tile: Tile) -> float:
+        columns, total = [(1, 1)], 0.0
+        if self.vector in self.tensor.axes:
+            columns = _parts(self._columns, tile.vectors)
+        rows = [(1, 1)] if tile.row is None else _parts(length_of(tile.row), tile.rows)
+        for (down, height), (across, width) in itertools.product(rows, columns):
+            once = self._turns * self._turn(tile, height, width) + EDGE + self._ending(tile, height, width)
+            total += down * across * once
+        return total
+
+    def _turn(self, tile: Tile, rows: int, vectors: int) -> float:
+        """Cycles of one turn of the innermost loop."""
+        sums = rows * tile.seconds * vectors
+        read = sum(self._copies(node, rows, tile, vectors) * self._slots(node, tile) for node in self.loads)
+        masked = sum(not tile.own.isdisjoint(condition.free) for condition in self.conditions)
+        sums += sums * masked * MASKED
+        return max(sums / 2, read / 2, LATENCY if sums < CHAINS else 0.0) + 0.15
+
+    def _copies(self, node: Node, rows: int, tile: Tile, vectors: int) -> int:
+        """How many different values of a node a tile has."""
+        down = (rows if tile.row in node.free else 1) * (tile.seconds if tile.second in node.free else 1)
+        return down * (vectors if self.vector in node.free else 1)
+
+    def _slots(self, node: Node, tile: Tile) -> float:
+        """How many loads a value takes."""
+        return 2 * GATHERED * self.lanes if node in self.apart and not self._is_packable(node, tile) else 1.0
+
+    def _is_packable(self, node: Node, tile: Tile) -> bool:
+        return self.vector in self.tensor.axes and tile.row is not None and tile.row not in node.free
+
+    def _ending(self, tile: Tile, rows: int, vectors: int) -> float:
+        sums = rows * tile.seconds * vectors
+        if self.vector not in self.tensor.axes:
+            return sums * ACROSS
+        return sums * (1.0 if own_stride(self.tensor, self.vector) == 1 else GATHERED * self.lanes)
+
+    def _packing_time(self, tile: Tile) -> float:
+        """What it takes to copy operands whose lanes lie apart."""
+        total = 0.0
+        for node, is_turned in self.apart.items():
+            if self._is_packable(node, tile):
+                total += self._turns * self._columns * (TURNED if is_turned else GATHERED * self.lanes)
+        return total
 
 
-def _counts(row: Node | None) -> Iterable[int]:
-    if row is None:
-        return (1,)
-    return range(1, min(ROWS, length_of(row)) + 1) if known(row) else SYMBOLIC_ROWS
+def _counts(row: Node | None, most: int) -> Iterable[int]:
+    """How many rows to try: as many as fit, so many that tiles are alike, and the largest divisor."""
+    if row is None or most < 1:
+        return range(1, min(most, 1) + 1)
+    if not known(row):
+        return [count for count in SYMBOLIC_ROWS if count <= most]
+    length = length_of(row)
+    most = min(most, length, ROWS)
+    alike = -(-length // -(-length // most))
+    divisor = max(count for count in range(1, most + 1) if length % count == 0)
+    return dict.fromkeys((most, alike, divisor))
 
 
-def _copies(node: Node, rows: int, tile: Tile, vectors: int, vector: Node) -> int:
-    """How many different values of a node a tile has."""
-    return (
-        (rows if tile.row in node.free else 1)
-        * (tile.seconds if tile.second in node.free else 1)
-        * (vectors if vector in node.free else 1)
-    )
-
-
-def _fits(tile: Tile, loads: Sequence[Node], vector: Node, registers: int) -> bool:
-    """Whether sums, the wide operands that rows share, and one more fit the registers."""
-    sums = tile.rows * tile.seconds * tile.vectors
-    shared = [node for node in loads if vector in node.free and tile.row not in node.free]
-    return sums == 1 or sums + tile.vectors * min(1, len(shared)) + 1 + (registers <= 16) <= registers - 1
-
-
-def _cycles(
-    tile: Tile, axes: Sequence[Node], loads: Sequence[Node], vector: Node, lanes: int, tensor: Definition
-) -> float:
-    """Estimated cycles of all tiles for one turn of every other loop."""
-    turns = 1
-    for index in tensor.reduced:
-        turns *= length_of(index)
-    if vector in tensor.reduced:
-        turns = -(-turns // lanes)
-        columns = [(1, 1)]
-    else:
-        whole, left = divmod(-(-length_of(vector) // lanes), tile.vectors)
-        columns = [(whole, tile.vectors), (1 if left else 0, left)]
-    total = 0.0
-    for (down, rows), (across, vectors) in itertools.product(_row_tiles(tile), columns):
-        if down and across:
-            total += down * across * (turns * _turn(tile, rows, vectors, loads, vector) + EDGE + rows * vectors * tile.seconds)
-    rest = 1.0
-    for axis in axes:
-        if axis is not tile.row and axis is not tile.second:
-            rest *= length_of(axis)
-    inner = 0 if tile.row is None else len(axes) - 1 - axes.index(tile.row)
-    return total * rest * (1 + 0.04 * inner)
-
-
-def _row_tiles(tile: Tile) -> list[tuple[int, int]]:
-    """(how many, of how many rows)."""
-    if tile.row is None:
-        return [(1, 1)]
-    whole, left = divmod(length_of(tile.row), tile.rows)
-    return [(whole, tile.rows), (1 if left else 0, left)]
-
-
-def _turn(tile: Tile, rows: int, vectors: int, loads: Sequence[Node], vector: Node) -> float:
-    """Cycles of one turn of the innermost loop."""
-    sums = rows * tile.seconds * vectors
-    read = sum(_copies(node, rows, tile, vectors, vector) for node in loads)
-    return max(sums / 2, read / 2, 4.0 if sums < CHAINS else 0.0) + 0.15
+def _parts(length: int, step: int) -> list[tuple[int, int]]:
+    """(how many, of which length): whole steps, and what is left."""
+    whole, left = divmod(length, step)
+    return [part for part in ((whole, step), (1, left)) if all(part)]

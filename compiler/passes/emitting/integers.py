@@ -38,6 +38,11 @@ def integer(elements: Elements, node: Node, place: Place) -> Integer:
     return function.div(result, divisor)
 
 
+def place_of(elements: Elements, leaf: Node) -> Integer:
+    """Where an index of a loop stands that all copies of a body share; the value of a size."""
+    return _leaf(elements, leaf, Place())
+
+
 def _leaf(elements: Elements, leaf: Node, place: Place) -> Integer:
     if leaf.op == "index":
         return position_of(elements, leaf, place)

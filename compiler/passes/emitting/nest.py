@@ -10,19 +10,13 @@ from functools import partial
 from sympile.compiler.code.value import Integer, Value
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import Node, extent
+from sympile.compiler.passes.emitting.blocks import Blocks
 from sympile.compiler.passes.emitting.elements import Elements
 from sympile.compiler.passes.emitting.memory import address
-from sympile.compiler.passes.emitting.panels import in_blocks
 from sympile.compiler.passes.emitting.places import Place
-from sympile.compiler.passes.emitting.reduction import Block, Reduction
 from sympile.compiler.passes.emitting.shared_sums import SharedSums
 from sympile.compiler.passes.group import Group
 from sympile.compiler.passes.schedule import Loops
-
-
-def _halves(rows: int) -> list[int]:
-    """rows, then a half of it at most, …, and single ones: what is left of any number of rows is soon done."""
-    return [rows] + [n for n in (4, 1) if n < rows]
 
 
 def _held(value: Value, place: Place) -> Value:
@@ -50,8 +44,10 @@ class Nest:
         self.elements.hoist(self.bodies(), frozenset())
         if any(t.reduced and not t.axes for t in self.group.members) and len(self.group.domain) == 1:
             SharedSums(self).write()
+        elif self.first.reduced:
+            self.outer(list(self.loops.outer), Blocks(self).write)
         else:
-            self.outer(list(self.loops.outer), self._columns)
+            self.outer(list(self.loops.outer), lambda: self.columns(self._elementwise))
 
     # ------------------------------------------------------------------------------------------ loops
 
@@ -83,11 +79,11 @@ class Nest:
         with function.loop(0, self.length(indices[0])) as loop, self.bind(indices[0], loop.index):
             self.outer(indices[1:], then)
 
-    def _columns(self) -> None:
+    def columns(self, write: Callable[[int, bool], None]) -> None:
         """Full vectors along the vector axis, then the masked end."""
         vector = self.loops.vector
         if vector is None or self.loops.vector_is_reduced:
-            self._column(1, masked=False)
+            write(1, False)
             return
         function, lanes = self.elements.frame.function, self.elements.wide.lanes
         length = self.length(vector)
@@ -95,14 +91,14 @@ class Nest:
         whole = function.sub(length, function.rem(length, step))
         if whole != 0:
             with function.loop(0, whole, step) as loop, self.bind(vector, loop.index, hoist=False):
-                self._column(self.loops.vectors, masked=False)
+                write(self.loops.vectors, False)
         if isinstance(length, int) and isinstance(whole, int):
-            self._fixed_end(vector, whole, length - whole)
+            self._fixed_end(vector, whole, length - whole, write)
             return
         with function.loop(whole, length, lanes) as loop, self.bind(vector, loop.index, hoist=False):
-            self._masked(function.sub(length, loop.index), lambda: self._column(1, masked=True))
+            self._masked(function.sub(length, loop.index), lambda: write(1, True))
 
-    def _fixed_end(self, vector: Node, start: int, left: int) -> None:
+    def _fixed_end(self, vector: Node, start: int, left: int, write: Callable[[int, bool], None]) -> None:
         """The end of an axis of known length: whole vectors, the last one masked where it must be."""
         lanes = self.elements.wide.lanes
         if left == 0:
@@ -111,69 +107,31 @@ class Nest:
         over = left % lanes
         with self.bind(vector, start, hoist=False):
             if over == 0:
-                self._column(count, masked=False)
+                write(count, False)
             else:
-                self._masked(over, lambda: self._column(count, masked=True))
+                self._masked(over, lambda: write(count, True))
 
     def _masked(self, count: Integer, write: Callable[[], None]) -> None:
         self.elements.mask = self.elements.wide.first(count)
         write()
         self.elements.mask = None
 
-    def _column(self, vectors: int, masked: bool) -> None:
-        """All rows of some vectors; of a reduction block by block, if its operands are packed."""
-        if not self.first.reduced:
-            self._tile(1, lambda places: self._elementwise_tile(places), vectors, masked)
-        else:
-            in_blocks(self, vectors, masked, lambda block: self._reduced_rows(vectors, masked, block))
-
-    def _reduced_rows(self, vectors: int, masked: bool, block: Block) -> None:
-        def write(rows: int) -> None:
-            self._tile(rows, lambda places: Reduction(self, tuple(places), block).write(), vectors, masked)
-
-        if self.loops.second is None:
-            self._rows(write)
-            return
-        with self.bind(self.loops.second, 0, hoist=False):
-            self._rows(write)
-
-    def _rows(self, write: Callable[[int], None]) -> None:
-        """Full tiles of rows, then the rows that are left: in one tile if their number is known, else in ever smaller ones."""
-        row, rows = self.loops.row, self.loops.rows
-        if row is None:
-            write(1)
-            return
-        function, length = self.elements.frame.function, self.length(row)
-        start: Integer = 0
-        for count in (rows,) if isinstance(length, int) else _halves(rows):
-            whole = function.sub(length, function.rem(length, count))
-            if whole != 0:
-                with function.loop(start, whole, count) as loop, self.bind(row, loop.index, hoist=False):
-                    write(count)
-            start = whole
-        if isinstance(length, int) and isinstance(start, int) and length > start:
-            with self.bind(row, start, hoist=False):
-                write(length - start)
-
     # ------------------------------------------------------------------------------------------ one tile
 
-    def _places(self, rows: int, vectors: int, masked: bool) -> list[Place]:
+    def places(self, rows: int, vectors: int, masked: bool) -> tuple[Place, ...]:
         """Every copy of the body in a tile; only the last vector can be masked."""
-        return [
+        return tuple(
             Place(r, v, masked and v == vectors - 1, s)
             for r in range(rows)
             for s in range(self.loops.seconds)
             for v in range(vectors)
-        ]
+        )
 
-    def _tile(self, rows: int, write: Callable[[list[Place]], None], vectors: int, masked: bool) -> None:
+    def _elementwise(self, vectors: int, masked: bool) -> None:
         self.elements.push()
-        write(self._places(rows, vectors, masked))
-        self.elements.pop()
-
-    def _elementwise_tile(self, places: Sequence[Place]) -> None:
-        for place in places:
+        for place in self.places(1, vectors, masked):
             self.write_members(self.group.members, place)
+        self.elements.pop()
 
     def write_members(self, members: Sequence[Definition], place: Place) -> None:
         """All values first, then all stores: a result may lie where an operand lay."""
@@ -223,6 +181,10 @@ class Nest:
             return
         assert along is not None
         elements.wide.store_strided(value, pointer, along, elements.mask if place.masked else None)
+
+    def prefetch(self, tensor: Definition, place: Place) -> None:
+        """Asks for the memory that `store` is going to write."""
+        self.elements.frame.function.prefetch(address(self.elements, tensor, tensor.axes, place)[0], write=True)
 
     def stored_at(self, tensor: Definition, place: Place) -> Value:
         """What `store` has written at a place."""

@@ -1,61 +1,26 @@
-"""Panels: the part of an operand that a column of tiles needs, side by side on the stack in the order of its use."""
+"""Panels: what tiles read of an operand, side by side on the stack in the order of its use."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sympile.compiler.code.transpose import transposed
 from sympile.compiler.code.value import Integer, Value
-from sympile.compiler.graph.node import Node, extent, number
+from sympile.compiler.graph.node import Node, target
+from sympile.compiler.passes.emitting.elements import Elements
+from sympile.compiler.passes.emitting.memory import address
 from sympile.compiler.passes.emitting.places import Place
-from sympile.compiler.passes.emitting.reduction import Block
+from sympile.compiler.passes.emitting.turns import Block, range_of, turn_of
+from sympile.compiler.passes.strides import strides_along
 
 if TYPE_CHECKING:
     from sympile.compiler.passes.emitting.nest import Nest
 
 
-def in_blocks(nest: Nest, vectors: int, masked: bool, write: Callable[[Block], None]) -> None:
-    """Packs what the schedule says, block after block of the outermost reduced index, and writes the rows of each."""
-    loops = nest.loops
-    if not loops.packed:
-        write(Block())
-        return
-    length = nest.length(loops.inner[0])
-    if isinstance(length, int) and length <= loops.block:
-        _packed_block(nest, vectors, masked, Block(0, length), write)
-        return
-    function = nest.elements.frame.function
-    with function.loop(0, length, loops.block) as loop:
-        stop = function.min(function.add(loop.index, loops.block), length)
-        first, last = function.compare("eq", loop.index, 0), function.compare("eq", stop, length)
-        nest.elements.push()
-        _packed_block(nest, vectors, masked, Block(loop.index, stop, first, last), write)
-        nest.elements.pop()
-
-
-def _packed_block(nest: Nest, vectors: int, masked: bool, block: Block, write: Callable[[Block], None]) -> None:
-    panels = [Panel(nest, node, vectors, block, _room(nest)) for node in nest.loops.packed]
-    for panel in panels:
-        panel.pack(masked)
-    for panel in panels:
-        nest.elements.packed[panel.node] = panel.load
-    write(block)
-    for panel in panels:
-        del nest.elements.packed[panel.node]
-
-
-def _room(nest: Nest) -> Value:
-    loops, wide = nest.loops, nest.elements.wide
-    count = loops.block * loops.vectors * wide.lanes
-    for index in loops.inner[1:]:
-        count *= int(number(extent(index)))
-    return nest.elements.frame.function.alloca(wide.element, count)
-
-
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One operand, packed: for each turn of the reduced indices its vectors."""
+    """An operand that does not vary along the rows: for each turn of the reduced indices its vectors."""
 
     nest: Nest
     node: Node
@@ -63,38 +28,78 @@ class Panel:
     block: Block
     room: Value
 
-    def pack(self, masked: bool) -> None:
-        self._pack(self.nest.loops.inner, masked)
+    @property
+    def elements(self) -> Elements:
+        return self.nest.elements
 
-    def _pack(self, indices: tuple[Node, ...], masked: bool) -> None:
-        elements = self.nest.elements
-        if not indices:
-            elements.push()
-            for vector in range(self.vectors):
-                place = Place(0, vector, masked and vector == self.vectors - 1)
-                value = elements.wide_value(self.node, place)
-                elements.wide.store(value, self._address(place))
-            elements.pop()
-            return
-        index = indices[0]
-        whole = index is self.nest.loops.inner[0] and self.block.stop is not None
-        start, stop = (self.block.start, self.block.stop) if whole else (0, self.nest.length(index))
-        assert stop is not None
-        with elements.frame.function.loop(start, stop) as loop, self.nest.bind(index, loop.index, hoist=False):
-            self._pack(indices[1:], masked)
+    def pack(self, masked: bool) -> None:
+        """Copies the operand; lanes beyond the end hold anything."""
+        self._pack(self.nest.loops.inner, masked)
 
     def load(self, place: Place) -> Value:
         """The operand at a place, out of the panel."""
-        return self.nest.elements.wide.load(self._address(place))
+        return self.elements.wide.load(self._address(place.vector))
 
-    def _address(self, place: Place) -> Value:
-        """Where the vector for the current reduced indices lies."""
-        function, elements = self.nest.elements.frame.function, self.nest.elements
-        turn: Integer = 0
-        for index in self.nest.loops.inner:
-            position = elements.positions[index]
-            if index is self.nest.loops.inner[0]:
-                position = function.sub(position, self.block.start)
-            turn = function.add(function.mul(turn, self.nest.length(index)), position)
-        offset = function.mul(turn, self.vectors * elements.wide.lanes)
-        return function.gep(elements.wide.element, self.room, function.add(offset, place.vector * elements.wide.lanes))
+    def _address(self, vector: int, later: int = 0) -> Value:
+        """Where a vector for the current turn lies, or for one that comes later."""
+        function, wide = self.elements.frame.function, self.elements.wide
+        offset = function.mul(turn_of(self.nest, self.block, self.elements), self.vectors * wide.lanes)
+        return function.gep(wide.element, self.room, function.add(offset, (vector + later * self.vectors) * wide.lanes))
+
+    def _pack(self, indices: tuple[Node, ...], masked: bool) -> None:
+        if not indices:
+            self._copy(masked)
+            return
+        index, function = indices[0], self.elements.frame.function
+        start, stop = range_of(self.nest, index, self.block)
+        if len(indices) == 1 and self._lies_turned(index):
+            lanes = self.elements.wide.lanes
+            whole = function.sub(stop, function.rem(function.sub(stop, start), lanes))
+            with function.loop(start, whole, lanes) as loop, self.nest.bind(index, loop.index, hoist=False):
+                self._turn_over(masked)
+            start = whole
+        if isinstance(start, int) and start == stop:
+            return
+        with function.loop(start, stop) as loop, self.nest.bind(index, loop.index, hoist=False):
+            self._pack(indices[1:], masked)
+
+    def _copy(self, masked: bool) -> None:
+        for vector in range(self.vectors):
+            place = Place(0, vector, masked and vector == self.vectors - 1)
+            self.elements.wide.store(self.elements.wide_value(self.node, place), self._address(vector))
+
+    def _lies_turned(self, index: Node) -> bool:
+        """Whether neighbours along a reduced index lie side by side, and those along the lanes regularly apart."""
+        vector = self.nest.loops.vector
+        assert vector is not None
+        if self.node.op != "read" or strides_along(self.node, index) != 1:
+            return False
+        return strides_along(self.node, vector) is not None and target(self.node) not in self.elements.forwarded
+
+    def _turn_over(self, masked: bool) -> None:
+        """As many turns as there are lanes, of all vectors: loaded along the turns, turned over in registers."""
+        wide = self.elements.wide
+        for vector in range(self.vectors):
+            rows = self._lines(vector, masked and vector == self.vectors - 1)
+            for later, value in enumerate(transposed(wide, rows)):
+                wide.store(value, self._address(vector, later))
+
+    def _lines(self, vector: int, masked: bool) -> list[Value]:
+        """For each lane its next numbers along the reduced index; lanes beyond the end repeat the last one."""
+        function, wide = self.elements.frame.function, self.elements.wide
+        pointer, along, offsets = address(self.elements, target(self.node), self.node.args, Place(0, vector, masked))
+        assert along is not None and offsets is None
+        lines = []
+        for lane in range(wide.lanes):
+            step: Integer = lane
+            if masked:
+                step = function.min(lane, function.sub(self._left(vector), 1))
+            lines.append(wide.load(function.gep(wide.element, pointer, function.mul(along, step))))
+        return lines
+
+    def _left(self, vector: int) -> Integer:
+        """How many lanes of a vector lie inside."""
+        function, axis = self.elements.frame.function, self.nest.loops.vector
+        assert axis is not None
+        start = function.add(self.elements.positions[axis], vector * self.elements.wide.lanes)
+        return function.sub(self.nest.length(axis), start)

@@ -8,17 +8,20 @@ from typing import TYPE_CHECKING
 
 from sympile.compiler.code.lanes import Lanes
 from sympile.compiler.code.value import Integer, Value
+from sympile.compiler.graph.affine import affine
 from sympile.compiler.graph.conditions import conditions_of, unguarded
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import Node
 from sympile.compiler.passes.emitting.elements import Elements
+from sympile.compiler.passes.emitting.integers import place_of
 from sympile.compiler.passes.emitting.operations import accumulate, all_of
 from sympile.compiler.passes.emitting.places import Place
+from sympile.compiler.passes.emitting.turns import Block, range_of
 
 if TYPE_CHECKING:
     from sympile.compiler.passes.emitting.nest import Nest
 
-UNROLLED = 128  # steps of a tile, over all its accumulators, up to which a loop is written out
+UNROLLED = 40  # steps of a tile, over all its accumulators, up to which a loop is written out
 UNROLLING = ((4, 4), (8, 2))  # (at most so many accumulators, turns of the innermost loop written together)
 
 IDENTITY: Mapping[str, float] = {"sum": 0.0, "prod": 1.0, "max": float("-inf"), "min": float("inf")}
@@ -34,16 +37,6 @@ ACROSS: Mapping[str, Callable[[Lanes, Value], Value]] = {
     "max": Lanes.reduce_max,
     "min": Lanes.reduce_min,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """The turns of the outermost reduced index that are done at once; None and None: all of them."""
-
-    start: Integer = 0
-    stop: Integer | None = None
-    first: Value | None = None  # (i1) nothing has been stored yet
-    last: Value | None = None  # (i1) nothing comes after
 
 
 def accumulated(
@@ -70,6 +63,8 @@ class Reduction:
     nest: Nest
     places: tuple[Place, ...]
     block: Block
+    body: Node
+    bounds: Mapping[Node, tuple[Node, ...]]  # of reduced indices: conditions that are not in the body any more
 
     @property
     def elements(self) -> Elements:
@@ -86,6 +81,9 @@ class Reduction:
         return str(self.nest.first.monoid)
 
     def write(self) -> None:
+        if self.nest.loops.packed_rows:
+            for place in self.places:
+                self.nest.prefetch(self.nest.group.stored[0], place)
         start = [self.lanes.constant(IDENTITY[self.monoid]) for _ in self.places]
         sums = self._over(self.nest.loops.inner, self.places, start)
         if self.nest.loops.vector_is_reduced:
@@ -127,7 +125,7 @@ class Reduction:
         index, rest = indices[0], indices[1:]
         if index is self.nest.loops.vector:
             return self._over_lanes(places, sums)
-        start, stop = self._range(index)
+        start, stop = self._bounded(index, *range_of(self.nest, index, self.block))
         if self._is_short(indices, start, stop):
             return self._straight(index, start, stop, rest, places, sums)
         turns = self._turns(rest)
@@ -140,10 +138,24 @@ class Reduction:
             return self._straight(index, whole, stop, rest, places, sums)
         return self._loop(index, whole, stop, 1, rest, places, sums)
 
-    def _range(self, index: Node) -> tuple[Integer, Integer]:
-        if index is self.nest.loops.inner[0] and self.block.stop is not None:
-            return self.block.start, self.block.stop
-        return 0, self.nest.length(index)
+    def _bounded(self, index: Node, start: Integer, stop: Integer) -> tuple[Integer, Integer]:
+        """The part of a range in which the conditions on it hold."""
+        function = self.elements.frame.function
+        for condition in self.bounds.get(index, ()):
+            form = affine(condition.args[0])
+            assert form is not None
+            sign = 0
+            others: Integer = int(form.constant)
+            for leaf, coefficient in form.terms:
+                if leaf is index:
+                    sign = int(coefficient)
+                else:
+                    others = function.add(others, function.mul(place_of(self.elements, leaf), int(coefficient)))
+            if sign > 0:
+                start = function.max(start, function.mul(others, -1))
+            else:
+                stop = function.min(stop, function.add(others, 1))
+        return start, stop
 
     def _is_short(self, indices: Sequence[Node], start: Integer, stop: Integer) -> bool:
         """Whether the loops over some indices are written out."""
@@ -152,7 +164,7 @@ class Reduction:
         steps = (stop - start) * len(self.places)
         for index in indices[1:]:
             length = self.nest.length(index)
-            if index is self.nest.loops.vector or not isinstance(length, int):
+            if index is self.nest.loops.vector or not isinstance(length, int) or self.bounds.get(index):
                 return False
             steps *= length
         return steps <= UNROLLED
@@ -221,5 +233,4 @@ class Reduction:
     def _accumulated(self, place: Place, total: Value) -> Value:
         nest = self.nest
         beyond = self.elements.mask if place.masked and nest.loops.vector_is_reduced else None
-        body = nest.group.body(nest.first)
-        return accumulated(self.elements, nest.first, body, place, total, self.lanes, beyond)
+        return accumulated(self.elements, nest.first, self.body, place, total, self.lanes, beyond)

@@ -1,0 +1,34 @@
+"""Guards of a reduction that bound a loop: [i - k >= 0] inside a loop over i says where the loop over k stops."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sympile.compiler.graph.affine import affine
+from sympile.compiler.graph.conditions import conditions_of
+from sympile.compiler.graph.node import Node
+
+
+def bounding(body: Node, outer: Iterable[Node], inner: tuple[Node, ...]) -> dict[Node, tuple[Node, ...]]:
+    """Reduced index → the conditions that hold exactly for a range of its values, once the loops around it are entered.
+
+    Args:
+        body: what is summed.
+        outer: indices of the loops around, each at one position for a whole tile.
+        inner: the reduced indices from the outside in, without one that lies across the lanes.
+    """
+    found: dict[Node, tuple[Node, ...]] = {}
+    fixed = set(outer)
+    for index in inner:
+        fixed.add(index)
+        found[index] = tuple(c for c in conditions_of(body) if _bounds(c, index) and c.free <= fixed)
+    return found
+
+
+def _bounds(condition: Node, index: Node) -> bool:
+    if condition.op != "ge" or index not in condition.free:
+        return False
+    form = affine(condition.args[0])
+    if form is None or any(leaf.op not in ("index", "size") or c not in (1, -1) for leaf, c in form.terms):
+        return False
+    return isinstance(form.constant, int)

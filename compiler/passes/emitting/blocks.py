@@ -1,0 +1,171 @@
+"""A reduction block by block: of the reduced indices, of the rows, of the columns; operands packed for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sympile.compiler.code.value import Integer, Value
+from sympile.compiler.graph.conditions import conditions_of, unguarded, when
+from sympile.compiler.graph.node import extent, number
+from sympile.compiler.passes.bounds import bounding
+from sympile.compiler.passes.emitting.panels import Panel
+from sympile.compiler.passes.emitting.reduction import Reduction
+from sympile.compiler.passes.emitting.row_panels import RowPanel, Span, size
+from sympile.compiler.passes.emitting.turns import Block
+
+if TYPE_CHECKING:
+    from sympile.compiler.passes.emitting.nest import Nest
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """Writes a reduction of which there are several results.
+
+    From the outside in: spans of rows; blocks of turns, where rows are packed; columns of vectors, packed; tiles of rows.
+    The results of a span stay in the second-level cache from block to block.
+    """
+
+    nest: Nest
+
+    def write(self) -> None:
+        loops, function = self.nest.loops, self.nest.elements.frame.function
+        if loops.row is None:
+            self._blocks(Span(0, 1))
+            return
+        length = self.nest.length(loops.row)
+        if not loops.packed_rows or (isinstance(length, int) and length <= loops.span):
+            self._blocks(Span(0, length))
+            return
+        with function.loop(0, length, loops.span) as loop, self._scope():
+            self._blocks(Span(loop.index, function.min(function.add(loop.index, loops.span), length)))
+
+    def _scope(self) -> _Scope:
+        return _Scope(self.nest)
+
+    def _blocks(self, span: Span) -> None:
+        loops, function = self.nest.loops, self.nest.elements.frame.function
+        if not loops.block:
+            self._block(span, Block())
+            return
+        length = self.nest.length(loops.inner[0])
+        if isinstance(length, int) and length <= loops.block:
+            self._block(span, Block(0, length))
+            return
+        with function.loop(0, length, loops.block) as loop, self._scope():
+            stop = function.min(function.add(loop.index, loops.block), length)
+            first, last = function.compare("eq", loop.index, 0), function.compare("eq", stop, length)
+            self._block(span, Block(loop.index, stop, first, last))
+
+    def _block(self, span: Span, block: Block) -> None:
+        element = self.nest.elements.wide.element
+        panels = []
+        for node in self.nest.loops.packed_rows:
+            room = self.nest.elements.frame.function.alloca(element, size(self.nest, node))
+            panels.append(RowPanel(self.nest, node, block, span, room))
+        for panel in panels:
+            panel.pack()
+        self.nest.elements.packed.update((panel.node, panel.load) for panel in panels)
+        self._columns(block, span)
+        for panel in panels:
+            del self.nest.elements.packed[panel.node]
+
+    def _room(self, numbers: int) -> Value:
+        """Space on the stack for so many numbers for each turn of a block."""
+        loops = self.nest.loops
+        for index in loops.inner[1:]:
+            numbers *= int(number(extent(index)))
+        element = self.nest.elements.wide.element
+        return self.nest.elements.frame.function.alloca(element, loops.block * numbers)
+
+    def _rows(self, span: Span, write: Callable[[int], None]) -> None:
+        """Full tiles of rows, then the rows that are left: at once if their number is known, else in ever smaller ones."""
+        row, rows = self.nest.loops.row, self.nest.loops.rows
+        if row is None:
+            write(1)
+            return
+        length = self.nest.length(row)
+        if isinstance(length, int):
+            self._known_rows(span, length, write)
+            return
+        start = span.start
+        for count in [rows, *[n for n in (4, 1) if n < rows]]:
+            start = self._tiles(start, span.stop, count, write)
+
+    def _tiles(self, start: Integer, stop: Integer, count: int, write: Callable[[int], None]) -> Integer:
+        """As many whole tiles as fit; returns where they end."""
+        function, row = self.nest.elements.frame.function, self.nest.loops.row
+        assert row is not None
+        whole = function.sub(stop, function.rem(function.sub(stop, start), count))
+        if whole != start:
+            with function.loop(start, whole, count) as loop, self.nest.bind(row, loop.index, hoist=False):
+                write(count)
+        return whole
+
+    def _known_rows(self, span: Span, length: int, write: Callable[[int], None]) -> None:
+        """Spans but for the last are whole tiles; the last one may leave some rows, as many as the length says."""
+        function, row, rows = self.nest.elements.frame.function, self.nest.loops.row, self.nest.loops.rows
+        assert row is not None
+        whole = length - length % rows
+        stop = function.min(span.stop, whole)
+        if whole:
+            with function.loop(span.start, stop, rows) as loop, self.nest.bind(row, loop.index, hoist=False):
+                write(rows)
+        if length > whole:
+            at_end = function.compare("eq", span.stop, length)
+            if at_end.text == "true":
+                with self.nest.bind(row, whole, hoist=False):
+                    write(length - whole)
+                return
+            with function.when(at_end), self._scope(), self.nest.bind(row, whole, hoist=False):
+                write(length - whole)
+
+    # ------------------------------------------------------------------------------------------ columns
+
+    def _columns(self, block: Block, span: Span) -> None:
+        loops = self.nest.loops
+        rooms = [self._room(loops.vectors * self.nest.elements.wide.lanes) for _ in loops.packed]
+
+        def column(vectors: int, masked: bool) -> None:
+            panels = [
+                Panel(self.nest, node, vectors, block, room) for node, room in zip(loops.packed, rooms, strict=True)
+            ]
+            packed = self.nest.elements.packed
+            for panel in panels:
+                panel.pack(masked)
+            packed.update((panel.node, panel.load) for panel in panels)
+            self._tiles_of(vectors, masked, block, span)
+            for panel in panels:
+                del packed[panel.node]
+
+        self.nest.columns(column)
+
+    def _tiles_of(self, vectors: int, masked: bool, block: Block, span: Span) -> None:
+        loops, full = self.nest.loops, self.nest.group.body(self.nest.first)
+        bounds = bounding(full, loops.outer, tuple(index for index in loops.inner if index is not loops.vector))
+        dropped = {condition for conditions in bounds.values() for condition in conditions}
+        body = when(unguarded(full), *[c for c in conditions_of(full) if c not in dropped])
+
+        def tile(rows: int) -> None:
+            with self._scope():
+                Reduction(self.nest, self.nest.places(rows, vectors, masked), block, body, bounds).write()
+
+        if self.nest.loops.second is None:
+            self._rows(span, tile)
+            return
+        with self.nest.bind(self.nest.loops.second, 0, hoist=False):
+            self._rows(span, tile)
+
+
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """What is written inside is forgotten afterwards."""
+
+    nest: Nest
+
+    def __enter__(self) -> None:
+        self.nest.elements.push()
+
+    def __exit__(self, *_: object) -> None:
+        self.nest.elements.pop()
