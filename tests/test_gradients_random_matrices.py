@@ -211,7 +211,7 @@ def test_matrix_gradients(case: tuple[Tree, bool], seed: int) -> None:
     check_matrix(*case, seed)
 
 
-@pytest.mark.skipif("CI" in os.environ, reason="still finds formulas that have no display: an open issue, run it at home")
+
 @pytest.mark.deep
 @MANY
 @given(matrix_cases, st.integers(0, 5))
