@@ -307,8 +307,8 @@ def _is_negation(condition: Node, piece: Piece) -> bool:
 
 
 def _entry(whole: Any, row: int, column: int) -> Any:
-    """whole[row, column]; SymPy would write out an inverse, entry by entry."""
-    return MatrixElement(whole, row, column) if whole.has(sp.Inverse) else whole[row, column]
+    """whole[row, column]; SymPy would write out products and inverses, entry by entry."""
+    return MatrixElement(whole, row, column) if whole.has(sp.Inverse, sp.MatMul) else whole[row, column]
 
 
 def _apart(expression: Any) -> tuple[list[Any], list[Any]]:
