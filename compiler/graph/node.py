@@ -95,7 +95,7 @@ def _data_key(data: object) -> int:
     if data is None:
         return 0
     if isinstance(data, (int, Fraction)):
-        return hash(data)
+        return hash(data) if data != -2 else word_key("-2")  # Python's hash of -2 is that of -1
     if isinstance(data, str):
         return word_key(data)
     if isinstance(data, tuple):

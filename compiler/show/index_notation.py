@@ -21,9 +21,20 @@ from sympile.compiler.show.scalars import scalar
 from sympile.compiler.show.symbols import Symbols, element_of
 
 POOL = ("i", "j", "k", "l", "m", "p", "q", "r", "s", "u", "v", "w")
+
+
+def _plain(binder: Any, inner: Any, limits: Sequence[tuple[Any, Any, Any]]) -> Any:
+    """A Sum as it stands. SymPy draws every Piecewise to the top, out of inner sums, too, and loses their indices."""
+    if not inner.has(sp.Piecewise):
+        return binder(inner, *limits)
+    made = sp.Expr.__new__(binder, inner, *[sp.Tuple(*limit) for limit in limits])
+    made.is_commutative = True
+    return made
+
+
 BINDERS: Mapping[str, Callable[..., Any]] = {
-    "sum": sp.Sum,
-    "prod": sp.Product,
+    "sum": lambda inner, *limits: _plain(sp.Sum, inner, limits),
+    "prod": lambda inner, *limits: _plain(sp.Product, inner, limits),
     "max": language.Maximum,
     "min": language.Minimum,
     "lse": language.LogSumExp,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import sympy as sp
+from sympy.matrices.expressions.matexpr import MatrixElement
 
 from sympile.compiler import language
 from sympile.compiler.graph.affine import affine
@@ -207,13 +208,19 @@ class MatrixNotation:
                 axes = value.axes if set(piece.axes) <= set(value.axes) else piece.axes
                 whole, hit = (broadcast(p, axes, self.size) for p in (value, piece))
                 value = Piece(language.where(hit, 0, whole), axes)
+        places = [split for c in node.args[1:] if c.op == "eq" and (split := _place(c)) is not None]
+        if places:
+            value = self._product([value, self._product([self._unit(axis, at) for axis, at in places])])
         for condition in node.args[1:]:
-            if condition.op == "eq":
-                value = self._diagonal(value, condition)
+            if condition.op == "eq" and _place(condition) is None:
+                value = self._diagonal(value, *condition.args)
         return value
 
-    def _diagonal(self, value: Piece, condition: Node) -> Piece:
-        i, j = condition.args
+    def _unit(self, axis: Node, position: int) -> Piece:
+        """[axis == position] is a column of the identity."""
+        return Piece(sp.Identity(self.size(axis))[:, position : position + 1], (axis,))
+
+    def _diagonal(self, value: Piece, i: Node, j: Node) -> Piece:
         if i.op != "index" or j.op != "index" or self.size(i) != self.size(j):
             raise NoMatrixForm
         if set(value.axes) == {i, j}:
@@ -237,32 +244,37 @@ class MatrixNotation:
         whole = broadcast(known, self._visible(tensor.axes), self.size)
         if all(a.op == "index" and extent(a) is n for a, n in zip(at, lengths, strict=True)):
             return Piece(whole, tuple(at)) if len(set(at)) == len(at) else Piece(sp.DiagonalOf(whole), (at[0],))
-        return self._part(whole, at)
+        return self._part(whole, at, lengths)
 
-    def _part(self, whole: Any, at: Sequence[Node]) -> Piece:
+    def _part(self, whole: Any, at: Sequence[Node], lengths: Sequence[Node]) -> Piece:
         """A row, a column, an element, or a slice with constant positions."""
-        forms = [affine(a) for a in at]
-        keys, axes = [], []
-        for form in forms:
-            if form is None or len(form.terms) > 1 or any(leaf.op != "index" for leaf, _ in form.terms):
-                raise NoMatrixForm
-            start = int(form.constant)
-            if not form.terms:
-                keys.append(slice(start, start + 1))
-                continue
-            ((leaf, step),) = form.terms
-            length = extent(leaf)
-            if length.op != "const" or not isinstance(step, int) or step < 1 or start < 0:
-                raise NoMatrixForm
-            keys.append(slice(start, start + step * (int(number(length)) - 1) + 1, step))
-            axes.append(leaf)
+        found = [self._key(a, n) for a, n in zip(at, lengths, strict=True)]
+        keys, axes = [key for key, _ in found], [axis for _, axis in found if axis is not None]
         full = keys if len(keys) == 2 else [*keys, slice(0, 1)]
         if not axes:
-            return Piece(whole[full[0].start, full[1].start], ())
+            return Piece(_entry(whole, full[0].start, full[1].start), ())
         if len(set(axes)) < len(axes):
             raise NoMatrixForm
         part = whole[full[0], full[1]]
         return Piece(transposed(part) if len(axes) == 1 and axes[0] not in at[0].free else part, tuple(axes))
+
+    def _key(self, at: Node, length: Node) -> tuple[slice, Node | None]:
+        """One position's slice, and the index that runs over it."""
+        if at.op == "index" and extent(at) is length:
+            return slice(None), at
+        form = affine(at)
+        if form is None or len(form.terms) > 1 or any(leaf.op != "index" for leaf, _ in form.terms):
+            raise NoMatrixForm
+        start = int(form.constant)
+        if start < 0:
+            raise NoMatrixForm
+        if not form.terms:
+            return slice(start, start + 1), None
+        ((leaf, step),) = form.terms
+        count = self.size(leaf)
+        if not isinstance(step, int) or step < 1 or (step > 1 and not count.is_Integer):
+            raise NoMatrixForm
+        return slice(start, start + step * (count - 1) + 1, step), leaf
 
 
 def _parts(node: Node) -> tuple[Node, ...]:
@@ -284,8 +296,19 @@ def _is_array_negation(condition: Node) -> bool:
     return condition.op == "not" and bool(condition.free - {EXAMPLE})
 
 
+def _place(condition: Node) -> tuple[Node, int] | None:
+    """[i == 3] as (i, 3)."""
+    i, j = sorted(condition.args, key=lambda side: side.op == "const")
+    return (i, int(number(j))) if i.op == "index" and j.op == "const" else None
+
+
 def _is_negation(condition: Node, piece: Piece) -> bool:
     return _is_array_negation(condition) and bool(piece.axes)
+
+
+def _entry(whole: Any, row: int, column: int) -> Any:
+    """whole[row, column]; SymPy would write out products and inverses, entry by entry."""
+    return MatrixElement(whole, row, column) if whole.has(sp.Inverse, sp.MatMul) else whole[row, column]
 
 
 def _apart(expression: Any) -> tuple[list[Any], list[Any]]:

@@ -135,10 +135,30 @@ def hadamard(factors: Sequence[Any]) -> Any:
     return times(scalars, [kept[0] if len(kept) == 1 else sp.HadamardProduct(*kept)])
 
 
-def _hadamard_order(factor: Any) -> tuple[bool, bool, int, str]:
+def written(expression: Any) -> tuple[str, str]:
+    """What sorts expressions: their symbols in order, then their operations; SymPy's printer is too slow."""
+    leaves, operations = [], []
+    stack = [expression]
+    while stack:
+        part = stack.pop()
+        operands = getattr(part, "operands", None) or part.args
+        if not operands or _is_name(part):
+            leaves.append(str(part))
+        else:
+            operations.append(getattr(part, "operation", None) or type(part).__name__)
+            stack.extend(reversed([a for a in operands if isinstance(a, sp.Basic)]))
+    return " ".join(leaves), " ".join(operations)
+
+
+def _is_name(part: Any) -> bool:
+    """A or A.T"""
+    return isinstance(part.arg if isinstance(part, sp.Transpose) else part, sp.MatrixSymbol)
+
+
+def _hadamard_order(factor: Any) -> tuple[bool, bool, int, tuple[str, str]]:
     """Sums first, then the longer ones; indicators of a condition last."""
     indicator = getattr(factor, "operation", None) in ("greater", "less")
-    return indicator, not isinstance(factor, sp.MatAdd), -_size(factor), sp.sstr(factor)
+    return indicator, not isinstance(factor, sp.MatAdd), -_size(factor), written(factor)
 
 
 def _size(expression: Any) -> int:
@@ -156,7 +176,7 @@ def inner_product(factors: Sequence[Any]) -> Any:
     columns = _squares_apart(columns)
     if len(columns) == 2 and columns[0] == columns[1]:
         columns = [even(columns[0])] * 2
-    columns.sort(key=lambda c: (isinstance(c, sp.MatMul), sp.sstr(c)))
+    columns.sort(key=lambda c: (isinstance(c, sp.MatMul), written(c)))
     if len(columns) == 1:
         return product([*scalars, _sum_of(columns[0])])
     left, right = columns[0], columns[1] if len(columns) == 2 else hadamard(columns[1:])

@@ -10,7 +10,7 @@ from sympy.printing.precedence import PRECEDENCE
 from sympy.printing.str import StrPrinter
 
 from sympile.compiler.language.nodes import Ours
-from sympile.compiler.show.products import split_scalars, times, transposed
+from sympile.compiler.show.products import split_scalars, times, transposed, written
 
 Form = Callable[[Any, Any], str]  # (printer, node) → text
 _INNER = frozenset({"dot", "scalar"})  # scalars that are written as products of matrices
@@ -236,12 +236,12 @@ def common_denominator(terms: Sequence[Any]) -> int:
     return int(only.q) if not others and only.is_Rational and only.p == 1 else 1
 
 
-def _term_order(term: Any) -> tuple[bool, bool, int, str]:
+def _term_order(term: Any) -> tuple[bool, bool, int, tuple[str, str]]:
     """Plus before minus, numbers first, longer products first."""
     scalars, matrices = split_scalars(term)
     minus = bool(_number_apart(scalars)[0].is_negative)
     ones = all(isinstance(m, sp.OneMatrix) for m in matrices) and all(bool(s.is_number) for s in scalars)
-    return minus, not ones, -len(matrices) - sum(not s.is_number for s in scalars), sp.sstr(term)
+    return minus, not ones, -len(matrices) - sum(not s.is_number for s in scalars), written(term)
 
 
 def _dot(printer: FormulaPrinter, expr: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, overload
 
 from sympile.compiler.errors import ArgumentError, NonScalarLoss, ShapeError
@@ -10,7 +10,7 @@ from sympile.compiler.graph.arithmetic import add, mul
 from sympile.compiler.graph.brackets import equal
 from sympile.compiler.graph.conditions import when
 from sympile.compiler.graph.definition import Definition, elementwise, read
-from sympile.compiler.graph.node import ONE, Node, const, index
+from sympile.compiler.graph.node import ONE, Node, const, extent, index
 from sympile.compiler.graph.reduce import total
 from sympile.compiler.passes import derive
 from sympile.compiler.passes.read import Output, demand_number, read_all
@@ -24,6 +24,7 @@ from sympile.runtime.model.notation import kind_of, symbol_like, symbol_of_shape
 
 Formulas = Formula | ByName[Formula]
 Several = list[Any] | tuple[Any, ...]
+MOST_ROWS = 32  # of a Jacobian that is derived row by row
 
 
 class _Question:
@@ -136,7 +137,7 @@ def jacobian(exprs: Any, wrt: Any) -> Formulas:
     """
     question = _Question(exprs, wrt)
     output = _stacked(question)
-    found = derive.jacobian(output.tensor, question.tensors, question.names)
+    found = _jacobians(question, output)
     results = []
     for s in question.wrt:
         symbol = question.symbol(s)
@@ -167,6 +168,21 @@ def _stacked(question: _Question) -> Output:
     return Output(elementwise((i,), body), (const(len(question.outputs)),))
 
 
+def _jacobians(question: _Question, output: Output) -> Mapping[Definition, Definition]:
+    """d output / d symbol; of a short list of scalars row by row, so that every entry is a formula of its own."""
+    if not question.several or len(question.outputs) > MOST_ROWS:
+        return derive.jacobian(output.tensor, question.tensors, question.names)
+    rows = [derive.gradient(o.tensor, question.tensors, question.names) for o in question.outputs]
+    return {t: _from_rows([row[t] for row in rows]) for t in question.tensors}
+
+
+def _from_rows(rows: Sequence[Definition]) -> Definition:
+    """Tensors of one shape, one upon the other."""
+    first, *axes = index(const(len(rows))), *[index(extent(axis)) for axis in rows[0].axes]
+    body = add(*[when(read(row, *axes), equal(first, const(k))) for k, row in enumerate(rows)])
+    return elementwise((first, *axes), body)
+
+
 def hessian(expr: Any, wrt: Any) -> Formula:
     """The matrix of second derivatives of a scalar expression by one symbol: the Jacobian of its gradient.
 
@@ -189,12 +205,10 @@ def hessian(expr: Any, wrt: Any) -> Formula:
         )
     question.outputs = [Output(found[t], ()) for t in question.tensors]
     question.several = True
-    gradient = _stacked(question)
-    rows = derive.jacobian(gradient.tensor, question.tensors, question.names)
-    return _joined(question, rows, gradient)
+    return _joined(question, _jacobians(question, _stacked(question)))
 
 
-def _joined(question: _Question, rows: Mapping[Definition, Definition], gradient: Output) -> Formula:
+def _joined(question: _Question, rows: Mapping[Definition, Definition]) -> Formula:
     """Columns d gradient / d symbol side by side."""
     n = const(len(question.wrt))
     i, j = index(n), index(n)

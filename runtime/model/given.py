@@ -38,7 +38,10 @@ def _symbols_of(expression: Any) -> set[Any]:
 
 
 def symbols_in(expression: Any) -> set[Any]:
-    """All symbols of an expression, bound indices too but no variables of a Lambda; iterative."""
+    """All symbols of an expression, bound indices too but no variables of a Lambda; iterative.
+
+    Nor bound Dummies: SymPy sums over them in the entries of products, and calls them all by one name.
+    """
     found: set[Any] = set()
     variables: set[Any] = set()
     seen: set[int] = set()
@@ -52,6 +55,8 @@ def symbols_in(expression: Any) -> set[Any]:
             found.add(part)
         if isinstance(part, sp.Lambda):
             variables.update(part.variables)
+        if isinstance(part, sp.Sum):
+            variables.update(limit[0] for limit in part.limits if isinstance(limit[0], sp.Dummy))
         stack.extend(part.args)
     return found - variables
 
