@@ -67,6 +67,8 @@ cos_tail = of_square(near_zero(lambda r: mp.mpf(1) / 24 - r * r / 720, lambda r:
 asin_tail = of_square(near_zero(lambda x: mp.mpf(1) / 6 + x * x * 3 / 40, lambda x: (mp.asin(x) - x) / x**3))
 atan_tail = of_square(near_zero(lambda x: -mp.mpf(1) / 3 + x * x / 5, lambda x: (mp.atan(x) - x) / x**3))
 sinh_tail = of_square(near_zero(lambda x: mp.mpf(1) / 6 + x * x / 120, lambda x: (mp.sinh(x) - x) / x**3))
+cosh_tail = of_square(near_zero(lambda x: mp.mpf(1) / 2 + x * x / 24, lambda x: (mp.cosh(x) - 1) / x**2))
+over_cbrt = lambda x: 1 / mp.cbrt(x)                                                           # noqa: E731
 erf_ratio = of_square(
     near_zero(lambda x: 2 / mp.sqrt(mp.pi) * (1 - x * x / 3) - 1, lambda x: mp.erf(x) / x - 1)
 )
@@ -192,18 +194,20 @@ FITS = (
     Fit("cos_near",   32,  2, mp.mpf(0),      QUARTER_PI2, cos_tail,      cos_weight),
     Fit("asin",       64, 12, mp.mpf(0),      QUARTER,     asin_tail,     asin_weight),
     Fit("asin",       32,  5, mp.mpf(0),      QUARTER,     asin_tail,     asin_weight),
-    Fit("atan",       64, 12, mp.mpf(0),      QUARTER,     atan_tail,     atan_weight),
-    Fit("atan",       32,  5, mp.mpf(0),      QUARTER,     atan_tail,     atan_weight),
-    Fit("sinh",       64,  6, mp.mpf(0),      ONE,         sinh_tail,     sinh_weight),
-    Fit("sinh",       32,  3, mp.mpf(0),      ONE,         sinh_tail,     sinh_weight),
+    Fit("atan",       64, 19, mp.mpf(0),      ONE,         atan_tail,     atan_weight),
+    Fit("atan",       32,  8, mp.mpf(0),      ONE,         atan_tail,     atan_weight),
+    Fit("sinh",       64,  4, mp.mpf(0),      HALF_LOG2**2, sinh_tail,    sinh_weight),
+    Fit("sinh",       32,  2, mp.mpf(0),      HALF_LOG2**2, sinh_tail,    sinh_weight),
+    Fit("cosh",       64,  4, mp.mpf(0),      HALF_LOG2**2, cosh_tail,    power_weight(1)),
+    Fit("cosh",       32,  2, mp.mpf(0),      HALF_LOG2**2, cosh_tail,    power_weight(1)),
     Fit("erf_near",   64, 12, mp.mpf(0),      ONE,         erf_ratio,     erf_weight),
     Fit("erf_near",   32,  6, mp.mpf(0),      ONE,         erf_ratio,     erf_weight),
     Fit("erf_far",    64, 17, -ONE,           mp.mpf(4),   log_erfc,      log_erfc_weight),
     Fit("erf_far",    32,  6, -ONE,           mp.mpf(2),   log_erfc,      log_erfc_weight),
     Fit("erfc",       64, 23, far(0.45),      far(28),     scaled_erfc,   constant_weight),
     Fit("erfc",       32, 11, far(0.45),      far(10.5),   scaled_erfc,   constant_weight),
-    Fit("cbrt",       64,  4, mp.mpf("0.35"), mp.mpf("2.85"), mp.cbrt,    of_result(mp.cbrt)),
-    Fit("cbrt",       32,  4, mp.mpf("0.35"), mp.mpf("2.85"), mp.cbrt,    of_result(mp.cbrt)),
+    Fit("cbrt",       64,  4, mp.mpf("0.374"), mp.mpf("3.01"), over_cbrt, of_result(over_cbrt)),
+    Fit("cbrt",       32,  4, mp.mpf("0.374"), mp.mpf("3.01"), over_cbrt, of_result(over_cbrt)),
     Fit("gamma1",     64, 26, mp.mpf(-0.51),  mp.mpf(0.21), gamma1,       of_result(gamma1)),
     Fit("gamma2",     64, 20, mp.mpf(-0.26),  ONE,         gamma2,        of_result(gamma2)),
     Fit("gamma_least", 64, 14, mp.mpf(-0.28), mp.mpf(0.3), loggamma_rise, power_weight(2)),

@@ -47,6 +47,9 @@ class Bits:
     def __sub__(self, other: Bits | int) -> Bits:
         return self._with("sub", other)
 
+    def __rsub__(self, other: int) -> Bits:
+        return Bits(self.lanes, self.lanes.integer_constant(other)) - self
+
     def __mul__(self, other: Bits | int) -> Bits:
         return self._with("mul", other)
 

@@ -6,16 +6,13 @@ import math
 
 from sympile.compiler.code.number import Mask, Number
 from sympile.compiler.rules.machine_parts import (
-    INF,
     Pair,
     constant,
-    exact_sum,
     facts,
     first_true,
     fitted,
     parts,
     quotient,
-    root,
     rounded_multiple,
 )
 from sympile.compiler.rules.machine_turns import Turned, far_turns
@@ -114,9 +111,8 @@ def asin(x: Number) -> Number:
     y = abs(x)
     near, s, tail = _asin_parts(y)
     high, low = parts(x, "pi/2")[:2]
-    far = high - ((s.high + s.high) - (low - (tail + tail)))
-    result = (y <= 0.5).pick(near.total(), far)
-    return result.with_sign_of(x)
+    far = high - ((s + s) - (low - (tail + tail)))
+    return (y <= 0.5).pick(near.total(), far).with_sign_of(x)
 
 
 def acos(x: Number) -> Number:
@@ -124,69 +120,42 @@ def acos(x: Number) -> Number:
     y, negative = abs(x), x < 0.0
     near, s, tail = _asin_parts(y)
     high, low = parts(x, "pi/2")[:2]
-    a = negative.pick(-near.high, near.high)
-    b = negative.pick(-near.low, near.low)
-    middle = high - (a - (low - b))
-    angle = (s.high + s.high, tail + tail)
-    back = parts(x, "pi")[0] - (angle[0] + (angle[1] - parts(x, "pi")[1]))
-    return (y <= 0.5).pick(middle, negative.pick(back, angle[0] + angle[1]))
+    middle = high - (near.high - (low - near.low)).with_sign_of(x)
+    angle = (s + s) + (tail + tail)
+    back = parts(x, "pi")[0] - (angle - parts(x, "pi")[1])
+    return (y <= 0.5).pick(middle, negative.pick(back, angle))
 
 
-def _asin_parts(y: Number) -> tuple[Pair, Pair, Number]:
+def _asin_parts(y: Number) -> tuple[Pair, Number, Number]:
     """asin(y) in two parts for y <= 1/2; s = sqrt((1 - y) / 2) and asin(s) - s for larger y."""
-    small = y <= 0.5
-    w = 0.5 - y * 0.5                                   # exact for y >= 1/2
-    z = small.pick(y * y, w)
+    w = y.fma(-0.5, 0.5)                                # exact for y >= 1/2
+    z = (y <= 0.5).pick(y * y, w)
     p = z.polynomial(fitted(y, "asin")) * z
-    s = root(Pair(w, constant(y, 0.0)))
-    return Pair(y, y * p), s, s.high.fma(p, s.low)
+    s = w.sqrt()
+    return Pair(y, y * p), s, s * p
 
 
 def atan(x: Number) -> Number:
-    """Reduced to |t| <= 1/2 by the addition theorem at 0, π/4 or π/2."""
-    y, one = abs(x), constant(x, 1.0)
-    result = _angle(y, one, y > 2.0, y > 0.5)
-    result = y.equals(INF).pick(math.pi / 2, result)
-    return (y < facts(x).negligible).pick(x, result.with_sign_of(x))
-
-
-def _angle(a: Number, b: Number, steep: Mask, middle: Mask) -> Number:
-    """The angle of a right above b, where steep says a > 2b and middle says a > b/2."""
-    sum_, difference = exact_sum(a, b), exact_sum(a, -b)
-    zero = constant(a, 0.0)
-    above = Pair(
-        steep.pick(-b, middle.pick(difference.high, a)),
-        steep.pick(zero, middle.pick(difference.low, zero)),
-    )
-    below = Pair(steep.pick(a, middle.pick(sum_.high, b)), steep.pick(zero, middle.pick(sum_.low, zero)))
-    t = quotient(above, below)
-    high, low = parts(a, "pi/2")[:2]
-    start = steep.pick(high, middle.pick(high / 2, zero))
-    start_low = steep.pick(low, middle.pick(low / 2, zero))
-    z = t.high * t.high
-    tail = (t.high * z).fma(z.polynomial(fitted(a, "atan")), t.low + start_low)
-    whole = start + t.high                              # |start| > |t|, or start is 0
-    return whole + (((start - whole) + t.high) + tail)
+    """t + t³p(t²) with t = |x| up to 1; beyond, π/2 and t = -1/|x|."""
+    y = abs(x)
+    steep = y > 1.0
+    return _angle(steep.pick(-1.0, y) / steep.pick(y, 1.0), steep).with_sign_of(x)
 
 
 def atan2(y: Number, x: Number) -> Number:
     """The angle of the point (x, y), with the signs of zeros and infinities of C99 (F.9.1.4)."""
     a, b = abs(y), abs(x)
-    large = a.above(b)
-    big, small = 2.0 ** (facts(x).bias - 23), 2.0 ** (26 - facts(x).bias)
-    scale = (large > big).pick(2.0**-30, (large < small).pick(facts(x).lift, 1.0))
-    first, second = a * scale, b * scale
-    steep, middle = first > second + second, first + first > second
-    result = first_true(
-        [
-            (a.equals(INF) & b.equals(INF), math.pi / 4),
-            (a.equals(INF), math.pi / 2),
-            (b.equals(INF) | a.equals(0.0), 0.0),
-        ],
-        _angle(first, second, steep, middle),
-    )
+    steep = a > b
+    below = steep.pick(a, b)
+    t = first_true([(below.equals(0.0), a), (a.equals(b), 1.0)], steep.pick(-b, a) / below)
+    result = _angle(t, steep)
     high, low = parts(x, "pi")[:2]
-    result = x.is_negative().pick(high - (result - low), result).with_sign_of(y)
-    return x.compare("uno", y).pick(x + y, result)
+    return x.is_negative().pick(high - (result - low), result).with_sign_of(y)
 
 
+def _angle(t: Number, steep: Mask) -> Number:
+    """atan(t) for |t| <= 1, and π/2 more where it is steep."""
+    high, low = parts(t, "pi/2")[:2]
+    z = t * t
+    tail = (t * z).fma(z.polynomial(fitted(t, "atan")), steep.pick(low, 0.0))
+    return steep.pick(high, 0.0) + (t + tail)

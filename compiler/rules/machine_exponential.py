@@ -7,14 +7,15 @@ from sympile.compiler.rules.machine_parts import (
     Pair,
     constant,
     exp_minus_one_reduced,
-    exp_pair,
     facts,
     fast_sum,
     fitted,
     log_of_pair,
+    parts,
     power_of_two,
     quotient,
     reduced_exp,
+    rounded_multiple,
     times_power,
 )
 
@@ -64,23 +65,26 @@ def softplus(x: Number) -> Number:
 
 
 def sinh(x: Number) -> Number:
-    """(exp(x) - exp(-x)) / 2; a polynomial below 1."""
-    y = abs(x)
-    z = y * y
-    near = (y * z).fma(z.polynomial(fitted(x, "sinh")), y)
-    half = _half_exp(y)
-    far = half.high + (half.low - 0.25 / half.high)
-    return (y < 1.0).pick(near, far).with_sign_of(x)
+    """(exp(y) - exp(-y)) / 2 with y = |x| = n log 2 + r, in terms of r."""
+    less, more, r, rise, tail = _hyperbolic(abs(x))
+    half = more.fma(r, less) + less.fma(rise, more * tail)         # less = 0 near 0: sinh(r) alone
+    return (half + half).with_sign_of(x)
 
 
 def cosh(x: Number) -> Number:
-    """(exp(x) + exp(-x)) / 2."""
-    half = _half_exp(abs(x))
-    return half.high + (half.low + 0.25 / half.high)
+    """(exp(y) + exp(-y)) / 2, likewise."""
+    less, more, r, rise, tail = _hyperbolic(abs(x))
+    half = more + more.fma(rise, less * (r + tail))
+    return half + half
 
 
-def _half_exp(y: Number) -> Pair:
-    """exp(y) / 2 for y >= 0; it overflows where that does, with low = 0."""
-    half = exp_pair(y.below(facts(y).exp_high + 2.0), extra=-1)
-    finite = half.high < float("inf")
-    return Pair(half.high, (finite | half.high.is_nan()).pick(half.low, 0.0))
+def _hyperbolic(y: Number) -> tuple[Number, Number, Number, Number, Number]:
+    """A - B and A + B, where A = 2**(n-2) and B = 2**(-n-2); r, cosh(r) - 1, sinh(r) - r."""
+    fact, (high, low) = facts(y), parts(y, "ln2")
+    shifted, n = rounded_multiple(y.below(fact.sinh_high), parts(y, "1/ln2")[0])
+    r = n.fma(-low, n.fma(-high, y.below(fact.sinh_high)))
+    z = r * r
+    tail = r * (z * z.polynomial(fitted(y, "sinh")))
+    grown = power_of_two(shifted, -2)
+    shrunk = ((2 * (fact.bias - 2) << fact.fraction) - grown.bits()).number().above(0.0)    # far too small: -inf or less
+    return grown - shrunk, grown + shrunk, r, z * z.polynomial(fitted(y, "cosh")), tail

@@ -23,6 +23,7 @@ class Format:
     lift_power: int
     exp_low: float       # below, exp is 0
     exp_high: float      # above, exp is inf
+    sinh_high: float     # above, sinh is inf
     saturated: float     # tanh(saturated / 2) is 1
     negligible: float    # 1 + x is 1 below; whatever is x + O(x²) is x
     huge: float          # 1 + x² is x² above
@@ -30,9 +31,9 @@ class Format:
 
 # fmt: off
 FORMATS: dict[int, Format] = {
-    #           fraction bias magic        smallest  lift         exp from ... to  saturated negligible huge
-    64: Format(52, 1023, 1.5 * 2.0**52, 2.0**-1022, 2.0**54, 54, -746.0, 710.0,  44.0,   2.0**-54,  2.0**29),
-    32: Format(23, 127,  1.5 * 2.0**23, 2.0**-126,  2.0**25, 25, -104.5, 89.0,   20.0,   2.0**-25,  2.0**14),
+    #           fraction bias magic        smallest  lift         exp from ... to  sinh   saturated negligible huge
+    64: Format(52, 1023, 1.5 * 2.0**52, 2.0**-1022, 2.0**54, 54, -746.0, 710.0,  710.5, 44.0,   2.0**-54,  2.0**29),
+    32: Format(23, 127,  1.5 * 2.0**23, 2.0**-126,  2.0**25, 25, -104.5, 89.0,   89.5,  20.0,   2.0**-25,  2.0**14),
 }
 # fmt: on
 

@@ -14,6 +14,7 @@ from sympile.compiler.rules.machine_parts import (
     first_true,
     fitted,
     parts,
+    power_of_two,
     quotient,
     rounded_multiple,
     split_exponent,
@@ -145,22 +146,21 @@ def _power_specials(x: Number, y: Number, result: Number) -> Number:
 # ------------------------------------------------------------------------------------------------- cube root
 
 
+THIRD_ROOT = (1 / 3, 2 / 9, 14 / 81)                            # (1 - e)**(-1/3) = 1 + e/3 + ...
+TWO_THIRDS_ROOT = (2 / 3, 5 / 9, 40 / 81, 110 / 243)            # (1 - e)**(-2/3)
+
+
 def cbrt(x: Number) -> Number:
-    """2**q cbrt(m 2**r) with k = 3q + r: a first guess from the bits, two steps of Halley, one of Newton."""
+    """2**q w² y with k = 3q + r, w = m 2**r and y = w**(-1/3) refined from a polynomial, with what is left made good."""
     y = abs(x)
     k, m = split_exponent(y)
-    q = rounded_multiple(k, 1 / 3)
-    r = k - q[1] * 3.0
-    scaled = m * (r > 0.5).pick(2.0, (r < -0.5).pick(0.5, 1.0))        # exact: 0.35 ... 2.83
-    guess = scaled.polynomial(fitted(x, "cbrt"))
-    for _ in range(2 if x.lanes.bits == 64 else 1):
-        cube = guess * guess * guess
-        guess = guess * (cube + scaled + scaled) / (cube + cube + scaled)
-    square = exact_product(guess, guess)
-    third = exact_product(square.high, guess)
-    excess = (third.high - scaled) + (third.low + square.low * guess)
-    root = guess - excess / (square.high * 3.0)
-    result = times_power(root, q[0]).with_sign_of(x)
-    return (y.equals(0.0) | y.compare("uge", INF)).pick(x, result)
-
-
+    shifted, q = rounded_multiple(k, 1 / 3)
+    w = m * power_of_two(q.fma(-3.0, k) + facts(x).magic)              # exact: 3/8 ... 3
+    inverse = w.polynomial(fitted(x, "cbrt"))
+    if x.lanes.bits == 64:
+        e = (-(w * inverse)).fma(inverse * inverse, 1.0)
+        inverse = (inverse * e).fma(e.polynomial(THIRD_ROOT), inverse)
+    root = w * (inverse * inverse)
+    e = (-root).fma(inverse, 1.0)
+    root = (root * e).fma(e.polynomial(TWO_THIRDS_ROOT[: 2 if x.lanes.bits == 64 else 4]), root)
+    return (y.equals(0.0) | y.compare("uge", INF)).pick(x, times_power(root, shifted).with_sign_of(x))
