@@ -15,6 +15,7 @@ from sympile.compiler.passes.emitting.calls import IMPORTS, write_call
 from sympile.compiler.passes.emitting.elements import Elements
 from sympile.compiler.passes.emitting.layout import Frame, Layout
 from sympile.compiler.passes.emitting.nest import Nest
+from sympile.compiler.passes.emitting.rows import RowNest
 from sympile.compiler.passes.emitting.scatter import Scatter
 from sympile.compiler.passes.group import Fused, Group, scatter_axis
 from sympile.compiler.passes.schedule import Loops
@@ -104,7 +105,9 @@ def _write_group(frame: Frame, group: Group, loops: Loops | None, scalar: Lanes)
     assert loops is not None
     wide = Lanes(frame.function, scalar.element, loops.lanes, scalar.target)
     elements = Elements(frame, scalar, wide, loops.vector, loops.row, loops.second)
-    if scatter_axis(first) is not None:
+    if group.rows is not None:
+        RowNest(frame, group, scalar, loops.lanes).write()
+    elif scatter_axis(first) is not None:
         Scatter(elements, first, loops).write()
     else:
         Nest(elements, group, loops).write()

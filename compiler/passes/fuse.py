@@ -32,6 +32,7 @@ from sympile.compiler.passes.group import (
     grouped,
     users_of,
 )
+from sympile.compiler.passes.rowwise import with_row_groups
 from sympile.compiler.passes.sharing import shared_products
 from sympile.compiler.rules.lowering import EXPANSIONS, a, b
 
@@ -41,12 +42,14 @@ def fuse(outputs: Sequence[Definition]) -> Fused:
     mapping = {o: o for o in outputs}
     for step in (factoring.factor, _inline, _lower, _lift, _order_axes, _pack):
         mapping = _chained(mapping, step)
-    return Fused(tuple(_with_shared_products(g) for g in grouped(list(mapping.values()))), mapping)
+    wanted = list(mapping.values())
+    groups = with_row_groups(grouped(wanted), wanted)
+    return Fused(tuple(_with_shared_products(group) for group in groups), mapping)
 
 
 def _with_shared_products(group: Group) -> Group:
     formulas = [tensor for tensor in group.results if tensor.kind == "formula"]
-    bodies = shared_products([tensor.formula for tensor in formulas])
+    bodies = shared_products([group.body(tensor) for tensor in formulas])
     return replace(group, bodies=dict(zip(formulas, bodies, strict=True)))
 
 

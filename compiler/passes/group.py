@@ -13,6 +13,14 @@ from sympile.compiler.rules.lowering import CHEAP
 
 
 @dataclass(frozen=True, slots=True)
+class Rows:
+    """What is special where members of several kinds share the loop over rows; see passes/rowwise.py."""
+
+    local: frozenset[Definition]  # members that nobody else reads: they are not stored
+    finishes: dict[Definition, Definition]  # sum over rows → elementwise work on it
+
+
+@dataclass(frozen=True, slots=True)
 class Group:
     """Definitions that are computed in the same loops; the domain is every index that runs."""
 
@@ -20,6 +28,7 @@ class Group:
     domain: tuple[Node, ...]
     finish: Definition | None = None  # elementwise work on the one member's result, stored in its place
     bodies: dict[Definition, Node] = field(default_factory=dict)  # formulas with common factors found again
+    rows: Rows | None = None  # set where several nests over the same rows have become one
 
     def body(self, tensor: Definition) -> Node:
         """The formula of a result as code is written for it."""
@@ -27,11 +36,16 @@ class Group:
 
     @property
     def stored(self) -> tuple[Definition, ...]:
+        if self.rows is not None:
+            stored = (self.rows.finishes.get(t, t) for t in self.members)
+            return tuple(t for t in stored if t not in self.rows.local)
         return self.members if self.finish is None else (self.finish,)
 
     @property
     def results(self) -> tuple[Definition, ...]:
         """All that is computed here."""
+        if self.rows is not None:
+            return (*self.members, *self.rows.finishes.values())
         return self.members if self.finish is None else (*self.members, self.finish)
 
 

@@ -54,7 +54,7 @@ def _overwritable(group: Group, leaving: Sequence[Definition]) -> list[Definitio
 
     Elementwise nests write an element after they have read all operands of that element, and only of that one.
     """
-    if not leaving or any(t.kind != "formula" or t.reduced for t in group.results):
+    if not leaving or group.rows is not None or any(t.kind != "formula" or t.reduced for t in group.results):
         return []
     axes = group.members[0].axes
     elsewhere = {target(node) for node in _reads(group) if node.args != axes}

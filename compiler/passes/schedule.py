@@ -53,6 +53,8 @@ def schedule(fused: Fused, lanes: int, registers: int) -> dict[Definition, Loops
 
 def loops_of(group: Group, lanes: int, registers: int) -> Loops:
     """The loops of one group."""
+    if group.rows is not None:
+        return Loops((), group.domain[0], lanes, None, 1, group.domain[1:], lanes)
     if not group.domain:
         return Loops((), None, 1, None, 1, (), 1)
     first = next((t for t in group.members if t.reduced), group.members[0])

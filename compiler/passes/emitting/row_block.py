@@ -1,0 +1,278 @@
+"""A block of rows: what is made of each row's entries, of each row as a whole, and of all rows so far.
+
+Work on entries has the index across the row in its lanes, one row after the other; work on rows as a whole has the rows
+of the block in its lanes. What is reduced across the rows of a block is packed into one vector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from sympile.compiler.code.lanes import Lanes
+from sympile.compiler.code.value import Integer, Value, typed
+from sympile.compiler.graph.definition import EXAMPLE, Definition
+from sympile.compiler.graph.node import Node, extent
+from sympile.compiler.passes.emitting.elements import CONDITIONS, Elements
+from sympile.compiler.passes.emitting.layout import Frame
+from sympile.compiler.passes.emitting.memory import address
+from sympile.compiler.passes.emitting.places import Place
+from sympile.compiler.passes.emitting.reduction import COMBINE, IDENTITY, accumulated
+from sympile.compiler.passes.group import Group
+from sympile.compiler.passes.rowwise import common_index, kind_of, stages_of
+
+WRITTEN_OUT = 4  # vectors across a row, up to which there is no loop over them
+Turn = Callable[[Place, Sequence[Value]], list[Value]]
+
+
+def held(value: Value, place: Place) -> Value:
+    """A value that is in a register already."""
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A total that grows from block to block: its lanes, and where it lies."""
+
+    lanes: Lanes
+    slot: Value
+
+
+@dataclass(slots=True)
+class RowBlock:
+    """Writes what happens to one block of rows."""
+
+    frame: Frame
+    group: Group
+    scalar: Lanes
+    down: Lanes  # the rows of the block
+    wide: Lanes  # entries across a row
+    totals: dict[Definition, Running] = field(default_factory=dict)
+    whole: Elements = field(init=False)  # rows as a whole
+    across: dict[Node, Elements] = field(init=False)  # entries, by the index across
+    stages: dict[Definition, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        indices = dict.fromkeys(i for i in map(common_index, self.group.members) if i is not None)
+        self.whole = Elements(self.frame, self.scalar, self.down, vector=EXAMPLE)
+        self.across = {i: Elements(self.frame, self.scalar, self.wide, vector=i, row=EXAMPLE) for i in indices}
+        self.stages = stages_of(self.group.members)
+
+    @property
+    def rows(self) -> int:
+        return self.down.lanes
+
+    def hoist(self) -> None:
+        """Writes what no row changes."""
+        for elements, members in self._contexts():
+            elements.hoist([self.group.body(tensor) for tensor in members], frozenset())
+
+    def _contexts(self) -> list[tuple[Elements, list[Definition]]]:
+        own = {index: [t for t in self.group.members if common_index(t) is index] for index in (None, *self.across)}
+        return [(self.whole if index is None else self.across[index], members) for index, members in own.items()]
+
+    def write(self, start: Integer) -> None:
+        """The block that begins at a row."""
+        contexts = self._contexts()
+        for elements, _ in contexts:
+            elements.positions[EXAMPLE] = start
+            elements.push()
+        for stage in range(max(self.stages.values()) + 1):
+            for elements, members in contexts:
+                now = [tensor for tensor in members if self.stages[tensor] == stage]
+                if elements is self.whole:
+                    for tensor in now:
+                        self._write_whole(tensor)
+                elif now:
+                    self._sweep(elements, now)
+        for elements, _ in contexts:
+            elements.forwarded.clear()
+            elements.pop()
+
+    # ------------------------------------------------------------------------------------------ rows as a whole
+
+    def _write_whole(self, tensor: Definition) -> None:
+        body = self.group.body(tensor)
+        if kind_of(tensor) == "scalar":
+            self._row_value(tensor, self.whole.wide_value(body, Place()))
+            return
+        running = self.totals[tensor]
+        before = running.lanes.load(running.slot)
+        after = accumulated(self.whole, tensor, body, Place(), before, running.lanes, None)
+        running.lanes.store(after, running.slot)
+
+    def _row_value(self, tensor: Definition, value: Value) -> None:
+        """One number a row: stored where somebody else reads it, and handed on."""
+        assert self.group.rows is not None
+        if tensor not in self.group.rows.local:
+            pointer, along, _ = address(self.whole, tensor, (EXAMPLE,), Place())
+            assert along is not None
+            self.whole.wide.store_strided(value, pointer, along)
+        self.whole.forwarded[tensor] = partial(held, value)
+        lanes = [self.down.extract(value, row) for row in range(self.rows)]
+        for elements in self.across.values():
+            elements.forwarded[tensor] = partial(_of_row, lanes)
+
+    # ------------------------------------------------------------------------------------------ entries of rows
+
+    def _sweep(self, elements: Elements, members: Sequence[Definition]) -> None:
+        """Goes across the rows of the block once."""
+        self._spread(elements, [self.group.body(tensor) for tensor in members])
+        reduced = [tensor for tensor in members if kind_of(tensor) == "across"]
+        start = [self.wide.constant(IDENTITY[str(t.monoid)]) for t in reduced for _ in range(self.rows)]
+        ends = swept(elements, start, partial(self._turn, elements, members, reduced))
+        for tensor in members:
+            if kind_of(tensor) == "element" and tensor in self._stored():
+                del elements.forwarded[tensor]  # from now on it is read from memory
+        for k, tensor in enumerate(reduced):
+            parts = ends[k * self.rows : (k + 1) * self.rows]
+            self._row_value(tensor, packed(self.wide, parts, COMBINE[str(tensor.monoid)]))
+
+    def _stored(self) -> tuple[Definition, ...]:
+        return self.group.stored
+
+    def _spread(self, elements: Elements, bodies: Iterable[Node]) -> None:
+        """What entries need of their row as a whole is computed for all rows at once."""
+        stack, seen = list(bodies), set[Node]()
+        while stack:
+            node = stack.pop()
+            if node in seen or node.op in CONDITIONS or node.op == "read" or EXAMPLE not in node.free:
+                continue
+            seen.add(node)
+            if elements.vector in node.free:
+                stack.extend(node.args)
+            elif node.args:
+                value = self.whole.wide_value(node, Place())
+                for row in range(self.rows):
+                    elements.known[-1][elements.key_of(node, Place(row))] = self.down.extract(value, row)
+
+    def _turn(
+        self,
+        elements: Elements,
+        members: Sequence[Definition],
+        reduced: Sequence[Definition],
+        at: Place,
+        carried: Sequence[Value],
+    ) -> list[Value]:
+        """One vector of entries of every row."""
+        sums = list(carried)
+        growing = [t for t in members if kind_of(t) in ("column", "total")]
+        parts = {t: self.wide.constant(IDENTITY[str(t.monoid)]) for t in growing}
+        beyond = elements.mask if at.masked else None
+        for row in range(self.rows):
+            place = Place(row, at.vector, at.masked)
+            for tensor in members:
+                body = self.group.body(tensor)
+                if tensor in parts:
+                    parts[tensor] = accumulated(elements, tensor, body, place, parts[tensor], self.wide, beyond)
+                elif tensor in reduced:
+                    k = reduced.index(tensor) * self.rows + row
+                    sums[k] = accumulated(elements, tensor, body, place, sums[k], self.wide, beyond)
+                else:
+                    self._entry(elements, tensor, body, place)
+        for tensor, part in parts.items():
+            self._grow(elements, tensor, part, at)
+        return sums
+
+    def _entry(self, elements: Elements, tensor: Definition, body: Node, place: Place) -> None:
+        elements.forwarded[tensor] = partial(elements.wide_value, body)
+        if tensor in self._stored():
+            pointer, along, _ = address(elements, tensor, (EXAMPLE, _vector(elements)), place)
+            assert along is not None
+            mask = elements.mask if place.masked else None
+            elements.wide.store_strided(elements.wide_value(body, place), pointer, along, mask)
+
+    def _grow(self, elements: Elements, tensor: Definition, part: Value, place: Place) -> None:
+        """Adds what a block has come to, to a total or to a sum over rows in memory."""
+        combine = COMBINE[str(tensor.monoid)]
+        if tensor in self.totals:
+            slot = self.totals[tensor].slot
+            self.wide.store(combine(self.wide, self.wide.load(slot), part), slot)
+            return
+        assert self.group.rows is not None
+        stored = self.group.rows.finishes.get(tensor, tensor)
+        pointer, _, _ = address(elements, stored, (_vector(elements),), place)
+        mask = elements.mask if place.masked else None
+        before = elements.wide.load_strided(pointer, 1, mask)
+        elements.wide.store_strided(combine(self.wide, before, part), pointer, 1, mask)
+
+
+def _of_row(lanes: Sequence[Value], place: Place) -> Value:
+    return lanes[place.row]
+
+
+def _vector(elements: Elements) -> Node:
+    assert elements.vector is not None
+    return elements.vector
+
+
+# ------------------------------------------------------------------------------------------------ across a row
+
+
+def swept(elements: Elements, carried: Sequence[Value], turn: Turn) -> list[Value]:
+    """Along the vector index: whole vectors, written out where they are few, then a masked end."""
+    function, lanes = elements.frame.function, elements.wide.lanes
+    length = elements.frame.extent(extent(_vector(elements)))
+    whole = function.sub(length, function.rem(length, lanes))
+    values = list(carried)
+    if isinstance(whole, int) and whole <= WRITTEN_OUT * lanes:
+        for start in range(0, whole, lanes):
+            values = _at(elements, start, values, turn)
+    else:
+        with function.loop(0, whole, lanes, values) as loop:
+            loop.next = _at(elements, loop.index, loop.carried, turn)
+        values = loop.results
+    if isinstance(length, int) and isinstance(whole, int):
+        return values if length == whole else _at(elements, whole, values, turn, length - whole)
+    with function.loop(whole, length, lanes, values) as rest:
+        rest.next = _at(elements, rest.index, rest.carried, turn, function.sub(length, rest.index))
+    return rest.results
+
+
+def _at(
+    elements: Elements, start: Integer, carried: Sequence[Value], turn: Turn, left: Integer | None = None
+) -> list[Value]:
+    elements.positions[_vector(elements)] = start
+    elements.push()
+    elements.mask = None if left is None else elements.wide.first(left)
+    values = turn(Place(0, 0, left is not None), carried)
+    elements.mask = None
+    elements.pop()
+    del elements.positions[_vector(elements)]
+    return values
+
+
+def packed(wide: Lanes, vectors: Sequence[Value], combine: Callable[[Lanes, Value, Value], Value]) -> Value:
+    """The reductions of so many vectors, side by side: pairs are halved into one vector, until one number each is left.
+
+    The order is that of `Lanes.reduce_add` of each: lane i with lane i + n/2, then the halves again.
+    """
+    now, segment = list(vectors), wide.lanes
+    while segment > 1:
+        segment //= 2
+        pairs = [now[k : k + 2] for k in range(0, len(now), 2)]
+        now = [_halved(wide, pair, segment, combine) for pair in pairs]
+    return now[0]
+
+
+def _halved(wide: Lanes, pair: Sequence[Value], segment: int, combine: Callable[[Lanes, Value, Value], Value]) -> Value:
+    """The lower halves of all segments with the upper ones; segments of the second vector follow those of the first."""
+    lanes = _count(pair[0])
+    lower = [k for k in range(lanes * len(pair)) if k % (2 * segment) < segment]
+    narrow = wide.narrowed(len(lower))
+    first, second = pair[0], pair[-1] if len(pair) > 1 else Value("poison", pair[0].type)
+    halves = [_shuffled(wide, first, second, [k + shift for k in lower]) for shift in (0, segment)]
+    return combine(narrow, halves[0], halves[1])
+
+
+def _shuffled(wide: Lanes, first: Value, second: Value, places: Sequence[int]) -> Value:
+    if len(places) == 1:
+        return wide.function.emit(f"extractelement {typed(first)}, i64 {places[0]}", wide.element)
+    listed = ", ".join(f"i32 {place}" for place in places)
+    kind = f"<{len(places)} x {wide.element}>"
+    return wide.function.emit(f"shufflevector {typed(first)}, {typed(second)}, <{len(places)} x i32> <{listed}>", kind)
+
+
+def _count(value: Value) -> int:
+    return int(value.type[1:].split(" ", 1)[0]) if value.type.startswith("<") else 1

@@ -1,0 +1,112 @@
+"""One loop over blocks of rows for definitions of several kinds; passes/rowwise.py says which."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from sympile.compiler.code.lanes import Lanes
+from sympile.compiler.code.value import Value
+from sympile.compiler.graph.definition import EXAMPLES, Definition
+from sympile.compiler.passes.emitting.elements import Elements
+from sympile.compiler.passes.emitting.layout import Frame
+from sympile.compiler.passes.emitting.memory import address
+from sympile.compiler.passes.emitting.places import Place
+from sympile.compiler.passes.emitting.reduction import ACROSS, COMBINE, IDENTITY
+from sympile.compiler.passes.emitting.row_block import RowBlock, Running, held, swept
+from sympile.compiler.passes.group import Group, Rows
+from sympile.compiler.passes.rowwise import common_index, kind_of
+
+ROWS = 8  # of a block, at most
+
+
+@dataclass(frozen=True, slots=True)
+class RowNest:
+    """Writes a row group into a function."""
+
+    frame: Frame
+    group: Group
+    scalar: Lanes
+    lanes: int
+
+    @property
+    def rows(self) -> Rows:
+        assert self.group.rows is not None
+        return self.group.rows
+
+    def write(self) -> None:
+        """Whole blocks of rows, then the rows that are left, then what is complete after the last."""
+        function = self.frame.function
+        count = min(ROWS, self.lanes)
+        blocks = [self._block(count), *([self._block(1)] if count > 1 else [])]
+        for tensor in self._members("column"):
+            self._fill(tensor)
+        for block in blocks:
+            block.hoist()
+        length = self.frame.extent(EXAMPLES)
+        whole = function.sub(length, function.rem(length, count))
+        for block, start, stop in zip(blocks, (0, whole), (whole, length), strict=False):
+            with function.loop(start, stop, block.rows) as loop:
+                block.write(loop.index)
+        for tensor in self._members("total"):
+            self._complete(tensor, [block.totals[tensor] for block in blocks])
+        for tensor, finish in self.rows.finishes.items():
+            self._finish(tensor, finish)
+
+    def _members(self, kind: str) -> list[Definition]:
+        return [tensor for tensor in self.group.members if kind_of(tensor) == kind]
+
+    def _wide(self, lanes: int) -> Lanes:
+        return Lanes(self.frame.function, self.scalar.element, lanes, self.scalar.target)
+
+    def _block(self, rows: int) -> RowBlock:
+        """A block with its running totals, which are empty."""
+        block = RowBlock(self.frame, self.group, self.scalar, self._wide(rows), self._wide(self.lanes))
+        for tensor in self._members("total"):
+            lanes = block.wide if common_index(tensor) is not None else block.down
+            slot = self.frame.function.alloca(lanes.real)
+            lanes.store(lanes.constant(IDENTITY[str(tensor.monoid)]), slot)
+            block.totals[tensor] = Running(lanes, slot)
+        return block
+
+    def _columns(self, tensor: Definition) -> Elements:
+        return Elements(self.frame, self.scalar, self._wide(self.lanes), vector=tensor.axes[0])
+
+    def _fill(self, tensor: Definition) -> None:
+        """A sum over rows begins, in the memory of what is made of it."""
+        elements = self._columns(self.rows.finishes.get(tensor, tensor))
+        start = elements.wide.constant(IDENTITY[str(tensor.monoid)])
+        swept(elements, (), lambda place, carried: self._put(elements, tensor, start, place))
+
+    def _put(self, elements: Elements, tensor: Definition, value: Value, place: Place) -> list[Value]:
+        stored = self.rows.finishes.get(tensor, tensor)
+        pointer, _, _ = address(elements, stored, stored.axes, place)
+        elements.wide.store_strided(value, pointer, 1, elements.mask if place.masked else None)
+        return []
+
+    def _finish(self, tensor: Definition, finish: Definition) -> None:
+        """Elementwise work on a sum over rows, in place."""
+        elements = self._columns(finish)
+
+        def turn(place: Place, carried: Sequence[Value]) -> list[Value]:
+            pointer, _, _ = address(elements, finish, finish.axes, place)
+            total = elements.wide.load_strided(pointer, 1, elements.mask if place.masked else None)
+            elements.push()
+            elements.forwarded[tensor] = partial(held, total)
+            self._put(elements, tensor, elements.wide_value(self.group.body(finish), place), place)
+            elements.pop()
+            return []
+
+        elements.hoist([self.group.body(finish)], frozenset())
+        swept(elements, (), turn)
+
+    def _complete(self, tensor: Definition, parts: Sequence[Running]) -> None:
+        """The total over all rows: the lanes of each block, then the blocks."""
+        monoid = str(tensor.monoid)
+        sums = [ACROSS[monoid](part.lanes, part.lanes.load(part.slot)) for part in parts]
+        total = sums[0]
+        for other in sums[1:]:
+            total = COMBINE[monoid](self.scalar, total, other)
+        self.frame.scalars[tensor] = total
+        self.scalar.store(total, self.frame.pointer(tensor))

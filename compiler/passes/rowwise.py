@@ -1,0 +1,240 @@
+"""Groups that go through the same rows become one: a row is read once, and all that is made of it is made at once.
+
+Rows are examples. What a row group holds, by the indices of a definition (e the row, i across it):
+
+    scalar    T[e]    = f(e)             across    T[e]   = reduce over i of f(e, i)
+    element   T[e, i] = f(e, i)          column    T[i]   = reduce over e of f(e, i)
+    total     T       = reduce over e of f(e), or over e and i of f(e, i)
+
+Columns and totals are complete after the last row: who reads them must wait for the group to end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sympile.compiler.graph.definition import EXAMPLE, Definition, axis, extent_value
+from sympile.compiler.graph.node import Node, extent, postorder, target
+from sympile.compiler.graph.rebuild import substitute
+from sympile.compiler.passes.group import Group, Rows, costly, scatter_axis
+
+NARROWEST = 4  # entries across a row, below which lanes across it are wasted
+NARROWEST_COSTLY = 5  # the same where something costly is computed for each
+MOST = 400  # operations of a row group: larger ones gain nothing, and code generation takes its time
+
+# (axes, reduced) with e for the row and i for the index across → kind
+KINDS: Mapping[tuple[str, str], str] = {
+    ("e", ""): "scalar",
+    ("e", "i"): "across",
+    ("ei", ""): "element",
+    ("i", "e"): "column",
+    ("", "e"): "total",
+    ("", "ei"): "total",
+    ("", "ie"): "total",
+}
+BY_ROW = frozenset({"scalar", "across", "element"})  # ready as soon as the row is
+
+
+def kind_of(tensor: Definition) -> str | None:
+    """What a definition is in a row group, or None if it can be in none."""
+    if tensor.kind != "formula" or scatter_axis(tensor) is not None:
+        return None
+    return KINDS.get((_letters(tensor.axes), _letters(tensor.reduced)))
+
+
+def _letters(indices: Sequence[Node]) -> str:
+    return "".join("e" if index is EXAMPLE else "i" for index in indices)
+
+
+def across_of(tensor: Definition) -> Node | None:
+    """The index across the row, in the definition's own name."""
+    return next((index for index in (*tensor.axes, *tensor.reduced) if index is not EXAMPLE), None)
+
+
+def common_index(tensor: Definition) -> Node | None:
+    """The index across the row, in the name that all members share."""
+    own = across_of(tensor)
+    return None if own is None else axis(1, extent(own))
+
+
+def common_body(tensor: Definition) -> Node:
+    """The formula in the names that all members share."""
+    own, common = across_of(tensor), common_index(tensor)
+    return tensor.formula if own is common or own is None or common is None else substitute(tensor.formula, {own: common})
+
+
+# ------------------------------------------------------------------------------------------------ who may join
+
+
+def _is_rowwise(group: Group) -> bool:
+    """Whether a group, which has loops of its own so far, can become part of a row group."""
+    if not all(kind_of(tensor) for tensor in group.members):
+        return False
+    if group.finish is not None and kind_of(group.finish) != "scalar" and kind_of(group.members[0]) != "column":
+        return False
+    return all(_is_wide_enough(tensor) for tensor in group.members)
+
+
+def _is_wide_enough(tensor: Definition) -> bool:
+    own = across_of(tensor)
+    if own is None:
+        return True
+    expensive = any(costly(node) and own in node.free for node in postorder([tensor.formula]))
+    return extent_value(extent(own)) >= (NARROWEST_COSTLY if expensive else NARROWEST)
+
+
+def _reads_in_place(group: Group, tensor: Definition) -> bool:
+    """Whether a group reads a tensor only in the row, and at the index across it, where it is itself."""
+    for result in group.results:
+        if tensor in result.formula.below:
+            there = (EXAMPLE, across_of(result))[: len(tensor.axes)]
+            if any(n.args != there for n in postorder([result.formula]) if n.op == "read" and target(n) is tensor):
+                return False
+    return True
+
+
+# ------------------------------------------------------------------------------------------------ levels
+
+
+@dataclass(slots=True)
+class _Order:
+    """For each group (by number) the level on which it runs; row groups are made of one level."""
+
+    groups: Sequence[Group]
+    rowwise: list[bool] = field(init=False)
+    reads: list[list[tuple[int, bool]]] = field(init=False)  # of each group: (which group, whether it may run with it)
+    level: list[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.rowwise = [_is_rowwise(group) for group in self.groups]
+        maker = {t: number for number, group in enumerate(self.groups) for t in group.stored}
+        self.reads = [self._reads(number, maker) for number in range(len(self.groups))]
+        self.level = []
+        for below in self.reads:
+            self.level.append(max((self.level[n] + (not joins) for n, joins in below), default=0))
+
+    def _reads(self, number: int, maker: Mapping[Definition, int]) -> list[tuple[int, bool]]:
+        group = self.groups[number]
+        found = []
+        for tensor in _computed_operands(group):
+            source = maker[tensor]
+            if source != number:
+                joins = self.rowwise[number] and self.rowwise[source] and kind_of(tensor) in BY_ROW
+                found.append((source, joins and _reads_in_place(group, tensor)))
+        return found
+
+    def sink(self) -> None:
+        """What only later rows read is computed with them."""
+        users: list[list[tuple[int, bool]]] = [[] for _ in self.groups]
+        for number, below in enumerate(self.reads):
+            for source, joins in below:
+                users[source].append((number, joins))
+        for number in reversed(range(len(self.groups))):
+            mine = users[number]
+            if mine and all(joins for _, joins in mine):
+                self.level[number] = max(self.level[number], min(self.level[user] for user, _ in mine))
+
+
+def _computed_operands(group: Group) -> list[Definition]:
+    found = [t for r in group.results for t in (r.operands if r.kind == "call" else sorted(r.formula.below, key=lambda t: t.key))]
+    return [t for t in dict.fromkeys(found) if t.kind != "input" and t not in group.results]
+
+
+# ------------------------------------------------------------------------------------------------ row groups
+
+
+def with_row_groups(groups: Sequence[Group], outputs: Iterable[Definition]) -> list[Group]:
+    """The groups, those that go through the same rows at the same time joined."""
+    order = _Order(groups)
+    if sum(order.rowwise) < 2:
+        return list(groups)
+    order.sink()
+    wanted = frozenset(outputs)
+    readers = _readers(groups)
+    made = [
+        (order.level[numbers[0]], numbers[0], _joined([groups[n] for n in numbers], wanted, readers))
+        for numbers in _parts(order)
+    ]
+    return [group for _, _, group in sorted(made, key=lambda item: item[:2])]
+
+
+def _readers(groups: Sequence[Group]) -> dict[Definition, list[Definition]]:
+    readers: dict[Definition, list[Definition]] = {}
+    for group in groups:
+        for result in group.results:
+            for tensor in result.operands if result.kind == "call" else result.formula.below:
+                readers.setdefault(tensor, []).append(result)
+    return readers
+
+
+def _parts(order: _Order) -> list[list[int]]:
+    """The numbers of the groups that become one: of a level, and reading a row of the same array or of each other."""
+    parts: list[list[int]] = []
+    by_level: dict[int, list[int]] = {}
+    for number in range(len(order.groups)):
+        if order.rowwise[number]:
+            by_level.setdefault(order.level[number], []).append(number)
+        else:
+            parts.append([number])
+    for numbers in by_level.values():
+        parts += _connected(numbers, [_touched(order.groups[n]) for n in numbers])
+    return parts
+
+
+def _touched(group: Group) -> set[Definition]:
+    """The arrays of rows that a group reads or writes."""
+    read = {target(n) for r in group.results for n in postorder([r.formula]) if n.op == "read" and EXAMPLE in n.free}
+    return read | set(group.results)
+
+
+def _connected(numbers: Sequence[int], touched: Sequence[set[Definition]]) -> list[list[int]]:
+    parts: list[tuple[list[int], set[Definition]]] = []
+    for number, arrays in zip(numbers, touched, strict=True):
+        near = [part for part in parts if part[1] & arrays]
+        parts = [part for part in parts if part not in near]
+        parts.append(
+            (sorted([number, *[n for part in near for n in part[0]]]), arrays.union(*[part[1] for part in near]))
+        )
+    return [members for members, _ in parts]
+
+
+def _joined(
+    parts: Sequence[Group], outputs: frozenset[Definition], readers: Mapping[Definition, Sequence[Definition]]
+) -> Group:
+    if len(parts) == 1:
+        return parts[0]
+    members: list[Definition] = []
+    finishes: dict[Definition, Definition] = {}
+    for part in parts:
+        members += part.members
+        if part.finish is not None and kind_of(part.finish) == "scalar":
+            members.append(part.finish)
+        elif part.finish is not None:
+            finishes[part.members[0]] = part.finish
+    inside = {*members, *finishes.values()}
+    alone = {t for t in members if t not in outputs and inside.issuperset(readers.get(t, ()))}
+    domain = dict.fromkeys([EXAMPLE, *[i for i in map(common_index, members) if i is not None]])
+    stages = stages_of(members)
+    local = frozenset(t for t in alone if _may_be_local(t, readers.get(t, ()), stages))
+    bodies = {t: common_body(t) for t in members} | {f: f.formula for f in finishes.values()}
+    return Group(tuple(members), tuple(domain), None, bodies, Rows(local, finishes))
+
+
+def _may_be_local(tensor: Definition, readers: Sequence[Definition], stages: Mapping[Definition, int]) -> bool:
+    """Elements are computed anew in a later stage, unless that is costly."""
+    if kind_of(tensor) == "column" or kind_of(tensor) == "total":
+        return False
+    if kind_of(tensor) != "element":
+        return True
+    later = any(stages[reader] > stages[tensor] for reader in readers)
+    return not later or not any(costly(n) and n.free for n in postorder([tensor.formula]))
+
+
+def stages_of(members: Sequence[Definition]) -> dict[Definition, int]:
+    """How often a row must be gone through before each member is known: results across it end a sweep."""
+    stages: dict[Definition, int] = {}
+    for tensor in members:
+        below = [stages[t] + (kind_of(t) == "across") for t in tensor.formula.below if t in stages]
+        stages[tensor] = max(below, default=0)
+    return stages
