@@ -186,7 +186,7 @@ def _gather(job: Job, source: Array, plan: Plan, word: int) -> list[int]:
     """The words that tell the loop how to bring a batch of one data array."""
     buffer = aligned((plan.batch if plan.gathers else 0, *source.shape[1:]), source.dtype)
     job.keep += [source, buffer]
-    row_words = source[0].nbytes // 4
+    row_words = source.nbytes // len(source) // 4
     return [address_of(source), address_of(buffer), row_words, word]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,23 +16,20 @@ from sympile.compiler.errors import ArrayShapeError
 from sympile.compiler.program import Array, Program
 from sympile.runtime.arena import ALIGN, Block, arena
 from sympile.runtime.load import Native, load
+from sympile.runtime.objects import quickest_address
 
 NumPyArray = npt.NDArray[Any]
+address_of: Callable[[NumPyArray], int] = quickest_address()  # where an array's data start
 
 
 def aligned(shape: Sequence[int], dtype: Any) -> NumPyArray:
     """A new array of zeros that starts at a multiple of 64 bytes."""
     kind = np.dtype(dtype)
-    count = int(np.prod(shape, dtype=np.int64))
+    count = math.prod(shape)
     raw = np.zeros(count * kind.itemsize + ALIGN, np.uint8)
     start = -address_of(raw) % ALIGN
     aligned_part: NumPyArray = raw[start : start + count * kind.itemsize].view(kind).reshape(shape)
     return aligned_part
-
-
-def address_of(array: NumPyArray) -> int:
-    """Where an array's data start."""
-    return int(array.__array_interface__["data"][0])
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,14 @@ def fit(model: Model, data: Mapping[Any, Any], options: Options) -> Result:
     arrays, validation = _split(model, bound, options)
     plan = _plan(model, arrays, options)
     sizes = {k: v for k, v in bound.sizes.items() if k != BATCH}
-    start = first_parameters(model._training, sizes=sizes, seed=options.seed, added=model._added, start=options.start)
+    start = first_parameters(
+        model._training,
+        sizes=sizes,
+        seed=options.seed,
+        added=model._added,
+        start=options.start,
+        binder=model._start_binder,
+    )
     sizes |= _sizes_of(model, start)
     for given in (arrays, validation or {}):
         model._data_binder.check_ranges(Bound(tuple(given), list(given.values()), {}), sizes)
