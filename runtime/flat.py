@@ -51,8 +51,9 @@ class FlatLayout:
     def filled(self, values: Mapping[str, Array], dtype: Any) -> Array:
         """A flat array that holds these values."""
         flat = self.zeros(dtype)
-        for name, view in self.views(flat).items():
-            view[...] = np.asarray(values[name]).reshape(view.shape)
+        for name, at in self.offsets.items():
+            value = np.asarray(values[name])
+            flat[at : at + value.size] = value.ravel()
         return flat
 
 

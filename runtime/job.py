@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -184,7 +185,7 @@ def is_data(array: Slotted) -> bool:
 
 def _gather(job: Job, source: Array, plan: Plan, word: int) -> list[int]:
     """The words that tell the loop how to bring a batch of one data array."""
-    buffer = aligned((plan.batch if plan.gathers else 0, *source.shape[1:]), source.dtype)
+    buffer = aligned((plan.batch, *source.shape[1:]), source.dtype) if plan.gathers else source
     job.keep += [source, buffer]
     row_words = source.nbytes // len(source) // 4
     return [address_of(source), address_of(buffer), row_words, word]
@@ -211,6 +212,12 @@ def _place_update(
     return [arrays[name] for name in state]
 
 
+@lru_cache(maxsize=64)
+def _random_state(seed: int) -> int:
+    """Where the random numbers of a seed begin."""
+    return int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0].astype(np.int64))
+
+
 def _place_loop(job: Job, plan: Plan) -> Array | None:
     """Where to begin and in which order; returns the order that the loop shuffles."""
     order = np.arange(plan.examples, dtype=np.int64) if plan.gathers and plan.orders is None else None
@@ -218,7 +225,7 @@ def _place_loop(job: Job, plan: Plan) -> Array | None:
     job["order"] = 0 if order is None else address_of(order)
     job["given_orders"] = 0 if plan.orders is None else address_of(plan.orders)
     job["shuffle"] = int(order is not None)
-    job["random"] = int(np.random.SeedSequence(plan.seed).generate_state(1, np.uint64)[0].astype(np.int64))
+    job["random"] = _random_state(plan.seed)
     job["examples"], job["batch"], job["epochs"] = plan.examples, plan.batch, plan.epochs
     job["drop_last"] = int(plan.drop_last)
     job.words[JOB["sum_weight"] : JOB["sum_weight"] + 1].view(np.float64)[0] = plan.sum_weight
