@@ -51,10 +51,14 @@ class FlatLayout:
     def filled(self, values: Mapping[str, Array], dtype: Any) -> Array:
         """A flat array that holds these values."""
         flat = self.zeros(dtype)
+        self.fill(flat, values)
+        return flat
+
+    def fill(self, flat: Array, values: Mapping[str, Array]) -> None:
+        """Writes these values to a flat array."""
         for name, at in self.offsets.items():
             value = np.asarray(values[name])
             flat[at : at + value.size] = value.ravel()
-        return flat
 
 
 def _rounded(count: int) -> int:
