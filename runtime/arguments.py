@@ -92,7 +92,7 @@ class Binder:
         told = {extent for slot in signature.slots for extent in slot.shape}
         self._untold = tuple(name for name in signature.sizes if name not in told and name not in self._known)
         self._partial = partial
-        self._plans: dict[tuple[tuple[int, ...], ...], Plan] = {}
+        self._plans: dict[tuple[tuple[tuple[int, ...], ...], tuple[tuple[str, int], ...]], Plan] = {}
 
     @property
     def dtypes(self) -> tuple[np.dtype[Any], ...]:
@@ -170,14 +170,15 @@ class Binder:
         self, slots: tuple[Slot, ...], shapes: tuple[tuple[int, ...], ...], sizes: Mapping[str, int] | None
     ) -> Plan:
         """What these shapes mean; remembered, since calls with the same shapes follow each other."""
-        if sizes or slots is not self._slots:
+        if slots is not self._slots:
             return self._solved(slots, shapes, {**self._known, **(sizes or {})})
-        plan = self._plans.get(shapes)
+        key = (shapes, tuple(sizes.items()) if sizes else ())
+        plan = self._plans.get(key)
         if plan is None:
-            plan = self._solved(slots, shapes, self._known)
+            plan = self._solved(slots, shapes, {**self._known, **(sizes or {})})
             if len(self._plans) >= _MOST_PLANS:
                 self._plans.clear()
-            self._plans[shapes] = plan
+            self._plans[key] = plan
         return plan
 
     def _solved(self, slots: tuple[Slot, ...], shapes: tuple[tuple[int, ...], ...], known: Mapping[str, int]) -> Plan:

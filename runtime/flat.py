@@ -39,6 +39,11 @@ class FlatLayout:
         return cls(offsets, {name: tuple(shape) for name, shape in shapes.items()}, max(CHUNK, _rounded(at)), at)
 
     @property
+    def moved(self) -> int:
+        """The numbers that an update goes through."""
+        return self.used if self.few else self.count
+
+    @property
     def few(self) -> bool:
         """Whether the update takes the numbers one by one."""
         return self.used <= FEW
@@ -58,9 +63,14 @@ class FlatLayout:
     def filled(self, values: Mapping[str, Array], dtype: Any) -> Array:
         """A flat array that holds these values."""
         flat = self.zeros(dtype)
-        for name, view in self.views(flat).items():
-            view[...] = np.asarray(values[name]).reshape(view.shape)
+        self.fill(flat, values)
         return flat
+
+    def fill(self, flat: Array, values: Mapping[str, Array]) -> None:
+        """Writes these values to a flat array."""
+        for name, at in self.offsets.items():
+            value = np.asarray(values[name])
+            flat[at : at + value.size] = value.ravel()
 
 
 def _rounded(count: int) -> int:

@@ -24,6 +24,7 @@ def first_parameters(
     seed: int,
     added: Collection[str] = (),
     start: Mapping[Any, Any] | None = None,
+    binder: Binder | None = None,
 ) -> dict[str, Array]:
     """The parameters' values before the first step.
 
@@ -33,6 +34,7 @@ def first_parameters(
         seed: the seed of `fit`, an integer from 0.
         added: names of the parameters that are only ever added to something: they start at 0.
         start: first values by symbol or name, for any of the parameters.
+        binder: what `start_binder` made of the signature, if it was kept.
 
     Returns:
         New C-contiguous arrays of the model's dtype in the shape that the code sees, in the slots' order.
@@ -42,7 +44,7 @@ def first_parameters(
         MissingValue: a parameter without a start value has a size that nothing tells.
         ArgumentError: the seed is no integer from 0.
     """
-    bound = Binder(signature, roles=("parameter",), partial=True).bind(start or {}, sizes)
+    bound = (binder or start_binder(signature)).bind(start or {}, sizes)
     given, known = bound.by_name(), {**sizes, **bound.sizes}
     parameters = [slot for slot in signature.slots if slot.role == "parameter"]
     first = {}
@@ -53,6 +55,11 @@ def first_parameters(
             draw = _zeros if slot.name in added else glorot_uniform
             first[slot.name] = _drawn(slot, known, seed, draw).astype(signature.dtype)
     return first
+
+
+def start_binder(signature: Signature) -> Binder:
+    """What takes first values."""
+    return Binder(signature, roles=("parameter",), partial=True)
 
 
 def _drawn(slot: Slot, sizes: Mapping[str, int], seed: int, draw: Any) -> Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,23 +16,21 @@ from sympile.compiler.errors import ArrayShapeError
 from sympile.compiler.program import Array, Program
 from sympile.runtime.arena import ALIGN, Block, arena
 from sympile.runtime.load import Native, load
+from sympile.runtime.objects import quickest_address
 
 NumPyArray = npt.NDArray[Any]
+MOST_LAYOUTS = 16
+address_of: Callable[[NumPyArray], int] = quickest_address()  # where an array's data start
 
 
 def aligned(shape: Sequence[int], dtype: Any) -> NumPyArray:
     """A new array of zeros that starts at a multiple of 64 bytes."""
     kind = np.dtype(dtype)
-    count = int(np.prod(shape, dtype=np.int64))
+    count = math.prod(shape)
     raw = np.zeros(count * kind.itemsize + ALIGN, np.uint8)
     start = -address_of(raw) % ALIGN
     aligned_part: NumPyArray = raw[start : start + count * kind.itemsize].view(kind).reshape(shape)
     return aligned_part
-
-
-def address_of(array: NumPyArray) -> int:
-    """Where an array's data start."""
-    return int(array.__array_interface__["data"][0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +82,7 @@ class NativeProgram:
         self.program = program
         self._local = threading.local()
         self._native: Native | None = None
+        self._layouts: dict[tuple[tuple[str, int], ...], Layout] = {}
 
     @property
     def native(self) -> Native:
@@ -123,7 +122,7 @@ class NativeProgram:
     def _new_desk(self, sizes: Mapping[str, int]) -> Desk:
         program = self.program
         table = np.zeros(program.length, np.uint64)
-        layout = laid_out(program, sizes)
+        layout = self._layout(sizes)
         room = aligned((layout.bytes,), np.uint8)
         start = address_of(room)
         for slot, place in layout.places.items():
@@ -133,6 +132,15 @@ class NativeProgram:
         status = np.zeros(1, np.int32)
         table[program.status] = address_of(status)
         return Desk(table, room, status)
+
+    def _layout(self, sizes: Mapping[str, int]) -> Layout:
+        key = tuple(sizes.items())
+        found = self._layouts.get(key)
+        if found is None:
+            if len(self._layouts) >= MOST_LAYOUTS:
+                self._layouts.clear()
+            found = self._layouts[key] = laid_out(self.program, sizes)
+        return found
 
     def run(
         self, inputs: Mapping[str, NumPyArray], sizes: Mapping[str, int], out: Mapping[str, NumPyArray] | None = None

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import struct
-import sys
-import sysconfig
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -18,13 +15,11 @@ from sympile.compiler.program import (
     ARGUMENT_WORDS,
     CALL,
     CALL_WORDS,
-    CONTIGUOUS,
-    OBJECT_LAYOUT,
     RESULT_WORDS,
-    WRITEABLE,
 )
 from sympile.runtime.load import Native
 from sympile.runtime.native import NativeProgram, address_of
+from sympile.runtime.objects import as_expected
 
 Way = Callable[[tuple[Any, ...], Any], Any]  # values and `out` → results, or None: take the general way
 Shapes = tuple[tuple[int, ...], ...]
@@ -64,7 +59,7 @@ class Shortcuts:
 
     def due(self, shapes: Shapes | None) -> bool:
         """Whether these shapes come again, so that a quick way pays."""
-        if shapes is None or not supported():
+        if shapes is None or not as_expected():
             return False
         if shapes in self._seen:
             self._seen.discard(shapes)
@@ -226,32 +221,3 @@ def builtin(caller: Native, plan: int, kept: tuple[Any, ...]) -> Way:
     """A builtin function that keeps its plan, and all that this points to, alive."""
     made: Way = _NEW_BUILTIN(ctypes.addressof(_method(caller.address)), (plan, caller, *kept), None)
     return made
-
-
-@cache
-def supported() -> bool:
-    """Whether objects lie in memory as the code expects: CPython with its lock, 64 bits, NumPy's arrays as ever."""
-    return (
-        sys.implementation.name == "cpython"
-        and struct.calcsize("P") == 8
-        and not sysconfig.get_config_var("Py_GIL_DISABLED")
-        and object.__basicsize__ == 16
-        and all(_lies_as_expected(array) for array in (np.zeros((2, 3)), np.zeros((3, 4, 2), np.float32)[::2]))
-    )
-
-
-def _lies_as_expected(array: npt.NDArray[Any]) -> bool:
-    def word(name: str, kind: Any) -> Any:
-        return kind.from_address(id(array) + OBJECT_LAYOUT[name]).value
-
-    dimensions = (ctypes.c_int64 * array.ndim).from_address(word("dimensions", ctypes.c_int64))
-    flags = word("flags", ctypes.c_int32)
-    return (
-        word("type", ctypes.c_int64) == id(type(array))
-        and word("data", ctypes.c_int64) == address_of(array)
-        and word("rank", ctypes.c_int32) == array.ndim
-        and tuple(dimensions) == array.shape
-        and word("descriptor", ctypes.c_int64) == id(array.dtype)
-        and bool(flags & CONTIGUOUS) == array.flags.c_contiguous
-        and bool(flags & WRITEABLE) == array.flags.writeable
-    )

@@ -67,8 +67,9 @@ class Optimizer:
 
     def first_state(self) -> dict[str, float]:
         """The first value of each state, by name."""
-        values = {sp.Symbol(name): sp.Float(number) for name, number in self.numbers}
-        return {symbol.name: float(first if first.is_Number else first.subs(values)) for symbol, first in self.state}
+        plain = all(first.is_Number for _, first in self.state)
+        values = {} if plain else {sp.Symbol(name): sp.Float(number) for name, number in self.numbers}
+        return {symbol.name: float(first if plain else first.subs(values)) for symbol, first in self.state}
 
     def __repr__(self) -> str:
         given = [f"{name}={number!r}" for name, number in self.numbers]

@@ -19,7 +19,7 @@ import sympy as sp
 import sympile as sm
 from sympile.compiler.errors import IndexOutOfRange
 from sympile.compiler.program import OBJECT_LAYOUT
-from sympile.runtime import shortcut
+from sympile.runtime import objects, shortcut
 
 Array = npt.NDArray[Any]
 RNG = np.random.default_rng(21)
@@ -488,16 +488,16 @@ def test_large_buffers_stay_on_the_general_way(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.fixture
 def asked_anew() -> Any:
-    shortcut.supported.cache_clear()
+    objects.as_expected.cache_clear()
     yield
-    shortcut.supported.cache_clear()
+    objects.as_expected.cache_clear()
 
 
 # fmt: off
 OTHERS = [
     pytest.param(sys.implementation, "name", "pypy",                          id="another Python"),
-    pytest.param(shortcut.sysconfig, "get_config_var", lambda name: 1,        id="free threads"),
-    pytest.param(shortcut.struct, "calcsize", lambda kind: 4,                 id="32 bits"),
+    pytest.param(objects.sysconfig, "get_config_var", lambda name: 1,        id="free threads"),
+    pytest.param(objects.struct, "calcsize", lambda kind: 4,                 id="32 bits"),
 ]
 # fmt: on
 
@@ -506,6 +506,7 @@ OTHERS = [
 @pytest.mark.parametrize(("owner", "name", "value"), OTHERS)
 def test_other_pythons_take_the_general_way(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, value: Any) -> None:
     monkeypatch.setattr(owner, name, value)
+    assert objects.quickest_address()(X) == X.ctypes.data
     f = sm.lambdify([a, b], a * b)
     results = [f(X, Y) for _ in range(4)]
     assert not f._shortcuts.ways
@@ -515,12 +516,12 @@ def test_other_pythons_take_the_general_way(monkeypatch: pytest.MonkeyPatch, own
 @pytest.mark.usefixtures("asked_anew")
 @pytest.mark.parametrize("place", OBJECT_LAYOUT)
 def test_other_structures_are_noticed(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
-    assert shortcut.supported()
-    shortcut.supported.cache_clear()
+    assert objects.as_expected()
+    objects.as_expected.cache_clear()
     other = {name: at + 8 * (name == place) for name, at in OBJECT_LAYOUT.items()}
     if place == "flags":
         other["flags"] = OBJECT_LAYOUT["rank"]
     if place == "dimensions":
         other["dimensions"] = OBJECT_LAYOUT["dimensions"] + 8  # strides
-    monkeypatch.setattr(shortcut, "OBJECT_LAYOUT", other)
-    assert not shortcut.supported()
+    monkeypatch.setattr(objects, "OBJECT_LAYOUT", other)
+    assert not objects.as_expected()

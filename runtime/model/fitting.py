@@ -14,10 +14,11 @@ from sympile.compiler.errors import ArgumentError, EmptyData, StationaryStart, d
 from sympile.compiler.pipeline import GRADIENT, OBJECTIVE, build_loop, build_update
 from sympile.compiler.program import BATCH
 from sympile.runtime.arguments import Bound
+from sympile.runtime.bench import Shape, is_data
 from sympile.runtime.byname import ByName, name_of
 from sympile.runtime.flat import FlatLayout
 from sympile.runtime.initializers import first_parameters
-from sympile.runtime.job import Job, Plan, is_data, make_job
+from sympile.runtime.job import Job, Plan
 from sympile.runtime.load import Native, load
 from sympile.runtime.model.memory import Circumstances
 from sympile.runtime.model.notation import with_ones
@@ -65,7 +66,14 @@ def fit(model: Model, data: Mapping[Any, Any], options: Options) -> Result:
     arrays, validation = _split(model, bound, options)
     plan = _plan(model, arrays, options)
     sizes = {k: v for k, v in bound.sizes.items() if k != BATCH}
-    start = first_parameters(model._training, sizes=sizes, seed=options.seed, added=model._added, start=options.start)
+    start = first_parameters(
+        model._training,
+        sizes=sizes,
+        seed=options.seed,
+        added=model._added,
+        start=options.start,
+        binder=model._start_binder,
+    )
     sizes |= _sizes_of(model, start)
     for given in (arrays, validation or {}):
         model._data_binder.check_ranges(Bound(tuple(given), list(given.values()), {}), sizes)
@@ -74,24 +82,30 @@ def fit(model: Model, data: Mapping[Any, Any], options: Options) -> Result:
     model._circumstances = _circumstances(plan, ready, optimizer)
     layout = FlatLayout.of({name: start[name].shape for name in model._used})
     record = _recorded(model, options.record)
-    job = make_job(
-        _loop(model.dtype),
+    bench = model._benches.take(_shape(model, ready, optimizer, layout, sizes), GRADIENT, OBJECTIVE)
+    state, numbers = optimizer.first_state(), dict(optimizer.numbers)
+    job = bench.job(_loop(model.dtype), start, ready.arrays, ready.plan, state, numbers, bool(record))
+    watch = _watch(model, job, layout, arrays, validation, start, options)
+    outcome = run(job, plan, watch, options.verbose)
+    result = _result(model, job, layout, start, plan, outcome, record)
+    model._benches.give_back(bench)
+    return result
+
+
+def _shape(model: Model, ready: Ready, optimizer: Optimizer, layout: FlatLayout, sizes: Mapping[str, int]) -> Shape:
+    """What decides which memory the fit needs."""
+    plan = ready.plan
+    return Shape(
         ready.native,
         _update(optimizer.rule, optimizer, model.dtype, layout.few),
         layout,
-        start,
-        ready.arrays,
-        sizes,
-        ready.plan,
-        optimizer.first_state(),
-        dict(optimizer.numbers),
-        bool(record),
-        GRADIENT,
-        OBJECTIVE,
+        tuple(sizes.items()),
+        plan.batch,
+        plan.gathers,
+        plan.examples if plan.gathers and plan.orders is None else 0,
+        tuple(symbol.name for symbol, _ in optimizer.state),
+        tuple(name for name, _ in optimizer.numbers),
     )
-    watch = _watch(model, job, layout, arrays, validation, start, options)
-    outcome = run(job, plan, watch, options.verbose)
-    return _result(model, job, layout, start, plan, outcome, record)
 
 
 # ------------------------------------------------------------------------------------------------ the data

@@ -20,7 +20,9 @@ from sympile.compiler.show.formula import Formula, formula
 from sympile.compiler.show.numbers import shown_size
 from sympile.compiler.show.per_example import per_example
 from sympile.runtime.arguments import Binder
+from sympile.runtime.bench import Benches
 from sympile.runtime.byname import ByName, Keys, name_of
+from sympile.runtime.initializers import start_binder
 from sympile.runtime.model import explaining, fitting
 from sympile.runtime.model.checking import CheckReport, checked
 from sympile.runtime.model.memory import Circumstances
@@ -131,6 +133,14 @@ class Model:
         own = self._training
         others = [n for n in self._work.scope.symbols if n not in {s.name for s in own.slots}]
         return Binder(own, roles=("data", "constant"), ignored=others)
+
+    @cached_property
+    def _benches(self) -> Benches:
+        return Benches()
+
+    @cached_property
+    def _start_binder(self) -> Binder:
+        return start_binder(self._training)
 
     @cached_property
     def _added(self) -> set[str]:
