@@ -27,8 +27,11 @@ def triangle(matrix: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """
     rows, columns = matrix.shape
     step = max(2 * columns, BLOCK // columns - columns)
-    found = np.zeros((0, columns))
-    for start in range(0, rows, step):
-        block = np.concatenate([found, matrix[start : start + step].astype(np.float64)])
-        found = np.asarray(np.linalg.qr(block, mode="r"))
+    found = _triangle(matrix[:step])
+    for start in range(step, rows, step):
+        found = _triangle(np.concatenate([found, matrix[start : start + step]]))
     return found
+
+
+def _triangle(block: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    return np.asarray(np.linalg.qr(np.asarray(block, np.float64), mode="r"))

@@ -105,26 +105,32 @@ class Steps:
         """The columns replaced by the rows of their R factor, where those are few."""
         assert training.columns is not None
         count = given.plan.examples
-        width = sum(int(np.prod(shape[1:])) for shape in self._shapes(training, given))
+        widths = self._widths(training, given)
+        width = sum(widths.values())
         if width > WIDEST or count < FEWER * width:
             return None
         arrays = self._prepared(training, given)
-        columns = {name: arrays[source].reshape(count, -1) for name, source in training.columns.items()}
-        rows = triangle(np.hstack(list(columns.values()))).astype(self._model.dtype)
+        matrix, at = np.empty((count, width)), 0
+        for name, source in training.columns.items():
+            matrix[:, at : at + widths[name]] = arrays[source].reshape(count, -1)
+            at += widths[name]
+        rows = triangle(matrix).astype(self._model.dtype)
         if not np.isfinite(rows).all():
             return None
-        ends = np.cumsum([column.shape[1] for column in columns.values()])
-        for (name, source), part in zip(training.columns.items(), np.split(rows, ends[:-1], axis=1), strict=True):
-            arrays[name] = np.ascontiguousarray(part).reshape(width, *arrays[source].shape[1:])
+        at = 0
+        for name, source in training.columns.items():
+            part = np.ascontiguousarray(rows[:, at : at + widths[name]])
+            arrays[name] = part.reshape(width, *arrays[source].shape[1:])
+            at += widths[name]
         arrays[COUNT] = np.array(count, rows.dtype)
         weight = given.plan.sum_weight * width / count
         plan = replace(given.plan, examples=width, batch=width, sum_weight=weight)
         return Ready(self._native(training), arrays, given.sizes, plan, training)
 
-    def _shapes(self, training: Training, given: _Given) -> list[tuple[int, ...]]:
-        """The shapes of the columns."""
+    def _widths(self, training: Training, given: _Given) -> dict[str, int]:
+        """How many numbers of one example each input holds that is to be replaced."""
         inputs = {array.name: array for array in training.step.program.inputs}
-        return [tuple(n.value(given.all_sizes) for n in inputs[name].shape) for name in training.columns or ()]
+        return {name: math.prod(n.value(given.sizes) for n in inputs[name].shape[1:]) for name in training.columns or ()}
 
     def _bytes(self, training: Training, given: _Given) -> int:
         """The memory of what is prepared."""
