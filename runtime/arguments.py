@@ -162,6 +162,8 @@ class Binder:
         Raises:
             IndexOutOfRange: the message gives the first value that lies outside, and its position.
         """
+        if not self._has_integers:
+            return
         for slot in self._slots:
             if slot.integer and slot.name in bound.names:
                 check_range(slot, bound.arrays[bound.names.index(slot.name)], sizes)

@@ -25,7 +25,7 @@ COUNTERS = ("step", "epoch")  # what the loop tells the update
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """All that decides how the memory of a fit is laid out; fits of one shape can use the same."""
+    """All that decides how the memory of a fit is laid out; fits of equal shapes can use the same."""
 
     step: NativeProgram
     update: NativeProgram
@@ -36,12 +36,6 @@ class Shape:
     shuffled: int  # examples whose order is drawn anew each epoch; 0: none
     states: tuple[str, ...]
     numbers: tuple[str, ...]
-
-    @property
-    def key(self) -> tuple[object, ...]:
-        """What may be compared: programs by identity."""
-        kept = (self.sizes, self.batch, self.gathers, self.shuffled, self.states, self.numbers)
-        return (self.step, self.update, tuple(self.layout.shapes.items()), *kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +50,7 @@ class Bench:
     order: npt.NDArray[np.int64] | None
     desks: tuple[Desk, Desk]
     held: tuple[Array, ...]
-
-    @property
-    def bytes(self) -> int:
-        """All of it, roughly."""
-        order = 0 if self.order is None else self.order.nbytes
-        return self.flat.nbytes + order + sum(desk.bytes for desk in self.desks) + sum(a.nbytes for a in self.held)
+    bytes: int  # of all that grows with the model and the data
 
     def job(
         self,
@@ -151,7 +140,8 @@ def make_bench(shape: Shape, gradient_prefix: str, objective: str) -> Bench:
     held = (*buffers, *_place_step(shape, words, flat, desks[0], gradient_prefix, objective))
     _place_update(shape, words, flat, numbers, desks[1])
     template = np.array([words[name] for name in JOB], np.int64)
-    return Bench(shape, flat, numbers, template, gathers, order, desks, held)
+    count = flat.nbytes + sum(each.nbytes for each in held) + sum(desk.bytes for desk in desks) + 8 * shape.shuffled
+    return Bench(shape, flat, numbers, template, gathers, order, desks, held, count)
 
 
 def _place_batches(shape: Shape, sizes: Mapping[str, int], table: int) -> tuple[npt.NDArray[np.int64], list[Array]]:
@@ -207,15 +197,15 @@ class Benches:
     MOST = 4
 
     def __init__(self) -> None:
-        self._idle: dict[tuple[object, ...], Bench] = {}
+        self._idle: dict[Shape, Bench] = {}
 
     def take(self, shape: Shape, gradient_prefix: str, objective: str) -> Bench:
         """Memory that nobody else uses: of a past fit where one fits."""
-        return self._idle.pop(shape.key, None) or make_bench(shape, gradient_prefix, objective)
+        return self._idle.pop(shape, None) or make_bench(shape, gradient_prefix, objective)
 
     def give_back(self, bench: Bench) -> None:
         """The fit has ended, and everything that is wanted of it is copied."""
         if bench.bytes <= self.MOST_BYTES:
             if len(self._idle) >= self.MOST:
                 self._idle.clear()
-            self._idle[bench.shape.key] = bench
+            self._idle[bench.shape] = bench

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,9 @@ FEW = 8  # so many numbers are moved one by one
 CHUNK = 16  # the native loop looks at gradients in steps of this many numbers
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class FlatLayout:
-    """Offsets and shapes by name; large arrays start at a multiple of CHUNK."""
+    """Offsets and shapes by name; large arrays start at a multiple of CHUNK. Of the same shapes there is one."""
 
     offsets: dict[str, int]
     shapes: dict[str, tuple[int, ...]]
@@ -29,14 +30,7 @@ class FlatLayout:
     @classmethod
     def of(cls, shapes: Mapping[str, Sequence[int]]) -> FlatLayout:
         """The layout of parameters of these shapes, in their order."""
-        offsets: dict[str, int] = {}
-        at = 0
-        for name, shape in shapes.items():
-            length = math.prod(shape)
-            at = _rounded(at) if length >= CHUNK else at
-            offsets[name] = at
-            at += length
-        return cls(offsets, {name: tuple(shape) for name, shape in shapes.items()}, max(CHUNK, _rounded(at)), at)
+        return _layout(tuple((name, tuple(shape)) for name, shape in shapes.items()))
 
     @property
     def moved(self) -> int:
@@ -71,6 +65,18 @@ class FlatLayout:
         for name, at in self.offsets.items():
             value = np.asarray(values[name])
             flat[at : at + value.size] = value.ravel()
+
+
+@lru_cache(maxsize=64)
+def _layout(shapes: tuple[tuple[str, tuple[int, ...]], ...]) -> FlatLayout:
+    offsets: dict[str, int] = {}
+    at = 0
+    for name, shape in shapes:
+        length = math.prod(shape)
+        at = _rounded(at) if length >= CHUNK else at
+        offsets[name] = at
+        at += length
+    return FlatLayout(offsets, dict(shapes), max(CHUNK, _rounded(at)), at)
 
 
 def _rounded(count: int) -> int:

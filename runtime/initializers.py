@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from sympile.runtime.arguments import Binder
 from sympile.runtime.shapes import resolved, shown
 
 Array = npt.NDArray[Any]
+Draw = Callable[[Sequence[int], np.random.Generator], Array]
+SMALL = 256  # numbers that are kept instead of drawn again
 
 
 def first_parameters(
@@ -62,15 +65,23 @@ def start_binder(signature: Signature) -> Binder:
     return Binder(signature, roles=("parameter",), partial=True)
 
 
-def _drawn(slot: Slot, sizes: Mapping[str, int], seed: int, draw: Any) -> Array:
+def _drawn(slot: Slot, sizes: Mapping[str, int], seed: int, draw: Draw) -> Array:
     unknown = [extent for extent in dict.fromkeys(slot.declared) if isinstance(extent, str) and extent not in sizes]
     if unknown:
         raise MissingValue(
             f"{slot.name} has the shape {shown(slot.declared)}, and nothing tells {listed(unknown)}\n"
             f"  write start={{{slot.name}: ...}} with an array, or sizes={{{unknown[0]}: ...}} when compiling"
         )
-    values: Array = draw(resolved(slot.declared, sizes), generator(seed, slot.name))
+    shape = resolved(slot.declared, sizes)
+    small = math.prod(shape) <= SMALL and type(seed) is int
+    values: Array = _kept(draw, shape, seed, slot.name) if small else draw(shape, generator(seed, slot.name))
     return values.reshape(resolved(slot.shape, sizes))
+
+
+@lru_cache(maxsize=256)
+def _kept(draw: Draw, shape: tuple[int, ...], seed: int, name: str) -> Array:
+    """The same numbers as ever: to set up a generator takes longer than to draw a few of them."""
+    return draw(shape, generator(seed, name))
 
 
 def generator(seed: int, name: str) -> np.random.Generator:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 Flag = npt.NDArray[np.int32]
+INTERRUPT = int(signal.SIGINT)
+_plain: Any = sys.modules.get("_signal", signal)  # without the enumerations of signal: 7 µs less
 
 
 class _Handler:
@@ -44,12 +47,12 @@ def interrupt_flag() -> Iterator[Flag]:
         1
     """
     flag = np.zeros(1, np.int32)
-    outer = signal.getsignal(signal.SIGINT)
+    outer = _plain.getsignal(INTERRUPT)
     if threading.current_thread() is not threading.main_thread() or outer in (None, signal.SIG_IGN):
         yield flag
         return
-    signal.signal(signal.SIGINT, _Handler(flag, outer))
+    _plain.signal(INTERRUPT, _Handler(flag, outer))
     try:
         yield flag
     finally:
-        signal.signal(signal.SIGINT, outer)
+        _plain.signal(INTERRUPT, outer)

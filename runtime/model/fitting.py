@@ -73,7 +73,7 @@ def fit(model: Model, data: Mapping[Any, Any], options: Options) -> Result:
         seed=options.seed,
         added=model._added,
         start=options.start,
-        binder=model._start_binder,
+        binder=model._slots.start,
     )
     sizes |= _sizes_of(model, start)
     for given in (arrays, validation or {}):
@@ -112,10 +112,6 @@ def _shape(model: Model, ready: Ready, optimizer: Optimizer, layout: FlatLayout,
 # ------------------------------------------------------------------------------------------------ the data
 
 
-def _data_names(model: Model) -> list[str]:
-    return [slot.name for slot in model._training.slots if slot.role == "data" and slot.shape[:1] == (BATCH,)]
-
-
 def _split(model: Model, bound: Bound, options: Options) -> tuple[dict[str, Array], dict[str, Array] | None]:
     """Training arrays, and validation arrays where there are any."""
     arrays = bound.by_name()
@@ -131,7 +127,7 @@ def _split(model: Model, bound: Bound, options: Options) -> tuple[dict[str, Arra
         return arrays, None
     if not 0 < options.validation_split < 1:
         raise ArgumentError(f"validation_split must be from 0 to less than 1, not {options.validation_split}")
-    names = _data_names(model)
+    names = model._slots.batched
     count = len(arrays[names[0]]) if names else 0
     kept = count - max(1, round(count * options.validation_split))
     if kept < 1:
@@ -141,7 +137,7 @@ def _split(model: Model, bound: Bound, options: Options) -> tuple[dict[str, Arra
 
 
 def _plan(model: Model, arrays: Mapping[str, Array], options: Options) -> Plan:
-    names = _data_names(model)
+    names = model._slots.batched
     examples = len(arrays[names[0]]) if names else 1
     epochs = _whole("epochs", options.epochs)
     batch = examples if options.batch_size is None else min(examples, _whole("batch_size", options.batch_size))
@@ -166,7 +162,7 @@ def _plan(model: Model, arrays: Mapping[str, Array], options: Options) -> Plan:
 def _circumstances(plan: Plan, ready: Ready, optimizer: Optimizer) -> Circumstances:
     prepared = {name: ready.arrays[name].shape for name in ready.own}
     sizes = {**ready.sizes, BATCH: ready.plan.batch}
-    states = tuple(optimizer.first_state())
+    states = tuple(symbol.name for symbol, _ in optimizer.state)
     return Circumstances(sizes, plan.examples, plan.gathers, states, ready.native.program, prepared)
 
 
@@ -200,11 +196,8 @@ def _orders(given: Any, epochs: int, examples: int) -> npt.NDArray[np.int64]:
 def _sizes_of(model: Model, start: Mapping[str, Array]) -> dict[str, int]:
     """Sizes that only parameters tell."""
     found = {}
-    for slot in model._training.slots:
-        if slot.role == "parameter":
-            found.update(
-                {n: int(k) for n, k in zip(slot.shape, start[slot.name].shape, strict=True) if isinstance(n, str)}
-            )
+    for slot in model._slots.tellers:
+        found.update({n: int(k) for n, k in zip(slot.shape, start[slot.name].shape, strict=True) if isinstance(n, str)})
     return found
 
 
@@ -269,14 +262,14 @@ def _update(rule: object, optimizer: Optimizer, dtype: str, few: bool) -> Native
 
 def _parameters(model: Model, layout: FlatLayout, flat: Array, start: Mapping[str, Array]) -> ByName[Array]:
     """Copies in the declared shapes, by symbol."""
-    shapes = {slot.name: slot.declared for slot in model._training.slots}
+    declared = model._slots.declared
     arrays = []
     for symbol in model.parameters:
         name = name_of(symbol)
         if name in layout.offsets:
             view = layout.view(flat, name)
             lead = flat.shape[:-1]
-            arrays.append(view.reshape((*lead, *with_ones(shapes[name], view.shape[len(lead) :]))).copy())
+            arrays.append(view.reshape((*lead, *with_ones(declared[name], view.shape[len(lead) :]))).copy())
         else:
             arrays.append(np.zeros(tuple(int(n) for n in getattr(symbol, "shape", ()) or ()), model.dtype))
     return ByName(arrays, model._keys)

@@ -22,12 +22,12 @@ from sympile.compiler.show.per_example import per_example
 from sympile.runtime.arguments import Binder
 from sympile.runtime.bench import Benches
 from sympile.runtime.byname import ByName, Keys, name_of
-from sympile.runtime.initializers import start_binder
 from sympile.runtime.model import explaining, fitting
 from sympile.runtime.model.checking import CheckReport, checked
 from sympile.runtime.model.memory import Circumstances
 from sympile.runtime.model.notation import kind_of
 from sympile.runtime.model.part import Part
+from sympile.runtime.model.slots import TrainingSlots
 from sympile.runtime.model.training import Steps
 
 Array = npt.NDArray[Any]
@@ -135,12 +135,12 @@ class Model:
         return Binder(own, roles=("data", "constant"), ignored=others)
 
     @cached_property
-    def _benches(self) -> Benches:
-        return Benches()
+    def _slots(self) -> TrainingSlots:
+        return TrainingSlots.of(self._training)
 
     @cached_property
-    def _start_binder(self) -> Binder:
-        return start_binder(self._training)
+    def _benches(self) -> Benches:
+        return Benches()
 
     @cached_property
     def _added(self) -> set[str]:
