@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sympile.compiler.graph.definition import EXAMPLE, Definition, axis, extent_value
+from sympile.compiler.graph.definition import EXAMPLE, Definition, axis, computed_operands, extent_value
 from sympile.compiler.graph.node import Node, extent, postorder, target
 from sympile.compiler.graph.rebuild import substitute
 from sympile.compiler.passes.group import Group, Rows, costly, scatter_axis
@@ -61,7 +61,9 @@ def common_index(tensor: Definition) -> Node | None:
 def common_body(tensor: Definition) -> Node:
     """The formula in the names that all members share."""
     own, common = across_of(tensor), common_index(tensor)
-    return tensor.formula if own is common or own is None or common is None else substitute(tensor.formula, {own: common})
+    if own is None or common is None or own is common:
+        return tensor.formula
+    return substitute(tensor.formula, {own: common})
 
 
 # ------------------------------------------------------------------------------------------------ who may join
@@ -137,8 +139,8 @@ class _Order:
 
 
 def _computed_operands(group: Group) -> list[Definition]:
-    found = [t for r in group.results for t in (r.operands if r.kind == "call" else sorted(r.formula.below, key=lambda t: t.key))]
-    return [t for t in dict.fromkeys(found) if t.kind != "input" and t not in group.results]
+    found = dict.fromkeys(t for result in group.results for t in computed_operands(result))
+    return [t for t in found if t not in group.results]
 
 
 # ------------------------------------------------------------------------------------------------ row groups
