@@ -13,12 +13,15 @@ from math import prod
 from sympile.compiler.graph.conditions import conditions_of, unguarded
 from sympile.compiler.graph.definition import Definition, extent_value
 from sympile.compiler.graph.node import Node, extent, postorder
+from sympile.compiler.passes.group import costly
 from sympile.compiler.passes.strides import own_stride, strides_along
 
 ROWS = 26            # of one axis in a tile
 SECONDS = 9          # of a second axis, all of which stand in the tile
 VECTORS = 4
 LATENCY, CHAINS = 4.6, 12  # cycles of a turn at least, if fewer sums than that are under way
+WRITTEN = 160        # operations of all copies of a body in a tile, at most
+COSTLY = 30          # operations that a transcendental function counts for
 EDGE = 10.0          # cycles around a tile's innermost loop
 SYMBOLIC_ROWS = (16, 8, 4, 2, 1)
 STEPS = 64           # turns of a loop whose length is not known
@@ -59,19 +62,25 @@ def known(index: Node) -> bool:
 def best_tile(tensor: Definition, lanes: int, registers: int) -> Tile:
     """The tile with the least estimated time."""
     loads = [n for n in postorder([unguarded(tensor.formula), *conditions_of(tensor.formula)]) if n.op == "read"]
-    models = [_model(tensor, vector, loads, lanes) for vector in (*tensor.axes, *tensor.reduced)]
+    copies = max(1, WRITTEN // _weight(tensor.formula))
+    models = [_model(tensor, vector, loads, lanes, copies) for vector in (*tensor.axes, *tensor.reduced)]
     tiles = [(model.cycles(tile), order, tile) for model in models for order, tile in enumerate(model.tiles(registers))]
     return min(tiles, key=lambda found: found[:2])[2]
 
 
-def _model(tensor: Definition, vector: Node, loads: Sequence[Node], lanes: int) -> Model:
+def _weight(body: Node) -> int:
+    """How much code a body is."""
+    return sum(COSTLY if costly(n) else 1 for n in postorder([body]) if n.op not in ("index", "const", "size"))
+
+
+def _model(tensor: Definition, vector: Node, loads: Sequence[Node], lanes: int, copies: int) -> Model:
     axes = tuple(axis for axis in tensor.axes if axis is not vector)
     apart = {
         node: any(strides_along(node, index) == 1 for index in tensor.reduced)
         for node in loads
         if strides_along(node, vector) not in (0, 1)
     }
-    return Model(tensor, vector, tuple(loads), lanes, axes, conditions_of(tensor.formula), apart)
+    return Model(tensor, vector, tuple(loads), lanes, axes, copies, conditions_of(tensor.formula), apart)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +92,7 @@ class Model:
     loads: tuple[Node, ...]  # reads in one turn of the innermost loop
     lanes: int
     axes: tuple[Node, ...]  # of the result, without the vector
+    copies: int  # of the body in a tile, at most
     conditions: tuple[Node, ...]
     apart: dict[Node, bool]  # reads whose lanes do not lie side by side → whether those of a reduced index do
 
@@ -103,7 +113,8 @@ class Model:
         shared = any(self.vector in node.free and row not in node.free for node in self.loads)
         spare = 2 if registers > 16 else 3
         one = vectors * (1 if second is None else length_of(second))
-        return max((registers - spare - vectors * shared) // one, int(one == 1))
+        fit = min(registers - spare - vectors * shared, self.copies) // one
+        return max(fit, int(one == 1))
 
     @property
     def _columns(self) -> int:
