@@ -183,10 +183,11 @@ PASSES = (
 def analyse(request: Request, show: Callable[[str], None] | None = None) -> Work:
     """Runs the passes up to what is shown: formulas and gradients in normal form."""
     work = Work(request)
+    verified: set[Node] = set()
     for step in PASSES:
         started = time.perf_counter()
         after = step.run(work)
-        verify(after.roots(), after=step.name)
+        verify(after.roots(), after=step.name, known=verified)
         times = {**work.times, step.name: time.perf_counter() - started}
         _show(step.name, work, after, times)
         work = replace(after, times=times)
