@@ -76,14 +76,14 @@ def assemble(
             taken.add(tensor)
             slots[name] = layout.tensors[tensor]
     emitted = emit(fused, loops, layout, copies, dtype, target)
-    own = {slots[name] for name in finals}
+    own = {*[layout.tensors[t] for t in given], *[slots[name] for name in finals]}
     return Program(
         code=Code(emitted.text, ENTRY, emitted.imports, emitted.level),
         dtype=dtype,
         length=layout.length,
         inputs=tuple(_array(t.name, layout.tensors[t], t) for t in given),
         outputs=tuple(_array(name, slots[name], tensor) for name, tensor in finals.items()),
-        work=tuple(_array(t.name, slot, t) for t, slot in layout.tensors.items() if t not in given and slot not in own),
+        work=tuple(_array(t.name, slot, t) for t, slot in layout.tensors.items() if slot not in own),
         sizes=dict(layout.sizes),
         status=layout.extra["status"],
         scratch=layout.extra["scratch"],

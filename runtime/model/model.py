@@ -39,7 +39,8 @@ class Part:
         self.built: Built = build(work, outputs, [work.scope.symbols[n].tensor for n in names], dtype)
         self.signature: Signature = signature(work, names, outputs, dtype)
         self.native = NativeProgram(self.built.program)
-        others = [n for n in (*work.scope.symbols, *work.scope.parameters, *work.scope.constants) if n not in names]
+        used, every = set(names), (*work.scope.symbols, *work.scope.parameters, *work.scope.constants)
+        others = [n for n in every if n not in used]
         self.binder = Binder(self.signature, ignored=others)
 
     def __call__(self, values: Values, out: Mapping[str, Array] | None = None) -> dict[str, Array]:
