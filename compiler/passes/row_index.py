@@ -50,10 +50,7 @@ class RowIndex:
         return [row for row in fitting if not row.inner or self._inner_fits(row, node)] if fitting else ()
 
     def _inner_fits(self, row: Indexed, node: Node) -> bool:
-        for op, needs in row.inner:
-            if not _has(node, op, needs, self.present):
-                return False
-        return True
+        return all([_has(node, op, needs, self.present) for op, needs in row.inner])
 
 
 def by_operation(rows: Iterable[Rewrite], names: Mapping[Definition, str]) -> RowIndex:
