@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 from sympile.compiler.code.target import Target, host
+from sympile.compiler.collection import collection_paused
 from sympile.compiler.errors import UnusedParameter
 from sympile.compiler.graph.arithmetic import mul, power
 from sympile.compiler.graph.definition import EXAMPLE, EXAMPLES, Definition, definitions, elementwise, read
@@ -184,13 +185,15 @@ PASSES = (
 )
 
 
+@collection_paused()
 def analyse(request: Request, show: Callable[[str], None] | None = None) -> Work:
     """Runs the passes up to what is shown: formulas and gradients in normal form."""
     work = Work(request)
+    verified: set[Node] = set()
     for step in PASSES:
         started = time.perf_counter()
         after = step.run(work)
-        verify(after.roots(), after=step.name)
+        verify(after.roots(), after=step.name, known=verified)
         times = {**work.times, step.name: time.perf_counter() - started}
         _show(step.name, work, after, times)
         work = replace(after, times=times)
@@ -205,6 +208,7 @@ def this_machine() -> Target:
     return host()
 
 
+@collection_paused()
 def build(
     work: Work,
     outputs: Mapping[str, Definition],

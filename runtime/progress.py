@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from types import TracebackType
-from typing import Self
-
-from tqdm import tqdm
+from typing import Any, Self
 
 from sympile.compiler.errors import ArgumentError
 
@@ -73,8 +72,8 @@ def _wanted(verbose: bool | int | None) -> bool:
     return sys.stderr.isatty() if verbose is None else bool(verbose)
 
 
-def _bar(description: str, steps: int, *, wait: bool) -> tqdm:
-    return tqdm(
+def _bar(description: str, steps: int, *, wait: bool) -> Any:
+    return import_module("tqdm").tqdm(  # optional: slow to load
         desc=description,
         total=steps,
         unit=" steps",

@@ -30,7 +30,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("sympile.compiler.rules",),
     ("sympile.compiler.graph", "sympile.compiler.code", "sympile.compiler.language"),
     ("sympile.compiler.program",),
-    ("sympile.compiler.errors", "sympile.compiler.locks", "sympile.compiler.version"),
+    ("sympile.compiler.errors", "sympile.compiler.locks", "sympile.compiler.version", "sympile.compiler.collection"),
     ("=sympile.compiler",),
 )
 

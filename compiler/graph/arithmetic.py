@@ -33,7 +33,7 @@ def add(*terms: Node) -> Node:
             return terms[1]
         if terms[1] is ZERO:
             return terms[0]
-    constant, coefficients = _collect(terms)
+    constant, coefficients, written = _collect(terms)
     items = [(rest, c) for rest, c in coefficients.items() if c != 0]
     if not items:
         return const(constant)
@@ -43,29 +43,39 @@ def add(*terms: Node) -> Node:
     content = _content([c for _, c in items], constant)
     if (constant or items[0][1]) < 0:
         content = -content
-    body = [_term(_ratio(c, content), rest) for rest, c in items]
+    if content == 1:
+        body = [written[rest] if rest in written else _term(c, rest) for rest, c in items]
+    else:
+        body = [_term(_ratio(c, content), rest) for rest, c in items]
     if constant:
         body.append(const(_ratio(constant, content)))
     total = make("add", *body)
     return total if content == 1 else make("mul", const(content), total)
 
 
-def _collect(terms: tuple[Node, ...]) -> tuple[Number, dict[Node, Number]]:
-    """The constant part, and the coefficient of every other term."""
+def _collect(terms: tuple[Node, ...]) -> tuple[Number, dict[Node, Number], dict[Node, Node]]:
+    """The constant part, the coefficient of every other term, and the terms that stay as they were given."""
     constant: Number = 0
     coefficients: dict[Node, Number] = {}
+    written: dict[Node, Node] = {}
     pending: list[tuple[Node, Number]] = [(term, 1) for term in reversed(terms)]
     while pending:
         term, factor = pending.pop()
         coefficient, rest = split(term)
-        factor = factor * coefficient
+        whole = factor == 1 and (rest is term or (term.op == "mul" and (rest.op != "mul" or len(term.args) > 2)))
+        factor = coefficient if factor == 1 else factor * coefficient
         if rest is ONE:
             constant += factor
         elif rest.op == "add" and len(rest.args) <= MOST_TERMS:
             pending.extend((t, factor) for t in reversed(rest.args))
+        elif rest in coefficients:
+            coefficients[rest] += factor
+            written.pop(rest, None)
         else:
-            coefficients[rest] = coefficients.get(rest, 0) + factor
-    return constant, coefficients
+            coefficients[rest] = factor
+            if whole:
+                written[rest] = term
+    return constant, coefficients, written
 
 
 def split(term: Node) -> tuple[Number, Node]:

@@ -169,20 +169,25 @@ def postorder(roots: Iterable[Node], known: Container[Node] = ()) -> Iterator[No
     """Every node below the roots once, operands before users; iterative. What is known already is not entered."""
     seen: set[Node] = set()
     for root in roots:
-        stack: list[Node | None] = [root]
-        while stack:
-            node = stack.pop()
-            if node is None:  # a mark: the operands of the one below it are done
-                finished = stack.pop()
-                assert finished is not None
-                yield finished
-            elif node not in seen and node not in known:
-                seen.add(node)
-                if node.args:
-                    stack += (node, None)
-                    stack += [a for a in reversed(node.args) if a not in seen]
-                else:
-                    yield node
+        if root in seen or root in known:
+            continue
+        seen.add(root)
+        node, operands = root, iter(root.args)  # the node being entered, and those of its operands still to be seen
+        stack: list[tuple[Node, Iterator[Node]]] = []
+        while True:
+            for operand in operands:
+                if operand not in seen and operand not in known:
+                    seen.add(operand)
+                    if operand.args:
+                        stack.append((node, operands))
+                        node, operands = operand, iter(operand.args)
+                        break
+                    yield operand
+            else:
+                yield node
+                if not stack:
+                    break
+                node, operands = stack.pop()
 
 
 def reads(*roots: Node) -> list[Node]:

@@ -10,13 +10,19 @@ from sympile.compiler.graph.definition import MONOIDS, Definition, computed
 from sympile.compiler.graph.node import Node, brief, postorder, target
 
 
-def verify(outputs: Iterable[Definition], after: str) -> None:
-    """Raises InternalError where a definition uses an index that is not its own, or a node has the wrong operands."""
+def verify(outputs: Iterable[Definition], after: str, known: set[Node] | None = None) -> None:
+    """Raises InternalError where a definition uses an index that is not its own, or a node has the wrong operands.
+
+    `known` holds the nodes that were verified before, which nothing can have changed; what is verified now is added.
+    """
+    known = set() if known is None else known
     formulas = [tensor for tensor in computed(outputs) if tensor.kind == "formula"]
     for tensor in formulas:
         _verify_formula(tensor, after)
-    for node in postorder(tensor.formula for tensor in formulas):
+    fresh = list(postorder([tensor.formula for tensor in formulas], known))
+    for node in fresh:
         _verify_node(node, after)
+    known.update(fresh)
 
 
 def _verify_formula(tensor: Definition, after: str) -> None:
@@ -32,11 +38,14 @@ def _verify_formula(tensor: Definition, after: str) -> None:
         )
 
 
+_GUARDS = {"when": slice(1, None), "select": slice(0, 1)}  # which operands are conditions
+
+
 def _verify_node(node: Node, after: str) -> None:
     if node.op == "read" and len(node.args) != len(target(node).axes):
         raise InternalError(f"after {after}: {brief(node)} reads {target(node).name} with {len(node.args)} indices")
     if node.op == "hole":
         raise InternalError(f"after {after}: a formula still has the hole {node.data} of a table row")
-    conditions = {"when": node.args[1:], "select": node.args[:1]}.get(node.op, ())
-    if any(c.op not in CONDITIONS for c in conditions):
+    guards = _GUARDS.get(node.op)
+    if guards is not None and any(c.op not in CONDITIONS for c in node.args[guards]):
         raise InternalError(f"after {after}: {brief(node)} is guarded by what is no condition")

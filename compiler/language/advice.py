@@ -9,7 +9,6 @@ from typing import Any
 import sympy as sp
 from sympy.core.relational import Relational
 from sympy.matrices.expressions.adjoint import Adjoint
-from sympy.tensor.array.expressions import ArraySymbol
 
 from sympile.compiler.language import printing
 from sympile.compiler.language.protocol import Ours
@@ -79,7 +78,7 @@ DISTORTIONS = (
                "{0}: SymPy compares scalars only; write sympile.greater(A, B) or sympile.less(A, B)"),
     Distortion("sum of tensors", _sums_array,
                "{0}: sympy.Add and sympy.Mul take tensors for scalars; write + and *"),
-    Distortion("array symbol", lambda part: isinstance(part, (ArraySymbol, sp.NDimArray)),
+    Distortion("array symbol", lambda part: isinstance(part, sp.NDimArray) or type(part).__name__ == "ArraySymbol",
                "{0} is one of SymPy's arrays; write a sympile.Tensor"),
     Distortion("choice of matrices", _chooses_array,
                "{0}: SymPy's Piecewise takes scalars; write sympile.where(condition, A, B)"),

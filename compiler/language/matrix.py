@@ -6,8 +6,6 @@ from typing import Any, NoReturn
 
 import sympy as sp
 from sympy.matrices.expressions.matexpr import MatrixElement
-from sympy.tensor.array.expressions.array_expressions import ZeroArray
-from sympy.tensor.array.expressions.arrayexpr_derivatives import array_derive
 
 from sympile.compiler.errors import FormulaError, ShapeError
 from sympile.compiler.language import printing
@@ -111,13 +109,6 @@ class MatrixFunction(Interned, sp.MatrixExpr):  # type: ignore[misc]
 
     def _refuse(self, what: str, instead: str) -> NoReturn:
         raise FormulaError(f"{what} has no meaning for a matrix of shape {shown(self.shape)}; write {instead}")
-
-
-@array_derive.register(MatrixFunction)  # type: ignore[untyped-decorator]
-def _refuse_derivative(expr: Any, x: Any) -> Any:
-    """What SymPy's matrix derivatives ask for; without this row they recurse for ever."""
-    expr.diff(x)
-    return ZeroArray(*x.shape, *expr.shape)
 
 
 def _is_zero(value: Any) -> bool:

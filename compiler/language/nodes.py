@@ -11,6 +11,8 @@ import itertools
 import threading
 import weakref
 from collections.abc import Hashable
+from functools import cache
+from importlib import import_module
 from typing import Any, ClassVar
 
 import sympy as sp
@@ -77,6 +79,7 @@ class Interned(Ours):
             known = cls._made.get(key)
         if known is not None:
             return known
+        _join_derivatives()
         made: Interned = sp.Basic.__new__(cls, head, *operands)
         made._shape = made._infer_shape()
         made._free = made._find_free_symbols()
@@ -218,3 +221,14 @@ class Interned(Ours):
 
     def _pretty(self, printer: Any) -> Any:
         return printing.pretty(self)
+
+
+@cache
+def _join_derivatives() -> None:
+    """Tells SymPy's matrix derivatives to ask our nodes; else they answer 0 for scalars, and for matrices never end."""
+    arrays = import_module("sympy.tensor.array.expressions")  # optional: slow to load
+
+    @arrays.array_derive.register(Interned)  # type: ignore[untyped-decorator]
+    def _(expr: Any, x: Any) -> Any:
+        expr.diff(x)
+        return arrays.ZeroArray(*x.shape, *expr._shape)

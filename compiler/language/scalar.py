@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import sympy as sp
-from sympy.tensor.array.expressions.array_expressions import ZeroArray
-from sympy.tensor.array.expressions.arrayexpr_derivatives import array_derive
 
 from sympile.compiler.errors import ShapeError
 from sympile.compiler.language.nodes import Interned
@@ -40,10 +38,3 @@ class ScalarFunction(Interned, sp.Expr):  # type: ignore[misc]
 
     def _stand_in(self, number: int) -> Any:
         return sp.Dummy(f"_aside_{number}", real=True)
-
-
-@array_derive.register(ScalarFunction)  # type: ignore[untyped-decorator]
-def _refuse_derivative(expr: Any, x: Any) -> Any:
-    """What SymPy's matrix derivatives ask for; without this row they answer 0."""
-    expr.diff(x)
-    return ZeroArray(*x.shape)

@@ -78,7 +78,7 @@ def assemble(
             taken.add(tensor)
             slots[name] = layout.tensors[tensor]
     emitted = emit(fused, loops, layout, copies, dtype, target)
-    own = {slots[name] for name in finals}
+    own = {*[layout.tensors[t] for t in given], *[slots[name] for name in finals]}
     return Program(
         code=Code(emitted.text, ENTRY, emitted.imports, emitted.level),
         dtype=dtype,

@@ -255,11 +255,12 @@ class Sweep:
         self.needed = needed_for(order, self.wrt)
         collected: dict[Definition, list[Node]] = {self.output: [self.seed]}
         results: dict[Definition, Node] = {}
+        wanted = set(self.wrt)
         for tensor in reversed(order):
             if tensor not in self.needed or tensor not in collected:
                 continue
             adjoint = add(*collected.pop(tensor))
-            if tensor in self.wrt:
+            if tensor in wanted:
                 results[tensor] = adjoint
             if tensor.kind == "input":
                 continue

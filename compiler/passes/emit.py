@@ -10,7 +10,7 @@ from sympile.compiler.code.target import Target
 from sympile.compiler.code.value import Integer
 from sympile.compiler.code.writer import Function, Module
 from sympile.compiler.graph.definition import Definition
-from sympile.compiler.graph.node import Node, brief, extent, postorder, target
+from sympile.compiler.graph.node import Node, brief, extent, postorder
 from sympile.compiler.passes.emitting.calls import IMPORTS, write_call
 from sympile.compiler.passes.emitting.elements import Elements
 from sympile.compiler.passes.emitting.layout import Frame, Layout
@@ -50,8 +50,9 @@ def emit(
     module = Module(target)
     element = ELEMENT[dtype]
     main = Function(module, entry, [("ptr noalias", "table")])
-    quick = max((_operations(group) for group in fused.groups), default=0) > LARGE
-    together = sum(map(_operations, fused.groups)) <= SMALL and len(fused.groups) <= FEW
+    operations = [group.contents.operations for group in fused.groups]
+    quick = max(operations, default=0) > LARGE
+    together = sum(operations) <= SMALL and len(operations) <= FEW
     if together and not any(nest.block for nest in loops.values()):  # panels lie on the stack: one at a time
         _write_together(main, fused, loops, layout, Lanes(main, element, 1, target))
     else:
@@ -63,10 +64,6 @@ def emit(
     main.ret()
     used = tuple(sorted(name for name in IMPORTS if f"@{name}" in module.declarations))
     return Emitted(module.text(), used, 0 if quick else 1)
-
-
-def _operations(group: Group) -> int:
-    return sum(1 for _ in postorder([t.formula for t in group.results if t.kind == "formula"]))
 
 
 def _write_together(
@@ -95,7 +92,7 @@ def _write_apart(
 
 
 def _write_group(frame: Frame, group: Group, loops: Loops | None, scalar: Lanes) -> None:
-    if _operations(group) <= DESCRIBED:
+    if group.contents.operations <= DESCRIBED:
         for tensor in group.results:
             frame.function.comment(_described(tensor))
     first = group.members[0]
@@ -142,17 +139,15 @@ def _tensors(group: Group) -> list[Definition]:
 
 
 def _operands(group: Group) -> list[Definition]:
-    formulas = [t.formula for t in group.results if t.kind == "formula"]
-    read = [target(node) for node in postorder(formulas) if node.op == "read"]
     called = [operand for t in group.results if t.kind == "call" for operand in t.operands]
-    return list(dict.fromkeys([*called, *read]))
+    return list(dict.fromkeys([*called, *group.contents.operands]))
 
 
 def _sizes(group: Group) -> set[str]:
     """Every symbolic size in extents and formulas of a group."""
     tensors = [*group.results, *_operands(group)]
     roots = [n for t in tensors for n in t.shape] + [extent(r) for t in group.results for r in t.reduced]
-    return size_names([*roots, *[t.formula for t in group.results if t.kind == "formula"]])
+    return size_names(roots) | group.contents.sizes
 
 
 def size_names(roots: Iterable[Node]) -> set[str]:

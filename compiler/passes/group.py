@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sympile.compiler.graph.conditions import conditions_of
 from sympile.compiler.graph.definition import Definition, computed, computed_operands
@@ -21,12 +21,36 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
+class Contents:
+    """What stands in formulas: found in one walk, since groups may be large and many ask."""
+
+    operations: int = 0
+    operands: tuple[Definition, ...] = ()  # the tensors that are read, each once
+    sizes: frozenset[str] = frozenset()  # symbolic sizes, those of shapes aside
+
+
+def contents_of(results: Iterable[Definition]) -> Contents:
+    """The contents of formulas that are computed together."""
+    count = 0
+    operands: dict[Definition, None] = {}
+    sizes: set[str] = set()
+    for node in postorder([t.formula for t in results if t.kind == "formula"]):
+        count += 1
+        if node.op == "read":
+            operands[target(node)] = None
+        elif node.op == "size":
+            sizes.add(str(node.data))
+    return Contents(count, tuple(operands), frozenset(sizes))
+
+
+@dataclass(frozen=True, slots=True)
 class Group:
     """Definitions that are computed in the same loops; the domain is every index that runs."""
 
     members: tuple[Definition, ...]
     domain: tuple[Node, ...]
     finish: Definition | None = None  # elementwise work on the one member's result, stored in its place
+    contents: Contents = Contents()
     bodies: dict[Definition, Node] = field(default_factory=dict)  # formulas with common factors found again
     rows: Rows | None = None  # set where several nests over the same rows have become one
 
@@ -121,7 +145,9 @@ def grouped(outputs: list[Definition]) -> list[Group]:
 
 def _group(members: list[Definition], finishes: dict[Definition, Definition]) -> Group:
     first = members[0]
-    return Group(tuple(members), domain_of(first) if first.kind == "formula" else (), finishes.get(first))
+    domain = domain_of(first) if first.kind == "formula" else ()
+    group = Group(tuple(members), domain, finishes.get(first))
+    return replace(group, contents=contents_of(group.results))
 
 
 @dataclass(slots=True)

@@ -41,7 +41,7 @@ class RowIndex:
     def candidates(self, node: Node) -> Iterable[Indexed]:
         """The rows, in their order, that are not ruled out by the operations of operands and theirs."""
         rows = self.table.get(node.op)
-        if rows is None:
+        if rows is None or (node.op == "read" and target(node).kind == "input"):
             return ()
         seen = (node.op, _present(node, self.present))
         fitting = self.alike.get(seen)
@@ -50,7 +50,7 @@ class RowIndex:
         return [row for row in fitting if not row.inner or self._inner_fits(row, node)] if fitting else ()
 
     def _inner_fits(self, row: Indexed, node: Node) -> bool:
-        return all(_has(node, op, needs, self.present) for op, needs in row.inner)
+        return all([_has(node, op, needs, self.present) for op, needs in row.inner])
 
 
 def by_operation(rows: Iterable[Rewrite], names: Mapping[Definition, str]) -> RowIndex:
@@ -98,14 +98,13 @@ def _present(node: Node, known: dict[Node, frozenset[str]]) -> frozenset[str]:
     """The operations of a node's operands, without coefficients and exponents, and those behind reads."""
     found = known.get(node)
     if found is None:
-        present = set()
+        present = {arg.op for arg in node.args}
         for arg in node.args:
             inner = _inside(arg) if arg.op in _WRAPPED else arg
-            present.add(arg.op)
-            if inner is not arg:
-                present.add(inner.op)
             if inner.op == "read":
                 present.update(_behind(target(inner)))
+            if inner is not arg:
+                present.add(inner.op)
         found = known[node] = frozenset(present)
     return found
 

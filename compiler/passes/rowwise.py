@@ -12,12 +12,12 @@ Columns and totals are complete after the last row: who reads them must wait for
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sympile.compiler.graph.definition import EXAMPLE, Definition, axis, computed_operands, extent_value
 from sympile.compiler.graph.node import Node, extent, postorder, target
 from sympile.compiler.graph.rebuild import substitute
-from sympile.compiler.passes.group import Group, Rows, costly, scatter_axis
+from sympile.compiler.passes.group import Group, Rows, contents_of, costly, scatter_axis
 
 NARROWEST = 4  # entries across a row, below which lanes across it are wasted
 NARROWEST_COSTLY = 5  # the same where something costly is computed for each
@@ -220,7 +220,8 @@ def _joined(
     stages = stages_of(members)
     local = frozenset(t for t in alone if _may_be_local(t, readers.get(t, ()), stages))
     bodies = {t: common_body(t) for t in members} | {f: f.formula for f in finishes.values()}
-    return Group(tuple(members), tuple(domain), None, bodies, Rows(local, finishes))
+    group = Group(tuple(members), tuple(domain), bodies=bodies, rows=Rows(local, finishes))
+    return replace(group, contents=contents_of(group.results))
 
 
 def _may_be_local(tensor: Definition, readers: Sequence[Definition], stages: Mapping[Definition, int]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 from sympile.compiler.graph.node import Node, make, postorder
@@ -11,7 +11,6 @@ from sympile.compiler.graph.node import Node, make, postorder
 ROUNDS, FEW_ROUNDS = 6, 2  # each round can join factors found by the one before
 LARGE = 5000  # nodes of formulas that get few rounds
 MOST_FACTORS = 12  # longer products are left alone
-
 REPEATED = {-2: 2, -3: 3}  # exponents of quotients, and how often the factor stands there
 
 Pair = tuple[Node, Node]
@@ -23,69 +22,89 @@ def shared_products(bodies: Sequence[Node]) -> list[Node]:
     The result is no normal form: it is for the code generator only.
     """
     current = list(bodies)
-    size = sum(1 for _ in postorder(bodies))
-    for _ in range(ROUNDS if size <= LARGE else FEW_ROUNDS):
-        pairs = _frequent_pairs(current)
+    nodes = list(postorder(current))
+    for _ in range(ROUNDS if len(nodes) <= LARGE else FEW_ROUNDS):
+        pairs = _frequent_pairs(nodes)
         if not pairs:
             break
-        current = _joined(current, pairs)
+        current = _joined(current, nodes, pairs)
+        nodes = list(postorder(current))
     return current
 
 
-def _factors(node: Node) -> tuple[Node, ...]:
-    """The factors of a product without its number; 1/x^2 is 1/x twice, so that u/x and v/x are found in u*v/x^2."""
-    factors: list[Node] = []
-    for factor in node.args:
-        if factor.op == "pow" and factor.data in REPEATED:
-            factors += [make("pow", factor.args[0], data=-1)] * REPEATED[factor.data]
-        elif factor.op != "const":
-            factors.append(factor)
-    return tuple(factors)
+def _factors(product: Node) -> tuple[Node, ...]:
+    """The factors without the constant, which stands in front.
+
+    1/x^2 is 1/x twice, so that u/x and v/x are found in u*v/x^2.
+    """
+    factors = product.args[len(_constant(product)) :]
+    if not any(f.op == "pow" and f.data in REPEATED for f in factors):
+        return factors
+    return tuple(part for f in factors for part in _repeated(f))
+
+
+def _constant(product: Node) -> tuple[Node, ...]:
+    return product.args[:1] if product.args[0].op == "const" else ()
+
+
+def _repeated(factor: Node) -> list[Node]:
+    if factor.op != "pow" or factor.data not in REPEATED:
+        return [factor]
+    return [make("pow", factor.args[0], data=-1)] * REPEATED[factor.data]
 
 
 def _gathered(factors: Sequence[Node]) -> list[Node]:
-    """1/x as often as it is left over as one power."""
+    """What stands there several times is one power."""
     counts = Counter(factors)
     return [f if n == 1 else make("pow", f.args[0], data=-n) for f, n in counts.items()]
 
 
-def _frequent_pairs(bodies: Sequence[Node]) -> list[Pair]:
-    """Pairs of factors that stand in more than one product, the most frequent first."""
+def _frequent_pairs(nodes: Sequence[Node]) -> list[Pair]:
+    """Pairs of factors of a longer product that stand in another product too, the most frequent first."""
+    products = [node for node in nodes if node.op == "mul"]
     counts: Counter[Pair] = Counter()
-    for node in postorder(bodies):
-        if node.op == "mul" and len(factors := _factors(node)) <= MOST_FACTORS:
+    for product in products:
+        if len(product.args) > 2 and len(factors := _factors(product)) <= MOST_FACTORS:
             counts.update(pair for pair in combinations(factors, 2) if pair[0] is not pair[1])
+    if counts:
+        counts.update([product.args for product in products if product.args in counts])  # type: ignore[misc]
     often = [(pair, count) for pair, count in counts.items() if count > 1]
     often.sort(key=lambda item: (-item[1], item[0][0].key, item[0][1].key))
     return [pair for pair, _ in often]
 
 
-def _joined(bodies: Sequence[Node], pairs: Sequence[Pair]) -> list[Node]:
+def _joined(bodies: Sequence[Node], nodes: Sequence[Node], pairs: Sequence[Pair]) -> list[Node]:
     """Every product takes the most frequent pairs that it has."""
     rank = {pair: k for k, pair in enumerate(pairs)}
-    done: dict[Node, Node] = {}
-    for node in postorder(bodies):
-        args = tuple([done[a] for a in node.args])
-        if node.op == "mul":
-            done[node] = _product(node, args, rank)
+    changed: dict[Node, Node] = {}
+    for node in nodes:
+        if node.op == "mul" and len(node.args) > 2:
+            now = _product(node, changed, rank)
+        elif changed.keys().isdisjoint(node.args):
+            continue
         else:
-            done[node] = node if args == node.args else make(node.op, *args, data=node.data)
-    return [done[body] for body in bodies]
+            now = make(node.op, *[changed.get(arg, arg) for arg in node.args], data=node.data)
+        if now is not node:
+            changed[node] = now
+    return [changed.get(body, body) for body in bodies]
 
 
-def _product(node: Node, args: tuple[Node, ...], rank: dict[Pair, int]) -> Node:
-    new = dict(zip(node.args, args, strict=True))
-    for old, now in zip(node.args, args, strict=True):
-        if old.op == "pow" and old.data in REPEATED:
-            new[make("pow", old.args[0], data=-1)] = make("pow", now.args[0], data=-1)
+def _product(node: Node, changed: Mapping[Node, Node], rank: Mapping[Pair, int]) -> Node:
+    """A product of more than two operands with the pairs that it has joined."""
     factors = list(_factors(node))
-    found = [(rank[p], p) for p in combinations(factors, 2) if p in rank] if 2 <= len(factors) <= MOST_FACTORS else []
+    found = [(rank[p], p) for p in combinations(factors, 2) if p in rank] if len(factors) <= MOST_FACTORS else []
     joined: list[Node] = []
     for _, (a, b) in sorted(found, key=lambda item: item[0]):
-        if all(factors.count(f) >= n for f, n in Counter((a, b)).items()) and len(node.args) > 2:
+        if a in factors and b in factors:
             factors.remove(a)
             factors.remove(b)
-            joined.append(make("mul", new[a], new[b]))
-    consts = [f for f in node.args if f.op == "const"]
-    parts = (*consts, *joined, *_gathered([new[f] for f in factors]))
+            joined.append(make("mul", _now(a, changed), _now(b, changed)))
+    parts = (*_constant(node), *joined, *_gathered([_now(factor, changed) for factor in factors]))
     return parts[0] if len(parts) == 1 else make("mul", *parts)
+
+
+def _now(factor: Node, changed: Mapping[Node, Node]) -> Node:
+    """What a factor became; 1/x may stand for a part of 1/x^2."""
+    if factor.op == "pow" and factor.args[0] in changed:
+        return make("pow", changed[factor.args[0]], data=factor.data)
+    return changed.get(factor, factor)

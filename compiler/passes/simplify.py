@@ -8,7 +8,17 @@ from fractions import Fraction
 
 from sympile.compiler.errors import ArgumentError, InternalError, did_you_mean, listed
 from sympile.compiler.graph.arithmetic import add, mul, power
-from sympile.compiler.graph.definition import Definition, call, define, elementwise, is_whole, read
+from sympile.compiler.graph.definition import (
+    Definition,
+    call,
+    computed,
+    define,
+    definitions,
+    elementwise,
+    is_whole,
+    read,
+)
+from sympile.compiler.graph.mapping import Mapping
 from sympile.compiler.graph.node import ONE, Node, Number, const, number, target
 from sympile.compiler.graph.rebuild import rebuild, substitute
 from sympile.compiler.graph.reduce import reduce
@@ -28,7 +38,7 @@ _ROUNDS = 50  # a program settles in two or three
 
 def simplify(
     outputs: Sequence[Definition], rewrites: str = "stable", names: Names | None = None, last: bool = True
-) -> tuple[dict[Definition, Definition], list[Rewriting]]:
+) -> tuple[Mapping, list[Rewriting]]:
     """Rewrites all formulas below the outputs by the table.
 
     Args:
@@ -56,15 +66,15 @@ def simplify(
     if rewrites not in LEVELS:
         raise ArgumentError(f"rewrites={rewrites!r} is none of {listed(LEVELS)}{did_you_mean(str(rewrites), LEVELS)}")
     own = names if names is not None else {}
-    became = {tensor: tensor for tensor in _ordered(outputs)}
-    constants = any(tensor.kind == "input" and tensor.routine == "constant" for tensor in became)
+    became = Mapping({tensor: tensor for tensor in computed(outputs)})
+    constants = any(t.kind == "input" and t.routine == "constant" for t in definitions(outputs))
     run = Simplifier(
         by_operation(rows_for(rewrites, last), own), LEVELS[rewrites], own, AffineMaps(own) if constants else None
     )
     for _ in range(_ROUNDS):
         wanted = [became[o] for o in outputs]
         new = run.round(wanted)
-        became = {old: new.get(now, now) for old, now in became.items()}
+        became = Mapping({old: new[now] for old, now in became.items()})
         if [became[o] for o in outputs] == wanted:
             return became, list(run.made.values())
     raise InternalError("simplification does not settle; please report it with the formula")
@@ -86,22 +96,19 @@ class Simplifier:
     loose: set[Node] = field(default_factory=set)  # nodes that read what is not settled
     made: dict[tuple[str, str], Rewriting] = field(default_factory=dict)
 
-    def round(self, outputs: Sequence[Definition]) -> dict[Definition, Definition]:
+    def round(self, outputs: Sequence[Definition]) -> Mapping:
         """Every definition below the outputs, with simplified operands, simplified itself."""
-        new: dict[Definition, Definition] = {}
+        new = Mapping()
         done: dict[Node, Node] = {}
         self.loose.clear()
-        for tensor in _ordered(outputs):
+        for tensor in computed(outputs):
             now = new[tensor] = self._definition(tensor, new, done)
             if now is not tensor and tensor in self.names and now.kind != "input":
                 self.names.setdefault(now, self.names[tensor])
         return new
 
-    def _definition(self, tensor: Definition, new: dict[Definition, Definition], done: dict[Node, Node]) -> Definition:
+    def _definition(self, tensor: Definition, new: Mapping, done: dict[Node, Node]) -> Definition:
         if tensor in self.settled:
-            return tensor
-        if tensor.kind == "input":
-            self.settled.add(tensor)
             return tensor
         if tensor.kind == "call":
             return self._call(tensor, [new[o] for o in tensor.operands])
@@ -125,15 +132,18 @@ class Simplifier:
         other = self._rewritten(element)
         if other is not element:
             return elementwise(now.axes, other)
-        if all(o in self.settled for o in operands):
+        if all(map(self._is_settled, operands)):
             self.settled.add(now)
         return now
+
+    def _is_settled(self, tensor: Definition) -> bool:
+        return tensor.kind == "input" or tensor in self.settled
 
     def _settle(self, tensor: Definition) -> None:
         if tensor.body is not None and tensor.body not in self.loose:
             self.settled.add(tensor)
 
-    def _formula(self, root: Node, new: dict[Definition, Definition], done: dict[Node, Node]) -> Node:
+    def _formula(self, root: Node, new: Mapping, done: dict[Node, Node]) -> Node:
         """Operands first; what a row makes is simplified again, its settled parts not."""
         becomes: dict[Node, Node] = {}
         stack = [root]
@@ -166,14 +176,14 @@ class Simplifier:
 
     def _mark(self, node: Node) -> None:
         loose = self.loose
-        if not loose.isdisjoint(node.args) or (node.op == "read" and target(node) not in self.settled):
+        if not loose.isdisjoint(node.args) or (node.op == "read" and not self._is_settled(target(node))):
             loose.add(node)
 
-    def _rebuilt(self, node: Node, new: dict[Definition, Definition], done: dict[Node, Node]) -> Node:
+    def _rebuilt(self, node: Node, new: Mapping, done: dict[Node, Node]) -> Node:
         args = tuple([done[arg] for arg in node.args])
         if node.op == "read":
             tensor = target(node)
-            now = new.get(tensor, tensor)
+            now = new[tensor]
             if now not in self.names and _is_view(now):
                 return substitute(now.formula, dict(zip(now.axes, args, strict=True)))
             return node if now is tensor and args == node.args else read(now, *args)
@@ -224,27 +234,6 @@ def _joined(node: Node, part: Node, left: Node) -> Node:
     if node.op == "add":
         return add(part, left)
     return mul(part, left)
-
-
-def _ordered(outputs: Iterable[Definition]) -> list[Definition]:
-    """All tensors below the outputs, operands first; a node that many of them share is walked once."""
-    order: list[Definition] = []
-    seen: set[Node | Definition] = set()
-    stack: list[tuple[Node | Definition, bool]] = [(o, False) for o in reversed(list(outputs))]
-    while stack:
-        item, done = stack.pop()
-        if done:
-            order.append(item)  # type: ignore[arg-type]   # only definitions are visited twice
-        elif item not in seen:
-            seen.add(item)
-            if isinstance(item, Node):
-                stack.extend((arg, False) for arg in reversed(item.args) if arg not in seen)
-                below: tuple[Node | Definition, ...] = (target(item),) if item.op == "read" else ()
-            else:
-                stack.append((item, True))
-                below = item.operands if item.body is None else (item.body,)
-            stack.extend((b, False) for b in reversed(below) if b not in seen)
-    return order
 
 
 def _redefined(tensor: Definition, body: Node) -> Definition:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import cache
 from typing import Any
 
 import sympy as sp
@@ -13,7 +14,12 @@ from sympile.compiler.graph.node import Node, Number, postorder
 
 _LARGEST_DENOMINATOR = 2**10  # a power of two above it came from a float
 _LARGEST_INTEGER = 2**53  # as does an integer above it
-COUNT = language.batch_sum(1)  # the number of examples, where a formula cannot avoid it
+
+
+@cache
+def count() -> Any:
+    """The number of examples, where a formula cannot avoid it."""
+    return language.batch_sum(1)
 
 
 def shown_number(value: Number) -> Any:
@@ -38,7 +44,7 @@ def _one_size(node: Node, args: list[Any], examples: str | None) -> Any:
     if node.op == "const":
         return shown_number(node.data)  # type: ignore[arg-type]
     if node is EXAMPLES:
-        return sp.Symbol(examples) if examples else COUNT
+        return sp.Symbol(examples) if examples else count()
     if node.op == "size":
         return sp.Symbol(str(node.data))
     if node.op == "pow":

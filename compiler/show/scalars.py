@@ -11,7 +11,7 @@ from sympy.logic.boolalg import Boolean
 from sympile.compiler import language
 from sympile.compiler.graph.node import Node
 from sympile.compiler.rules.functions import FUNCTIONS, SHOWN_CONSTANTS
-from sympile.compiler.show.numbers import COUNT, shown_number, shown_size
+from sympile.compiler.show.numbers import count, shown_number, shown_size
 
 
 def scalar(node: Node, args: Sequence[Any]) -> Any:
@@ -54,12 +54,12 @@ def product(args: Sequence[Any]) -> Any:
 
 def batch_means(expression: Any) -> Any:
     """batch_sum(x)/batch_sum(1) as batch_mean(x)."""
-    if not expression.is_Mul or 1 / COUNT not in expression.args:
+    if not expression.is_Mul:
         return expression
-    sums = [a for a in expression.args if getattr(a, "operation", None) == "batch_sum" and a is not COUNT]
-    if not sums:
+    sums = [a for a in expression.args if getattr(a, "operation", None) == "batch_sum" and a is not count()]
+    if not sums or 1 / count() not in expression.args:
         return expression
-    rest = [a for a in expression.args if a is not sums[0] and a != 1 / COUNT]
+    rest = [a for a in expression.args if a is not sums[0] and a != 1 / count()]
     return sp.Mul(*rest, language.batch_mean(sums[0].operands[0]))
 
 

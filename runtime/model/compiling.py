@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -137,8 +138,8 @@ def _symbols(name: str, given: Any) -> tuple[Any, ...]:
 
 
 def _demand_distinct(parameters: tuple[Any, ...], constants: tuple[Any, ...]) -> None:
-    names = [name_of(s) for s in (*parameters, *constants)]
-    twice = sorted({n for n in names if names.count(n) > 1})
+    counts = Counter(name_of(s) for s in (*parameters, *constants))
+    twice = sorted(name for name, count in counts.items() if count > 1)
     if twice:
         raise DuplicateName(f"{listed(twice)} stands twice among parameters and constants")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,7 +36,12 @@ if TYPE_CHECKING:
     from sympile.runtime.model.model import Model
 
 Array = npt.NDArray[Any]
-USUAL = adam()
+
+
+@cache
+def usual() -> Optimizer:
+    """The optimizer of a fit that names none."""
+    return adam()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,7 @@ class Options:
 
 def fit(model: Model, data: Mapping[Any, Any], options: Options) -> Result:
     """Trains a model; see `Model.fit`."""
-    optimizer = USUAL if options.optimizer is None else options.optimizer
+    optimizer = usual() if options.optimizer is None else options.optimizer
     if not isinstance(optimizer, Optimizer):
         raise ArgumentError(f"optimizer must be one such as sm.adam(1e-3), not {optimizer!r}")
     bound = model._data_binder.bind(data)

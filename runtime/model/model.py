@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from typing import Any, cast
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -22,13 +23,16 @@ from sympile.compiler.show.per_example import per_example
 from sympile.runtime.arguments import Binder
 from sympile.runtime.bench import Benches
 from sympile.runtime.byname import ByName, Keys, name_of
-from sympile.runtime.model import explaining, fitting
+from sympile.runtime.model import explaining
 from sympile.runtime.model.checking import CheckReport, checked
 from sympile.runtime.model.memory import Circumstances
 from sympile.runtime.model.notation import kind_of
 from sympile.runtime.model.part import Part
 from sympile.runtime.model.slots import TrainingSlots
 from sympile.runtime.model.training import Steps
+
+if TYPE_CHECKING:
+    from sympile.runtime.result import Result
 
 Array = npt.NDArray[Any]
 Values = Mapping[Any, Any]
@@ -262,7 +266,7 @@ class Model:
         record: Any = (),
         drop_last: bool = False,
         verbose: bool | int | None = None,
-    ) -> Any:
+    ) -> Result:
         """Trains the parameters: batches, forward, backward and update run in one native loop.
 
         Args:
@@ -288,6 +292,7 @@ class Model:
             ValuesError: the data do not fit the formula.
             StationaryStart: every gradient is exactly 0 at the start.
         """
+        fitting = import_module("sympile.runtime.model.fitting")  # optional: not every model is trained
         options = fitting.Options(
             epochs=epochs,
             start=start,
@@ -303,7 +308,8 @@ class Model:
             drop_last=drop_last,
             verbose=verbose,
         )
-        return fitting.fit(self, data or {}, options)
+        result: Result = fitting.fit(self, data or {}, options)
+        return result
 
     # ------------------------------------------------------------------------------------------ looking inside
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module as _import_module
 from pathlib import Path as _Path
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 
 def _find_folders(package: _Path, search_path: list[str]) -> None:
@@ -18,7 +20,6 @@ from sympile.compiler import language as _language  # noqa: E402  (the folders m
 from sympile.compiler.errors import SympileError  # noqa: E402
 from sympile.compiler.language import *  # noqa: E402, F403
 from sympile.compiler.show.formula import Formula  # noqa: E402
-from sympile.compiler.show.trace import Trace, trace  # noqa: E402
 from sympile.compiler.version import VERSION as _VERSION  # noqa: E402
 from sympile.runtime.model import (  # noqa: E402
     Model,
@@ -32,10 +33,13 @@ from sympile.runtime.model import (  # noqa: E402
     vjp,
 )
 from sympile.runtime.model import compile_model as compile  # noqa: E402
-from sympile.runtime.optimizers import adagrad, adam, adamw, optimizer, rmsprop, sgd  # noqa: E402
-from sympile.runtime.result import Result  # noqa: E402
-from sympile.runtime.stopping import no_improvement, small_gradient  # noqa: E402
-from sympile.runtime.storage import load_parameters  # noqa: E402
+
+if _TYPE_CHECKING:
+    from sympile.compiler.show.trace import Trace, trace
+    from sympile.runtime.optimizers import adagrad, adam, adamw, optimizer, rmsprop, sgd
+    from sympile.runtime.result import Result
+    from sympile.runtime.stopping import no_improvement, small_gradient
+    from sympile.runtime.storage import load_parameters
 
 __version__ = _VERSION
 __all__ = [
@@ -44,3 +48,22 @@ __all__ = [
     "grad", "value_and_grad", "jacobian", "hessian", "jvp", "vjp", "hvp", "lambdify", "trace",
     "optimizer", "sgd", "rmsprop", "adagrad", "adam", "adamw", "no_improvement", "small_gradient", "load_parameters",
 ]  # fmt: skip
+
+_LATER = {  # what a model that is not trained does without is loaded when it is asked for
+    **dict.fromkeys(("Trace", "trace"), "sympile.compiler.show.trace"),
+    **dict.fromkeys(("optimizer", "sgd", "rmsprop", "adagrad", "adam", "adamw"), "sympile.runtime.optimizers"),
+    **dict.fromkeys(("no_improvement", "small_gradient"), "sympile.runtime.stopping"),
+    "Result": "sympile.runtime.result",
+    "load_parameters": "sympile.runtime.storage",
+}
+
+if not _TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = globals()[name] = getattr(_import_module(_LATER[name]), name)
+        return found
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

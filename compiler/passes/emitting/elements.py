@@ -92,16 +92,15 @@ class Elements:
         if found is not None:
             return found
         find, key_of = self.find, self.key_of
-        stack = [(node, key)]
+        stack = [(node, key, False)]
         while stack:
-            item, own = stack[-1]
-            needs = () if item in self.packed else parts(item)
-            missing = [(part, k) for part in needs if find(k := key_of(part, place)) is None]
+            item, own, ready = stack.pop()
+            needs = () if ready or item in self.packed else parts(item)
+            missing = [(p, k, False) for p in needs if find(k := key_of(p, place)) is None]
             if missing:
+                stack.append((item, own, True))
                 stack.extend(reversed(missing))
-                continue
-            stack.pop()
-            if find(own) is None:
+            elif find(own) is None:
                 self.known[-1][own] = self._write(item, place)
         result = find(key)
         assert result is not None

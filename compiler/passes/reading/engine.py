@@ -103,6 +103,8 @@ class Reader:
 
     def elementwise(self, item: Any, values: Sequence[Value], build: Callable[..., Node]) -> Value:
         """build at every position of the broadcast shape; an error that names both shapes where they disagree."""
+        if not any(value.axes for value in values):
+            return Value(build(*[value.body for value in values]))
         shape = broadcast_shape(values)
         if shape is None:
             shapes = " and ".join(shape_text(v.shape) for v in values if v.axes)
