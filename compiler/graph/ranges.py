@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sympile.compiler.graph.affine import always_at_least_zero, extreme
 from sympile.compiler.graph.arithmetic import add, mul, sub
-from sympile.compiler.graph.node import ONE, Node, const
+from sympile.compiler.graph.node import ONE, Node, const, extent
 
 
 def largest(node: Node) -> Node | None:
@@ -27,4 +27,6 @@ def _bound(node: Node, sign: int) -> Node | None:
 
 def stays_inside(at: Node, length: Node) -> bool:
     """True only if 0 <= at < length is known for every index value and every size >= 1."""
+    if at.op == "index" and extent(at) is length:
+        return True
     return always_at_least_zero(at) and always_at_least_zero(sub(sub(length, ONE), at))

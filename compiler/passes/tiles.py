@@ -70,7 +70,7 @@ def best_tile(tensor: Definition, lanes: int, registers: int) -> Tile:
 
 def _weight(body: Node) -> int:
     """How much code a body is."""
-    return sum(COSTLY if costly(n) else 1 for n in postorder([body]) if n.op not in ("index", "const", "size"))
+    return 1 + sum(COSTLY if costly(n) else 1 for n in postorder([body]) if n.op not in ("index", "const", "size"))
 
 
 def _model(tensor: Definition, vector: Node, loads: Sequence[Node], lanes: int, copies: int) -> Model:

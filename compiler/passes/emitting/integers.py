@@ -29,6 +29,8 @@ def position_of(elements: Elements, index: Node, place: Place) -> Integer:
 
 def integer(elements: Elements, node: Node, place: Place) -> Integer:
     """An index expression; varying ones by their first lane. Reads of integer data are loaded."""
+    if node.op == "index":
+        return position_of(elements, node, place)
     constant, terms, divisor = _whole(node)
     function = elements.frame.function
     result: Integer = constant

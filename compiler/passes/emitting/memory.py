@@ -58,6 +58,8 @@ def _along(elements: Elements, node: Node) -> Integer | None:
     """By how much an index expression grows from lane to lane; None where data decide, or it is a fraction."""
     if not elements.is_wide(node):
         return 0
+    if node is elements.vector:
+        return 1
     form = affine(node)
     assert form is not None, node
     if any(leaf is not elements.vector and elements.is_wide(leaf) for leaf, _ in form.terms):

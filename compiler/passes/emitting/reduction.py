@@ -170,7 +170,7 @@ class Reduction:
         return steps <= UNROLLED
 
     def _turns(self, rest: Sequence[Node]) -> int:
-        if rest:
+        if rest or self.places[-1].row + 1 < self.nest.loops.rows:  # what is left of the rows is rare
             return 1
         return next((turns for most, turns in UNROLLING if len(self.places) <= most), 1)
 
