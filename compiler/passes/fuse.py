@@ -33,6 +33,7 @@ from sympile.compiler.passes.group import (
     users_of,
 )
 from sympile.compiler.passes.rowwise import with_row_groups
+from sympile.compiler.passes.shares import LogSum, as_share
 from sympile.compiler.passes.sharing import shared_products
 from sympile.compiler.rules.lowering import EXPANSIONS, a, b
 
@@ -70,29 +71,34 @@ def _inline(outputs: list[Definition]) -> dict[Definition, Definition]:
 def _lower(outputs: list[Definition]) -> dict[Definition, Definition]:
     """Log-sum-exp becomes max, sum and log; operations without machine code of their own become others."""
     done: dict[Node, Node] = {}
+    sums: dict[Definition, LogSum] = {}
 
     def lowered(tensor: Definition, new: dict[Definition, Definition]) -> Definition:
-        (body,) = transform([tensor.formula], lambda node: _lowered(node, new), done)
+        (body,) = transform([tensor.formula], lambda node: _lowered(node, new, sums), done)
         if tensor.monoid == "lse":
-            return _log_sum_exp(tensor, body)
+            logarithm, total = _log_sum_exp(tensor, body)
+            sums[logarithm] = LogSum(body, total)
+            return logarithm
         return define(tensor.axes, tensor.reduced, tensor.monoid, body)
 
     return each_formula(outputs, lowered)
 
 
-def _lowered(node: Node, new: dict[Definition, Definition]) -> Node:
+def _lowered(node: Node, new: dict[Definition, Definition], sums: dict[Definition, LogSum]) -> Node:
     if node.op == "read":
         return read(new[target(node)], *node.args)
+    if node.op == "exp":
+        return as_share(node, sums)
     template = EXPANSIONS.get(node.op)
     return node if template is None else substitute(template, dict(zip((a, b), node.args, strict=False)))
 
 
-def _log_sum_exp(tensor: Definition, body: Node) -> Definition:
-    """m + log(sum exp(u - m)) with m the largest u, where that is finite."""
+def _log_sum_exp(tensor: Definition, body: Node) -> tuple[Definition, Definition]:
+    """m + log(sum exp(u - m)) with m the largest u, where that is finite; and the sum."""
     largest = read(define(tensor.axes, tensor.reduced, "max", body), *tensor.axes)
     shift = when(largest, function("less", function("abs", largest), INFINITY))
     total = define(tensor.axes, tensor.reduced, "sum", function("exp", sub(body, shift)))
-    return define(tensor.axes, (), None, add(shift, function("log", read(total, *tensor.axes))))
+    return define(tensor.axes, (), None, add(shift, function("log", read(total, *tensor.axes)))), total
 
 
 # ------------------------------------------------------------------------------------------------ lifting

@@ -127,15 +127,15 @@ class _Order:
         return found
 
     def sink(self) -> None:
-        """What only later rows read is computed with them."""
+        """What later rows read is computed with them, if nobody needs it before."""
         users: list[list[tuple[int, bool]]] = [[] for _ in self.groups]
         for number, below in enumerate(self.reads):
             for source, joins in below:
                 users[source].append((number, joins))
         for number in reversed(range(len(self.groups))):
-            mine = users[number]
-            if mine and all(joins for _, joins in mine):
-                self.level[number] = max(self.level[number], min(self.level[user] for user, _ in mine))
+            latest = min((self.level[user] - (not joins) for user, joins in users[number]), default=0)
+            if any(joins and self.level[user] == latest for user, joins in users[number]):
+                self.level[number] = latest
 
 
 def _computed_operands(group: Group) -> list[Definition]:
@@ -156,7 +156,7 @@ def with_row_groups(groups: Sequence[Group], outputs: Iterable[Definition]) -> l
     readers = _readers(groups)
     made = [
         (order.level[numbers[0]], numbers[0], _joined([groups[n] for n in numbers], wanted, readers))
-        for numbers in _parts(order)
+        for numbers in _small(groups, _parts(order))
     ]
     return [group for _, _, group in sorted(made, key=lambda item: item[:2])]
 
@@ -182,6 +182,16 @@ def _parts(order: _Order) -> list[list[int]]:
     for numbers in by_level.values():
         parts += _connected(numbers, [_touched(order.groups[n]) for n in numbers])
     return parts
+
+
+def _small(groups: Sequence[Group], parts: Iterable[list[int]]) -> list[list[int]]:
+    """Those that are small enough; of others every group stays by itself."""
+    kept = []
+    for numbers in parts:
+        bodies = [t.formula for n in numbers for t in groups[n].results if t.kind == "formula"]
+        small = len(numbers) == 1 or sum(1 for _ in postorder(bodies)) <= MOST
+        kept += [numbers] if small else [[number] for number in numbers]
+    return kept
 
 
 def _touched(group: Group) -> set[Definition]:

@@ -22,7 +22,7 @@ from sympile.compiler.passes.emitting.reduction import COMBINE, IDENTITY, accumu
 from sympile.compiler.passes.group import Group
 from sympile.compiler.passes.rowwise import common_index, kind_of, stages_of
 
-WRITTEN_OUT = 4  # vectors across a row, up to which there is no loop over them
+WRITTEN_OUT = 2  # vectors across a row, up to which there is no loop over them
 Turn = Callable[[Place, Sequence[Value]], list[Value]]
 
 
