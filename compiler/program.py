@@ -112,6 +112,14 @@ class Program:
     scratch_use: tuple[int, int] = (0, 0)  # the first and the last group that writes there
     demands: tuple[Demand, ...] = ()
     calls: tuple[str, ...] = ()  # what the status numbers mean
+    large: Code | None = None  # the same for large data, whose work is shared among threads
+    heavy: tuple[Polynomial, ...] = ()  # where one of them is positive, `large` is the code to run
+
+    def code_for(self, sizes: Mapping[str, int]) -> Code:
+        """The code to run for these sizes."""
+        if self.large is not None and any(work.value(sizes) > 0 for work in self.heavy):
+            return self.large
+        return self.code
 
     @property
     def work(self) -> tuple[Array, ...]:

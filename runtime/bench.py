@@ -173,7 +173,7 @@ def _place_step(
         desk.table[array.slot] = address_of(loss) if array.name == objective else gradient + at
     slot = program.sizes.get(BATCH)
     words["batch_word"] = address_of(batch_word) if slot is None else desk.address + 8 * slot
-    words["step_function"], words["step_table"] = shape.step.native.address, desk.address
+    words["step_function"], words["step_table"] = desk.native.address, desk.address
     words["objective"], words["trouble"] = address_of(loss), address_of(desk.status)
     words["gradient"], words["gradient_count"], words["parameter"] = gradient, layout.count, parameters
     return loss, batch_word
@@ -186,7 +186,7 @@ def _place_update(shape: Shape, words: dict[str, int], flat: Array, numbers: Arr
     program = shape.update.program
     for array in (*program.inputs, *program.outputs):
         desk.table[array.slot] = {**rows, **places}[array.name]
-    words["update_function"], words["update_table"] = shape.update.native.address, desk.address
+    words["update_function"], words["update_table"] = desk.native.address, desk.address
     words["step_value"], words["epoch_value"] = places["step"], places["epoch"]
 
 

@@ -58,11 +58,12 @@ def _elements(array: Array, sizes: Mapping[str, int]) -> int:
 
 @dataclass(slots=True)
 class Desk:
-    """The memory of one program in one thread for one choice of sizes: its table and its work memory."""
+    """One program in one thread for one choice of sizes: its table, its work memory, its machine code."""
 
     table: NumPyArray
     room: NumPyArray
     status: npt.NDArray[np.int32]
+    native: Native
     seconds: float = 0.0  # of the last run
 
     @property
@@ -90,6 +91,11 @@ class NativeProgram:
         if self._native is None:
             self._native = load(self.program.code)
         return self._native
+
+    def native_for(self, sizes: Mapping[str, int]) -> Native:
+        """The machine code for these sizes: for large data, threads share the work."""
+        code = self.program.code_for(sizes)
+        return self.native if code is self.program.code else load(code)
 
     def shape(self, array: Array, sizes: Mapping[str, int]) -> tuple[int, ...]:
         return tuple(extent.value(sizes) for extent in array.shape)
@@ -131,7 +137,7 @@ class NativeProgram:
             table[slot] = sizes[name]
         status = np.zeros(1, np.int32)
         table[program.status] = address_of(status)
-        return Desk(table, room, status)
+        return Desk(table, room, status, self.native_for(sizes))
 
     def _layout(self, sizes: Mapping[str, int]) -> Layout:
         key = tuple(sizes.items())
@@ -157,8 +163,8 @@ class NativeProgram:
             results[array.name] = result
             table[array.slot] = address_of(result)
         desk.status[0] = 0
-        native, started = self.native, time.perf_counter()
-        native.call(desk.address)
+        started = time.perf_counter()
+        desk.native.call(desk.address)
         desk.seconds = time.perf_counter() - started
         self.raise_if_singular(desk)
         return results

@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 # Against the list of layers: the pool's code is made when a running program asks for it, and needs no graph.
+from sympile.compiler.code.jit import COMPILING, Loaded, compile_text
 from sympile.compiler.code.pool import FUNCTIONS, pool_code
 from sympile.compiler.code.target import host
-from sympile.compiler.locks import process_lock
-from sympile.runtime.load import Native, load
-from sympile.runtime.pool_memory import WORDS, put, wanted_threads
+from sympile.compiler.program import POOL_SYMBOL
+from sympile.runtime.pool_memory import WORDS, address, put, wanted_threads
 
 Pointer = ctypes.c_void_p
 REGION_FUNCTION = ctypes.CFUNCTYPE(None, Pointer, Pointer, Pointer, ctypes.c_int64, ctypes.c_int64)
@@ -28,7 +28,7 @@ PART_FUNCTION = ctypes.CFUNCTYPE(None, Pointer, Pointer, ctypes.c_int64, ctypes.
 PLAIN_FUNCTION = ctypes.CFUNCTYPE(None)
 PATIENCE = 5.0  # seconds to wait for workers that are to end
 
-_CHANGING = process_lock()
+_CHANGING = COMPILING  # starting the pool compiles its code; a fork waits for this lock
 
 
 @dataclass(slots=True)
@@ -36,12 +36,22 @@ class _Pool:
     """The workers of this process, and their code once there is any: it stays, since a late thread may still be in it."""
 
     workers: list[threading.Thread] = field(default_factory=list)
-    native: Native | None = None
+    code: Loaded | None = None
     functions: dict[str, int] = field(default_factory=dict)
     ended: bool = False  # the interpreter is about to exit
 
 
 _pool = _Pool()
+
+
+def pool_address() -> int:
+    """Where the memory starts that code with regions shares with the pool.
+
+    Raises:
+        EnvironmentProblem: SYMPILE_NUM_THREADS is no number of threads.
+    """
+    wanted_threads()
+    return address()
 
 
 def start(threads: int | None = None) -> None:
@@ -68,10 +78,10 @@ def start(threads: int | None = None) -> None:
 def _load() -> None:
     if _pool.functions:
         return
-    native = load(pool_code(host()))
+    code = pool_code(host())
+    _pool.code = compile_text(code.text, [code.entry], code.level, {POOL_SYMBOL: address()})
     addresses = np.zeros(len(FUNCTIONS), np.int64)
-    native.call(int(addresses.__array_interface__["data"][0]))
-    _pool.native = native
+    ctypes.CFUNCTYPE(None, Pointer)(_pool.code.address(code.entry))(addresses.__array_interface__["data"][0])
     _pool.functions = dict(zip(FUNCTIONS, addresses.tolist(), strict=True))
 
 

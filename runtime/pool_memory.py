@@ -23,13 +23,8 @@ def _aligned_words() -> npt.NDArray[np.int64]:
 WORDS = _aligned_words()  # one for the whole process, since there is one pool; it stays where it is
 
 
-def pool_address() -> int:
-    """Where the pool's memory starts.
-
-    Raises:
-        EnvironmentProblem: SYMPILE_NUM_THREADS is no number of threads.
-    """
-    wanted_threads()
+def address() -> int:
+    """Where the memory starts."""
     return int(WORDS.__array_interface__["data"][0])
 
 
@@ -39,7 +34,11 @@ def put(name: str, value: int) -> None:
 
 
 def wanted_threads() -> int:
-    """How many threads work on one region, the caller included: SYMPILE_NUM_THREADS, or one for each usable core."""
+    """How many threads work on one region, the caller included: SYMPILE_NUM_THREADS, or one for each usable core.
+
+    Raises:
+        EnvironmentProblem: SYMPILE_NUM_THREADS is no number of threads.
+    """
     given = os.environ.get(VARIABLE, "").strip()
     if not given:
         return usable_cores()

@@ -125,7 +125,7 @@ def shortcut(
     records = [block.argument(argument, desk.address) for argument in arguments]
     results = [block.result(target, dtype, desk.address) for target in targets]
     call = {
-        "function": native.native.address,
+        "function": desk.native.address,
         "table": desk.address,
         "trouble": address_of(desk.status),
         "release": int(used.seconds > SHORT),
@@ -137,7 +137,7 @@ def shortcut(
         **_OBJECTS,
     }
     plan = block.place([call.get(name, 0) for name in CALL_WORDS])
-    return builtin(caller, plan, (block.words, desk, native.native))
+    return builtin(caller, plan, (block.words, desk))
 
 
 def _room(shape: tuple[int, ...]) -> int:

@@ -13,6 +13,7 @@ from sympile.compiler.program import POOL, POOL_SYMBOL, Code
 
 ENTRY = "sympile_pool_functions"
 FUNCTIONS = ("region", "worker", "stop")
+REGION = ("part", "table", "extra", "length", "size", "count")  # the words that say what it is
 SPIN = 2500  # pauses before a thread sleeps: some 20 to 60 µs
 CLOSED = 0xFFFFFFFF  # a tag with this number lets nobody claim
 
@@ -96,12 +97,11 @@ def _claim(target: Target) -> str:
 
     What a region consists of is read before the claim: that the claim succeeds proves that it was not yet replaced.
     """
-    names = ("part", "table", "extra", "length", "size", "count")
-    loads = "\n".join(f"  %{n} = load atomic i64, ptr %{n}.at monotonic, align 8" for n in names)
+    loads = "\n".join(f"  %{n} = load atomic i64, ptr %{n}.at monotonic, align 8" for n in REGION)
     return f"""
 define internal void @claim(i64 %generation) nounwind noinline {target.attributes} {{
 entry:
-{_places("tag", "done", "waiting", *names)}
+{_places("tag", "done", "waiting", *REGION)}
   br label %look
 look:
   %seen = load atomic i64, ptr %tag.at acquire, align 8
@@ -198,14 +198,15 @@ out:
 
 def _region(target: Target) -> str:
     """Publishes a region and takes part in it; without workers, or inside another region, the caller does it alone."""
-    stores = "\n".join(
-        f"  store atomic i64 %{name}{'.i' if name in ('part', 'table', 'extra') else ''}, ptr %{name}.at monotonic, align 8"
-        for name in ("part", "table", "extra", "length", "size", "count")
-    )
+    return "\n".join((_region_start(target), _region_alone(), _region_published(), _region_joined()))
+
+
+def _region_start(target: Target) -> str:
+    words = ("workers", "owner", "tag", "done", "waiting", "sleepers", "wake", *REGION)
     return f"""
 define internal void @region(ptr %part, ptr %table, ptr %extra, i64 %length, i64 %size) nounwind {target.attributes} {{
 entry:
-{_places("workers", "owner", "tag", "done", "waiting", "sleepers", "wake", "part", "table", "extra", "length", "size", "count")}
+{_places(*words)}
   %over = add i64 %length, %size
   %over1 = sub i64 %over, 1
   %count = sdiv i64 %over1, %size
@@ -215,8 +216,11 @@ entry:
 ask:
   %asked = cmpxchg ptr %owner.at, i32 0, i32 1 acq_rel monotonic
   %mine = extractvalue {{i32, i1}} %asked, 1
-  br i1 %mine, label %publish, label %alone
-alone:
+  br i1 %mine, label %publish, label %alone"""
+
+
+def _region_alone() -> str:
+    return """alone:
   %k = phi i64 [0, %entry], [0, %ask], [%k.next, %alone.body]
   %k.in = icmp slt i64 %k, %count
   br i1 %k.in, label %alone.body, label %out
@@ -226,11 +230,16 @@ alone.body:
   %last = call i64 @llvm.smin.i64(i64 %end, i64 %length)
   call void %part(ptr %table, ptr %extra, i64 %first, i64 %last, i64 %k)
   %k.next = add i64 %k, 1
-  br label %alone
-publish:
-  %part.i = ptrtoint ptr %part to i64
-  %table.i = ptrtoint ptr %table to i64
-  %extra.i = ptrtoint ptr %extra to i64
+  br label %alone"""
+
+
+def _region_published() -> str:
+    """The tag is closed while the words change: who has read old ones can claim nothing with them."""
+    pointers = "\n".join(f"  %{name}.i = ptrtoint ptr %{name} to i64" for name in ("part", "table", "extra"))
+    values = {name: f"%{name}.i" if name in ("part", "table", "extra") else f"%{name}" for name in REGION}
+    stores = "\n".join(f"  store atomic i64 {v}, ptr %{n}.at monotonic, align 8" for n, v in values.items())
+    return f"""publish:
+{pointers}
   %old = load atomic i64, ptr %tag.at monotonic, align 8
   %old.generation = lshr i64 %old, 32
   %next.generation = add i64 %old.generation, 1
@@ -251,8 +260,12 @@ rouse:
   %others = sub i64 %count, 1
   %others32 = trunc i64 %others to i32
   call void @wake(ptr %wake.at, i32 %others32)
-  br label %take.part
-take.part:
+  br label %take.part"""
+
+
+def _region_joined() -> str:
+    """Works until no chunk is left, then waits for the chunks that others have."""
+    return f"""take.part:
   call void @claim(i64 %generation)
   %count32 = trunc i64 %count to i32
   br label %join

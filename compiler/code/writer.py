@@ -56,6 +56,11 @@ class Module:
         self.tables[symbol(name)] = f"{symbol(name)} = private global {kind} {initial}, align {align}"
         return Value(symbol(name), "ptr")
 
+    def external(self, name: str, kind: str) -> Value:
+        """A pointer to a global that lies outside, found by its name when the code is linked."""
+        self.tables[symbol(name)] = f"{symbol(name)} = external global {kind}"
+        return Value(symbol(name), "ptr")
+
     def tag(self, content: str) -> str:
         """The `!7` of a metadata node."""
         return f"!{self.metadata.setdefault(content, len(self.metadata))}"

@@ -6,14 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from sympile.compiler.code.target import Target
 from sympile.compiler.errors import InternalError
+from sympile.compiler.graph.arithmetic import add, mul
 from sympile.compiler.graph.definition import Definition
-from sympile.compiler.graph.node import Node, number
-from sympile.compiler.passes.emit import ENTRY, emit, make_layout
+from sympile.compiler.graph.node import Node, const, extent, number
+from sympile.compiler.passes.emit import ENTRY, Emitted, emit, make_layout
 from sympile.compiler.passes.emitting.calls import numbered_calls, scratch_words
 from sympile.compiler.passes.emitting.layout import Layout
 from sympile.compiler.passes.group import Fused
 from sympile.compiler.passes.lifetimes import Stay, stays
 from sympile.compiler.passes.read import Constraint
+from sympile.compiler.passes.regions import WORTH, split_of
 from sympile.compiler.passes.schedule import Loops
 from sympile.compiler.program import Array, Code, Demand, Polynomial, Program, Room
 
@@ -78,9 +80,13 @@ def assemble(
             taken.add(tensor)
             slots[name] = layout.tensors[tensor]
     emitted = emit(fused, loops, layout, copies, dtype, target)
+    heavy = _heavy(fused, loops) if emitted.together else ()
+    large = emit(fused, loops, layout, copies, dtype, target, large=True) if heavy else None
     own = {*[layout.tensors[t] for t in given], *[slots[name] for name in finals]}
     return Program(
-        code=Code(emitted.text, ENTRY, emitted.imports, emitted.level),
+        code=_code(emitted),
+        large=None if large is None else _code(large),
+        heavy=heavy,
         dtype=dtype,
         length=layout.length,
         inputs=tuple(_array(t.name, layout.tensors[t], t) for t in given),
@@ -96,6 +102,20 @@ def assemble(
         demands=tuple(Demand(polynomial(c.expression), c.message) for c in constraints),
         calls=tuple(t.operands[0].name for t in numbered_calls(layout)),
     )
+
+
+def _code(emitted: Emitted) -> Code:
+    return Code(emitted.text, ENTRY, emitted.imports, emitted.level)
+
+
+def _heavy(fused: Fused, loops: Mapping[Definition, Loops]) -> tuple[Polynomial, ...]:
+    """What must exceed 0 for one of the groups to be worth several threads."""
+    found = []
+    for group in fused.groups:
+        split = split_of(group, loops[group.members[0]]) if group.members[0] in loops else None
+        if split is not None:
+            found.append(polynomial(add(const(1 - WORTH), mul(const(split.cost), *[extent(i) for i in split.indices]))))
+    return tuple(found)
 
 
 def _array(name: str, slot: int, tensor: Definition) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from sympile.compiler.code.lanes import Lanes
 from sympile.compiler.code.target import Target
@@ -13,12 +14,16 @@ from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import Node, brief, extent, postorder
 from sympile.compiler.passes.emitting.calls import IMPORTS, write_call
 from sympile.compiler.passes.emitting.elements import Elements
+from sympile.compiler.passes.emitting.extents import Run, run_of
 from sympile.compiler.passes.emitting.layout import Frame, Layout
 from sympile.compiler.passes.emitting.nest import Nest
+from sympile.compiler.passes.emitting.region import PART_PARAMETERS, Region, enter_part, unfinished
 from sympile.compiler.passes.emitting.rows import RowNest
 from sympile.compiler.passes.emitting.scatter import Scatter
-from sympile.compiler.passes.group import Fused, Group, scatter_axis
-from sympile.compiler.passes.schedule import Loops
+from sympile.compiler.passes.group import Fused, Group, contents_of, scatter_axis
+from sympile.compiler.passes.regions import Split, split_of
+from sympile.compiler.passes.schedule import Loops, loops_of
+from sympile.compiler.program import POOL_SYMBOL
 
 ELEMENT = {"float64": "double", "float32": "float"}
 ENTRY = "sympile_run"
@@ -35,6 +40,7 @@ class Emitted:
     text: str
     imports: tuple[str, ...]
     level: int
+    together: bool  # whether all is one function, which no threads share
 
 
 def emit(
@@ -45,15 +51,20 @@ def emit(
     dtype: str,
     target: Target,
     entry: str = ENTRY,
+    large: bool = False,
 ) -> Emitted:
-    """The code of all groups, then of the copies: outputs that are another tensor once more."""
+    """The code of all groups, then of the copies: outputs that are another tensor once more.
+
+    Small programs are one function, unless they are written for `large` data.
+    """
     module = Module(target)
     element = ELEMENT[dtype]
     main = Function(module, entry, [("ptr noalias", "table")])
     operations = [group.contents.operations for group in fused.groups]
     quick = max(operations, default=0) > LARGE
-    together = sum(operations) <= SMALL and len(operations) <= FEW
-    if together and not any(nest.block for nest in loops.values()):  # panels lie on the stack: one at a time
+    small = sum(operations) <= SMALL and len(operations) <= FEW
+    together = small and not large and not any(nest.block for nest in loops.values())  # panels: one stack at a time
+    if together:
         _write_together(main, fused, loops, layout, Lanes(main, element, 1, target))
     else:
         _write_apart(main, fused, loops, layout, Lanes(main, element, 1, target), quick)
@@ -62,8 +73,9 @@ def emit(
         _write_copy(module, name, tensor, slot, layout, element)
         main.call("void", f"@{name}", main.arguments[0])
     main.ret()
-    used = tuple(sorted(name for name in IMPORTS if f"@{name}" in module.declarations))
-    return Emitted(module.text(), used, 0 if quick else 1)
+    outside = {**module.declarations, **module.tables}
+    used = tuple(sorted(name for name in (*IMPORTS, POOL_SYMBOL) if f"@{name}" in outside))
+    return Emitted(module.text(), used, 0 if quick else 1, together)
 
 
 def _write_together(
@@ -83,15 +95,45 @@ def _write_apart(
     """Larger ones: a function for each group, which the code generator takes one by one."""
     for number, group in enumerate(fused.groups):
         name = f"{main.name}.{number}"
+        own = loops.get(group.members[0])
+        split = None if own is None else split_of(group, own)
+        if split is not None:
+            _write_part(main.module, f"{name}.part", group, own, split, layout, scalar, quick)
         function = Function(main.module, name, [("ptr noalias", "table")], linkage="internal", attributes=APART)
         frame = Frame(function, layout, function.arguments[0], fuses=not quick)
         frame.enter(_tensors(group), sorted(_sizes(group)))
-        _write_group(frame, group, loops.get(group.members[0]), Lanes(function, scalar.element, 1, scalar.target))
+        lanes = Lanes(function, scalar.element, 1, scalar.target)
+        if split is None:
+            _write_group(frame, group, own, lanes)
+        else:
+            region = Region(frame, group, split, lanes, f"{name}.part")
+            region.write(partial(_write_finish, group, lanes))
         function.ret()
         main.call("void", f"@{name}", main.arguments[0])
 
 
-def _write_group(frame: Frame, group: Group, loops: Loops | None, scalar: Lanes) -> None:
+def _write_part(
+    module: Module, name: str, group: Group, loops: Loops | None, split: Split, layout: Layout, scalar: Lanes, quick: bool
+) -> None:
+    """The function for one chunk of a split group."""
+    function = Function(module, name, PART_PARAMETERS, linkage="internal", attributes=APART)
+    frame = Frame(function, layout, function.arguments[0], fuses=not quick)
+    frame.enter(_tensors(group), sorted(_sizes(group)))
+    parts = enter_part(frame, group, split, scalar.element)
+    _write_group(frame, unfinished(group) if split.summed else group, loops, Lanes(function, scalar.element, 1, scalar.target), parts)
+    function.ret()
+
+
+def _write_finish(group: Group, scalar: Lanes, frame: Frame, finish: Definition) -> None:
+    """What is made of sums that chunks have left, once they are added up."""
+    last = Group((finish,), finish.axes, contents=contents_of((finish,)), bodies=group.bodies)
+    target = scalar.target
+    _write_group(frame, last, loops_of(last, target.lanes(scalar.element), target.registers), scalar)
+
+
+def _write_group(
+    frame: Frame, group: Group, loops: Loops | None, scalar: Lanes, parts: Mapping[Node, Run] | None = None
+) -> None:
     if group.contents.operations <= DESCRIBED:
         for tensor in group.results:
             frame.function.comment(_described(tensor))
@@ -103,11 +145,12 @@ def _write_group(frame: Frame, group: Group, loops: Loops | None, scalar: Lanes)
     wide = Lanes(frame.function, scalar.element, loops.lanes, scalar.target)
     elements = Elements(frame, scalar, wide, loops.vector, loops.row, loops.second)
     if group.rows is not None:
-        RowNest(frame, group, scalar, loops.lanes).write()
+        rows = (parts or {}).get(group.domain[0]) or run_of(frame.extent(extent(group.domain[0])))
+        RowNest(frame, group, scalar, loops.lanes, rows).write()
     elif scatter_axis(first) is not None:
         Scatter(elements, first, loops).write()
     else:
-        Nest(elements, group, loops).write()
+        Nest(elements, group, loops, parts or {}).write()
 
 
 def _write_copy(module: Module, name: str, tensor: Definition, slot: int, layout: Layout, element: str) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from sympile.compiler.code.target import Target
-from sympile.compiler.program import DONE, GATHER_WORDS, JOB, NOT_FINITE, PAUSED, SINGULAR, STOPPED, Code
+from sympile.compiler.program import DONE, GATHER_WORDS, JOB, NOT_FINITE, PAUSED, POOL_SYMBOL, SINGULAR, STOPPED, Code
 
 ENTRY = "sympile_train"
+SHARED_WORDS, CHUNK_WORDS = 1 << 17, 1 << 14  # of 4 bytes: from how many on threads share a batch's copy, in which chunks
 CHUNK = 16  # gradients are padded with zeros to a multiple of this many numbers
 
 
@@ -13,9 +14,9 @@ def training_loop(dtype: str, target: Target) -> Code:
     """The loop for models of one dtype; it takes a pointer to the words of a job."""
     element = {"float64": "double", "float32": "float"}[dtype]
     text = "\n".join(
-        [_DECLARATIONS, _shuffle(target), _gather(target), _finite(element, target), _train(element, target)]
+        [_DECLARATIONS, _shuffle(target), _gather(target), _gather_part(target), _finite(element, target), _train(element, target)]
     )
-    return Code(text, ENTRY)
+    return Code(text, ENTRY, (POOL_SYMBOL,))
 
 
 def _word(name: str, kind: str, result: str, table: str = "%job") -> str:
@@ -29,6 +30,7 @@ _DECLARATIONS = """
 declare <16 x i32> @llvm.masked.load.v16i32.p0(ptr, i32, <16 x i1>, <16 x i32>)
 declare void @llvm.masked.store.v16i32.p0(<16 x i32>, ptr, i32, <16 x i1>)
 declare double @llvm.fabs.f64(double)
+declare i64 @llvm.smax.i64(i64, i64)
 """
 
 
@@ -130,6 +132,26 @@ row.end:
   %again = icmp ult i64 %r.next, %rows
   br i1 %again, label %row, label %out
 out:
+  ret void
+}}"""
+
+
+def _gather_part(target: Target) -> str:
+    """One chunk of a region: some rows of a batch, for the words of a data array and the order of the rows."""
+    return f"""
+@{POOL_SYMBOL} = external global ptr
+define internal void @gather.part(ptr noalias %words, ptr noalias %order, i64 %first, i64 %last, i64 %number)
+    nounwind noinline {target.attributes} {{
+  %source = load ptr, ptr %words
+  %buffer.p = getelementptr i64, ptr %words, i64 1
+  %buffer = load ptr, ptr %buffer.p
+  %row.p = getelementptr i64, ptr %words, i64 2
+  %row = load i64, ptr %row.p
+  %skipped = mul i64 %first, %row
+  %to = getelementptr i32, ptr %buffer, i64 %skipped
+  %from = getelementptr i64, ptr %order, i64 %first
+  %rows = sub i64 %last, %first
+  call void @gather(ptr %source, ptr %to, i64 %row, ptr %from, i64 %rows)
   ret void
 }}"""
 
@@ -251,7 +273,19 @@ array:
   %word = load ptr, ptr %word.p
   br i1 %ordered, label %array.gather, label %array.direct
 array.gather:
-  call void @gather(ptr %source, ptr %buffer, i64 %row_words, ptr %chosen, i64 %rows)
+  %moved = mul i64 %rows, %row_words
+  %much = icmp sge i64 %moved, {SHARED_WORDS}
+  br i1 %much, label %array.shared, label %array.alone
+array.alone:
+  call void @gather.part(ptr %source.p, ptr %chosen, i64 0, i64 %rows, i64 0)
+  br label %array.gathered
+array.shared:
+  %chunk.rows = sdiv i64 {CHUNK_WORDS}, %row_words
+  %chunk = call i64 @llvm.smax.i64(i64 %chunk.rows, i64 1)
+  %region = load ptr, ptr @{POOL_SYMBOL}
+  call void %region(ptr @gather.part, ptr %source.p, ptr %chosen, i64 %rows, i64 %chunk)
+  br label %array.gathered
+array.gathered:
   store ptr %buffer, ptr %word
   br label %array.end
 array.direct:

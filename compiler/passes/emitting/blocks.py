@@ -34,12 +34,12 @@ class Blocks:
         if loops.row is None:
             self._blocks(Span(0, 1))
             return
-        length = self.nest.length(loops.row)
-        if not loops.packed_rows or (isinstance(length, int) and length <= loops.span):
-            self._blocks(Span(0, length))
+        run = self.nest.run(loops.row)
+        if not loops.packed_rows or (isinstance(run.last, int) and run.last <= loops.span):
+            self._blocks(Span(run.first, run.last))
             return
-        with function.loop(0, length, loops.span) as loop, self._scope():
-            self._blocks(Span(loop.index, function.min(function.add(loop.index, loops.span), length)))
+        with function.loop(run.first, run.last, loops.span) as loop, self._scope():
+            self._blocks(Span(loop.index, function.min(function.add(loop.index, loops.span), run.last)))
 
     def _scope(self) -> _Scope:
         return _Scope(self.nest)

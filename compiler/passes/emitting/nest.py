@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from sympile.compiler.code.value import Integer, Value
@@ -12,6 +12,7 @@ from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import Node, extent
 from sympile.compiler.passes.emitting.blocks import Blocks
 from sympile.compiler.passes.emitting.elements import Elements
+from sympile.compiler.passes.emitting.extents import Run, run_of
 from sympile.compiler.passes.emitting.memory import address
 from sympile.compiler.passes.emitting.places import Place
 from sympile.compiler.passes.emitting.shared_sums import SharedSums
@@ -31,6 +32,7 @@ class Nest:
     elements: Elements
     group: Group
     loops: Loops
+    parts: Mapping[Node, Run] = field(default_factory=dict)  # of an index that a chunk covers a part of only
 
     @property
     def first(self) -> Definition:
@@ -71,12 +73,16 @@ class Nest:
     def length(self, index: Node) -> Integer:
         return self.elements.frame.extent(extent(index))
 
+    def run(self, index: Node) -> Run:
+        """From where to where the loop over an index goes."""
+        return self.parts.get(index) or run_of(self.length(index))
+
     def outer(self, indices: list[Node], then: Callable[[], None]) -> None:
         if not indices:
             then()
             return
-        function = self.elements.frame.function
-        with function.loop(0, self.length(indices[0])) as loop, self.bind(indices[0], loop.index):
+        function, run = self.elements.frame.function, self.run(indices[0])
+        with function.loop(run.first, run.last) as loop, self.bind(indices[0], loop.index):
             self.outer(indices[1:], then)
 
     def columns(self, write: Callable[[int, bool], None]) -> None:
@@ -86,19 +92,20 @@ class Nest:
             write(1, False)
             return
         function, lanes = self.elements.frame.function, self.elements.wide.lanes
-        length = self.length(vector)
-        step = lanes * self.loops.vectors
-        whole = function.sub(length, function.rem(length, step))
-        if whole != 0:
-            with function.loop(0, whole, step) as loop, self.bind(vector, loop.index, hoist=False):
+        run, step = self.run(vector), lanes * self.loops.vectors
+        whole = run.whole(function, step)
+        if whole != run.first:
+            with function.loop(run.first, whole, step) as loop, self.bind(vector, loop.index, hoist=False):
                 write(self.loops.vectors, False)
-        if isinstance(length, int) and isinstance(whole, int):
-            self._fixed_end(vector, whole, length - whole, write)
+        left = run.left(step)
+        if left is not None:
+            with run.at_end(function, whole):
+                self._fixed_end(vector, whole, left, write)
             return
-        with function.loop(whole, length, lanes) as loop, self.bind(vector, loop.index, hoist=False):
-            self._masked(function.sub(length, loop.index), lambda: write(1, True))
+        with function.loop(whole, run.last, lanes) as loop, self.bind(vector, loop.index, hoist=False):
+            self._masked(function.sub(run.last, loop.index), lambda: write(1, True))
 
-    def _fixed_end(self, vector: Node, start: int, left: int, write: Callable[[int, bool], None]) -> None:
+    def _fixed_end(self, vector: Node, start: Integer, left: int, write: Callable[[int, bool], None]) -> None:
         """The end of an axis of known length: whole vectors, the last one masked where it must be."""
         lanes = self.elements.wide.lanes
         if left == 0:

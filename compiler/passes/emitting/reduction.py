@@ -205,16 +205,16 @@ class Reduction:
         """The reduced vector index: whole vectors, then one masked end."""
         function, vector, lanes = self.elements.frame.function, self.nest.loops.vector, self.lanes
         assert vector is not None
-        length = self.nest.length(vector)
-        whole = function.sub(length, function.rem(length, lanes.lanes))
-        if whole != 0:
-            with function.loop(0, whole, lanes.lanes, sums) as loop, self.nest.bind(vector, loop.index, hoist=False):
+        run = self.nest.run(vector)
+        whole = run.whole(function, lanes.lanes)
+        if whole != run.first:
+            with function.loop(run.first, whole, lanes.lanes, sums) as loop, self.nest.bind(vector, loop.index, hoist=False):
                 loop.next = self._over((), places, loop.carried)
             sums = loop.results
-        if isinstance(length, int) and isinstance(whole, int):
-            return sums if length == whole else self._end(vector, whole, length - whole, places, sums)
-        with function.loop(whole, length, lanes.lanes, sums) as loop:
-            left = function.sub(length, loop.index)
+        if isinstance(run.last, int) and isinstance(whole, int):
+            return sums if run.last == whole else self._end(vector, whole, run.last - whole, places, sums)
+        with function.loop(whole, run.last, lanes.lanes, sums) as loop:
+            left = function.sub(run.last, loop.index)
             loop.next = self._end(vector, loop.index, left, places, loop.carried)
         return loop.results
 

@@ -8,8 +8,9 @@ from functools import partial
 
 from sympile.compiler.code.lanes import Lanes
 from sympile.compiler.code.value import Value
-from sympile.compiler.graph.definition import EXAMPLES, Definition
+from sympile.compiler.graph.definition import Definition
 from sympile.compiler.passes.emitting.elements import Elements
+from sympile.compiler.passes.emitting.extents import Run
 from sympile.compiler.passes.emitting.layout import Frame
 from sympile.compiler.passes.emitting.memory import address
 from sympile.compiler.passes.emitting.places import Place
@@ -29,6 +30,7 @@ class RowNest:
     group: Group
     scalar: Lanes
     lanes: int
+    run: Run  # the rows
 
     @property
     def rows(self) -> Rows:
@@ -44,9 +46,8 @@ class RowNest:
             self._fill(tensor)
         for block in blocks:
             block.hoist()
-        length = self.frame.extent(EXAMPLES)
-        whole = function.sub(length, function.rem(length, count))
-        for block, start, stop in zip(blocks, (0, whole), (whole, length), strict=False):
+        whole = self.run.whole(function, count)
+        for block, start, stop in zip(blocks, (self.run.first, whole), (whole, self.run.last), strict=False):
             with function.loop(start, stop, block.rows) as loop:
                 block.write(loop.index)
         for tensor in self._members("total"):

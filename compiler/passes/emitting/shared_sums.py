@@ -37,17 +37,16 @@ class SharedSums:
         slots = [function.alloca(lanes.real) for _ in start] if memory else []
         for slot, value in zip(slots, start, strict=False):
             lanes.store(value, slot)
-        length = self.nest.length(vector)
-        step = lanes.lanes * copies
-        whole = function.sub(length, function.rem(length, step)) if self._is_small() else 0
+        run, step = self.nest.run(vector), lanes.lanes * copies
+        whole = run.whole(function, step) if self._is_small() else run.first
         carried = [] if memory else start
-        if whole != 0:
-            with function.loop(0, whole, step, carried) as loop, self.nest.bind(vector, loop.index, hoist=False):
+        if whole != run.first:
+            with function.loop(run.first, whole, step, carried) as loop, self.nest.bind(vector, loop.index, hoist=False):
                 loop.next = self._sums_turn(sums, others, copies, loop.carried, slots, masked=False)
             carried = loop.results
         masked = lanes.lanes > 1
-        with function.loop(whole, length, lanes.lanes, carried) as rest, self.nest.bind(vector, rest.index, hoist=False):
-            self.nest.elements.mask = lanes.first(function.sub(length, rest.index)) if masked else None
+        with function.loop(whole, run.last, lanes.lanes, carried) as rest, self.nest.bind(vector, rest.index, hoist=False):
+            self.nest.elements.mask = lanes.first(function.sub(run.last, rest.index)) if masked else None
             rest.next = self._sums_turn(sums, others, 1, rest.carried, slots, masked, stride=copies)
             self.nest.elements.mask = None
         self._sums_end(sums, copies, rest.results, slots)

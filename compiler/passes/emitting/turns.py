@@ -39,4 +39,5 @@ def range_of(nest: Nest, index: Node, block: Block) -> tuple[Integer, Integer]:
     """Where a reduced index starts and stops in a block."""
     if index is nest.loops.inner[0] and block.stop is not None:
         return block.start, block.stop
-    return 0, nest.length(index)
+    run = nest.run(index)
+    return run.first, run.last
