@@ -19,15 +19,15 @@ from sympile.compiler.graph.reduce import total
 from sympile.compiler.graph.verify import verify
 from sympile.compiler.passes import derive as derivation
 from sympile.compiler.passes.assemble import assemble
+from sympile.compiler.passes.built import Built, Shelf, Stages, description
 from sympile.compiler.passes.call import python_call
 from sympile.compiler.passes.fuse import fuse
-from sympile.compiler.passes.group import Fused
 from sympile.compiler.passes.invariant import prepare
 from sympile.compiler.passes.least_squares import least_squares
 from sympile.compiler.passes.loop import training_loop
 from sympile.compiler.passes.read import Constraint, Output, demand_number, range_constraints, read_all, scalar_output
 from sympile.compiler.passes.reading.scope import Scope
-from sympile.compiler.passes.schedule import Loops, schedule
+from sympile.compiler.passes.schedule import schedule
 from sympile.compiler.passes.simplify import Rewriting, simplify
 from sympile.compiler.passes.update import Rule, read_update
 from sympile.compiler.program import BATCH, Code, Extent, Program, Signature, Slot
@@ -49,6 +49,7 @@ class Request:
     summed: bool = False  # the objective is the sum over examples, not the mean
     rewrites: str = "stable"
     allow_unused: tuple[str, ...] = ()
+    shelf: Shelf | None = None  # where programs are kept for later processes
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,16 +200,6 @@ def analyse(request: Request, show: Callable[[str], None] | None = None) -> Work
 # ------------------------------------------------------------------------------------------------ to code
 
 
-@dataclass(frozen=True, slots=True)
-class Built:
-    """A program and the stages it came through."""
-
-    program: Program
-    fused: Fused
-    loops: dict[Definition, Loops]
-    times: dict[str, float]
-
-
 @cache
 def this_machine() -> Target:
     return host()
@@ -221,8 +212,19 @@ def build(
     dtype: str,
     target: Target | None = None,
 ) -> Built:
-    """Fuse, schedule, emit: the program that computes some of the outputs."""
-    target = target or this_machine()
+    """The program that computes some of the outputs, and the stages it comes through."""
+    target, given = target or this_machine(), list(inputs)
+    return Built(
+        lambda: _stages(work, outputs, given, dtype, target),
+        lambda: description(outputs, given, work.constraints, dtype, target),
+        work.request.shelf,
+    )
+
+
+def _stages(
+    work: Work, outputs: Mapping[str, Definition], inputs: Sequence[Definition], dtype: str, target: Target
+) -> Stages:
+    """Fuse, schedule, emit."""
     times: dict[str, float] = {}
     started = time.perf_counter()
     fused = fuse(list(outputs.values()))
@@ -235,7 +237,7 @@ def build(
         print(f"--- fuse\n{listing(fused.stored, work.names)}", file=sys.stderr)
     if _asked("emit") or _asked("llvm"):
         print(f"--- emit\n{program.code.text}", file=sys.stderr)
-    return Built(program, fused, loops, times)
+    return Stages(program, fused, loops, times)
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,13 +288,13 @@ def _build_alone(work: Work, outputs: Mapping[str, Definition], dtype: str) -> B
     return build(work, outputs, [t for t in definitions(outputs.values()) if t.kind == "input"], dtype)
 
 
-def build_update(rule: Rule, dtype: str, one_by_one: bool = False) -> Program:
+def build_update(rule: Rule, dtype: str, one_by_one: bool = False, shelf: Shelf | None = None) -> Program:
     """The program that moves all parameters by an optimizer's rule.
 
     `one_by_one` is for few numbers: a vector that is read where single numbers were just written must wait for them.
     """
     update = read_update(rule)
-    work = Work(Request({}, Scope(batched=False)))
+    work = Work(Request({}, Scope(batched=False), shelf=shelf))
     target = replace(this_machine(), lanes64=1, lanes32=1) if one_by_one else None
     return build(work, update.outputs, update.inputs, dtype, target).program
 

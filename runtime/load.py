@@ -1,17 +1,21 @@
-"""Machine code: compiled once, kept alive as long as somebody can call it."""
+"""Machine code: compiled once, kept on disk for later processes, alive as long as somebody can call it."""
 
 from __future__ import annotations
 
 import ctypes
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 
 # Against the list of layers: turning IR text into machine code is compiler.code's, and needs no graph.
-from sympile.compiler.code.jit import COMPILING, Loaded, compile_text
+from sympile.compiler.code.jit import COMPILING, Loaded, emit_object, link, surroundings
 from sympile.compiler.program import Code
+from sympile.compiler.version import VERSION
+from sympile.runtime.cache import forget, keep, key_of, recall
 from sympile.runtime.libraries import import_addresses
 
 TABLE_FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_void_p)  # releases the GIL while it runs
+_COMMENT = re.compile(r"\n *;[^\n]*")  # comments name definitions as this process numbered them
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,5 +38,27 @@ def load(code: Code) -> Native:
 
 @lru_cache(maxsize=256)
 def _loaded(code: Code) -> Native:
-    loaded = compile_text(code.text, [code.entry], level=code.level, imports=import_addresses(code.imports))
+    loaded = _linked(code)
     return Native(loaded, loaded.address(code.entry))
+
+
+def object_key(code: Code) -> bytes:
+    """All that decides which machine code is made: the text, the machine, LLVM, how carefully, and which sympile."""
+    return key_of("object", VERSION, *surroundings(), str(code.level), _COMMENT.sub("", code.text))
+
+
+def _linked(code: Code) -> Loaded:
+    key = object_key(code)
+    kept = recall(key)
+    if kept is not None:
+        try:
+            return _link(code, kept)
+        except RuntimeError:  # whatever is wrong with it: it is made anew
+            forget(key)
+    made = emit_object(code.text, None, code.level)
+    keep(key, made)
+    return _link(code, made)
+
+
+def _link(code: Code, made: bytes) -> Loaded:
+    return link(made, [code.entry], import_addresses(code.imports))

@@ -49,8 +49,8 @@ from sympile.runtime.byname import name_of
 def compilations(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Every text that is turned into machine code from now on."""
     made: list[Any] = []
-    original = loading.compile_text
-    monkeypatch.setattr(loading, "compile_text", lambda *args, **more: made.append(args) or original(*args, **more))
+    original = loading.emit_object
+    monkeypatch.setattr(loading, "emit_object", lambda *args, **more: made.append(args) or original(*args, **more))
     return made
 
 

@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import llvmlite
 import llvmlite.binding as llvm
 
 from sympile.compiler.code.target import Target, host, target_machine
@@ -88,6 +89,14 @@ def compile_text(text: str, names: Iterable[str], level: int = 1, imports: Mappi
         3
     """
     return link(emit_object(text, None, level), names, imports)
+
+
+@functools.cache
+def surroundings() -> tuple[str, ...]:
+    """What else than the text and the level decides which machine code comes out here."""
+    machine = _this_machine()
+    versions = (llvmlite.__version__, ".".join(map(str, llvm.llvm_version_info)))
+    return (machine.triple, machine.cpu, machine.features, *versions)
 
 
 @functools.cache

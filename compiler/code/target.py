@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
 
 import llvmlite.binding as llvm
@@ -84,8 +85,18 @@ def target_machine(target: Target, level: int = 1) -> llvm.TargetMachine:
         >>> target_machine(TARGETS["avx2"]).triple
         'x86_64-unknown-linux-gnu'
     """
-    llvm.initialize_all_targets()
-    llvm.initialize_all_asmprinters()
+    _initialize(target.triple == llvm.get_process_triple())
     return llvm.Target.from_triple(target.triple).create_target_machine(
         cpu=target.cpu, features=target.features, opt=level, reloc="pic", codemodel="small", jit=True
     )
+
+
+@functools.cache
+def _initialize(own: bool) -> None:
+    """This machine's code generator; those of all others take milliseconds, and few processes need them."""
+    if own:
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+    else:
+        llvm.initialize_all_targets()
+        llvm.initialize_all_asmprinters()

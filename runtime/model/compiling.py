@@ -14,6 +14,7 @@ from sympile.compiler.pipeline import LOSS, METRIC, PREDICTION, Request, analyse
 from sympile.runtime.byname import name_of
 from sympile.runtime.model.given import as_given, demand_one_symbol_per_name
 from sympile.runtime.model.model import Model
+from sympile.runtime.model.shelf import SHELF
 
 DTYPES = ("float64", "float32")
 REWRITES = ("exact", "stable", "finite")
@@ -86,6 +87,7 @@ def compile_model(
         summed=reduction == "sum",
         rewrites=rewrites,
         allow_unused=tuple(name_of(s) for s in _symbols("allow_unused", allow_unused)),
+        shelf=SHELF,
     )
     work = analyse(request)
     arguments = {

@@ -22,6 +22,7 @@ from sympile.runtime.job import Job, Plan
 from sympile.runtime.load import Native, load
 from sympile.runtime.model.memory import Circumstances
 from sympile.runtime.model.notation import with_ones
+from sympile.runtime.model.shelf import SHELF
 from sympile.runtime.model.training import Ready
 from sympile.runtime.native import NativeProgram
 from sympile.runtime.optimizers import adam
@@ -239,7 +240,7 @@ def _loop(dtype: str) -> Native:
 
 @lru_cache(maxsize=64)
 def _update_of(rule: object, dtype: str, few: bool, shape: Callable[[], Optimizer]) -> NativeProgram:
-    return NativeProgram(build_update(shape(), dtype, few))
+    return NativeProgram(build_update(shape(), dtype, few, SHELF))
 
 
 class _Rule:

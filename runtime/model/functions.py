@@ -32,6 +32,7 @@ from sympile.runtime.model.compiling import DTYPES
 from sympile.runtime.model.given import as_given, demand_one_symbol_per_name
 from sympile.runtime.model.notation import with_ones
 from sympile.runtime.model.quickly import quick_way
+from sympile.runtime.model.shelf import SHELF
 from sympile.runtime.native import NativeProgram
 from sympile.runtime.shortcut import Shortcuts, Way, plain_shapes, taken_as_they_are
 
@@ -177,7 +178,7 @@ class _Variant:
     ) -> None:
         constants = {name_of(a): a for a, b in zip(args, batched, strict=True) if not b}
         scope = Scope(constants=constants, batched=any(batched))
-        work = analyse(Request({f"expression {k}": as_given(e) for k, e in enumerate(expressions)}, scope))
+        work = analyse(Request({f"expression {k}": as_given(e) for k, e in enumerate(expressions)}, scope, shelf=SHELF))
         self._demand_arguments(work, args)
         self.shapes = {n: tuple(shown_size(length) for length in s.declared) for n, s in scope.symbols.items()}
         self.outputs: dict[str, Definition] = work.outputs

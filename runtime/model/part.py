@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sympile.compiler.graph.definition import Definition
-from sympile.compiler.pipeline import GRADIENT, OBJECTIVE, Built, Work, build, inputs_of, signature
+from sympile.compiler.passes.built import Built
+from sympile.compiler.pipeline import GRADIENT, OBJECTIVE, Work, build, inputs_of, signature
 from sympile.compiler.program import Signature
 from sympile.runtime.arguments import Binder, Bound
 from sympile.runtime.model.notation import with_ones

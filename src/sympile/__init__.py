@@ -19,6 +19,7 @@ from sympile.compiler.errors import SympileError  # noqa: E402
 from sympile.compiler.language import *  # noqa: E402, F403
 from sympile.compiler.show.formula import Formula  # noqa: E402
 from sympile.compiler.show.trace import Trace, trace  # noqa: E402
+from sympile.compiler.version import VERSION as _VERSION  # noqa: E402
 from sympile.runtime.model import (  # noqa: E402
     Model,
     grad,
@@ -36,7 +37,7 @@ from sympile.runtime.result import Result  # noqa: E402
 from sympile.runtime.stopping import no_improvement, small_gradient  # noqa: E402
 from sympile.runtime.storage import load_parameters  # noqa: E402
 
-__version__ = "0.1.0"
+__version__ = _VERSION
 __all__ = [
     *_language.NAMES,
     "compile", "Model", "Formula", "Result", "Trace", "SympileError",
