@@ -81,6 +81,7 @@ class Code:
     entry: str
     imports: tuple[str, ...] = ()
     level: int = 1
+    digest: str = field(default="", compare=False)  # of the text, where it is known: see runtime/load.py
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,9 +42,14 @@ def _loaded(code: Code) -> Native:
     return Native(loaded, loaded.address(code.entry))
 
 
+def text_digest(text: str) -> str:
+    """What tells one text from another, blind to comments."""
+    return key_of(_COMMENT.sub("", text)).hex()
+
+
 def object_key(code: Code) -> bytes:
     """All that decides which machine code is made: the text, the machine, LLVM, how carefully, and which sympile."""
-    return key_of("object", VERSION, *surroundings(), str(code.level), _COMMENT.sub("", code.text))
+    return key_of("object", VERSION, *surroundings(), str(code.level), code.digest or text_digest(code.text))
 
 
 def _linked(code: Code) -> Loaded:

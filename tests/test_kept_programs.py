@@ -263,6 +263,8 @@ def test_code_of_another_machine_is_not_taken(
 def test_text_and_level_count() -> None:
     codes = [CODE, dataclasses.replace(CODE, level=0), dataclasses.replace(CODE, text=CODE.text + "\n")]
     assert len({loading.object_key(code) for code in codes}) == 3
+    digested = [dataclasses.replace(code, digest=loading.text_digest(code.text)) for code in codes]
+    assert [loading.object_key(code) for code in digested] == [loading.object_key(code) for code in codes]
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import functools
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import mpmath
 import numpy as np
@@ -14,6 +15,7 @@ from sympile import compiler
 from sympile.compiler.program import Program
 from sympile.compiler.version import VERSION
 from sympile.runtime.cache import forget, keep, key_of, recall
+from sympile.runtime.load import text_digest
 from sympile.runtime.records import from_bytes, to_bytes
 
 
@@ -34,7 +36,8 @@ class DiskShelf:
 
     def keep(self, description: Sequence[str], program: Program) -> None:
         """Keeps a program for later processes, if that is possible."""
-        keep(program_key(description), to_bytes(program))
+        code = replace(program.code, digest=text_digest(program.code.text))
+        keep(program_key(description), to_bytes(replace(program, code=code)))
 
 
 SHELF = DiskShelf()
