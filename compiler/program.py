@@ -75,13 +75,16 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """LLVM IR with its entry, the outside symbols it calls, and how carefully to generate machine code."""
+    """LLVM IR with its entry, the outside symbols it calls, and how carefully to generate machine code.
+
+    Of code that was made by an earlier process there is no text, only the text's digest (runtime/load.py).
+    """
 
     text: str
     entry: str
     imports: tuple[str, ...] = ()
     level: int = 1
-    digest: str = field(default="", compare=False)  # of the text, where it is known: see runtime/load.py
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)

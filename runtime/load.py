@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 # Against the list of layers: turning IR text into machine code is compiler.code's, and needs no graph.
@@ -36,20 +36,40 @@ def load(code: Code) -> Native:
         return _loaded(code)
 
 
+def set_aside(code: Code) -> Code:
+    """The code without its text, which is kept on disk: perhaps no machine code is made of it in this process."""
+    small = replace(code, text="", digest=_digest(code))
+    keep(_text_key(small), code.text.encode())
+    return small
+
+
+def taken_up(code: Code) -> Code | None:
+    """Code that was set aside, its machine code in memory or its text with it; None where neither is on disk."""
+    try:
+        load(code)
+        return code
+    except LookupError:
+        text = recall(_text_key(code))
+    return None if text is None else replace(code, text=text.decode())
+
+
+def _text_key(code: Code) -> bytes:
+    return key_of("text", code.digest)
+
+
 @lru_cache(maxsize=256)
 def _loaded(code: Code) -> Native:
     loaded = _linked(code)
     return Native(loaded, loaded.address(code.entry))
 
 
-def text_digest(text: str) -> str:
-    """What tells one text from another, blind to comments."""
-    return key_of(_COMMENT.sub("", text)).hex()
-
-
 def object_key(code: Code) -> bytes:
     """All that decides which machine code is made: the text, the machine, LLVM, how carefully, and which sympile."""
-    return key_of("object", VERSION, *surroundings(), str(code.level), code.digest or text_digest(code.text))
+    return key_of("object", VERSION, *surroundings(), str(code.level), _digest(code))
+
+
+def _digest(code: Code) -> str:
+    return code.digest or key_of(_COMMENT.sub("", code.text)).hex()
 
 
 def _linked(code: Code) -> Loaded:
@@ -60,6 +80,8 @@ def _linked(code: Code) -> Loaded:
             return _link(code, kept)
         except RuntimeError:  # whatever is wrong with it: it is made anew
             forget(key)
+    if not code.text:
+        raise LookupError("machine code that is not on disk")
     made = emit_object(code.text, None, code.level)
     keep(key, made)
     return _link(code, made)

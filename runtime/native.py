@@ -81,7 +81,7 @@ class NativeProgram:
     def __init__(self, program: Program) -> None:
         self.program = program
         self._local = threading.local()
-        self._native: Native | None = None
+        self._native: Native | None = None if program.code.text else load(program.code)  # of an earlier process
         self._layouts: dict[tuple[tuple[str, int], ...], Layout] = {}
 
     @property

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import replace
 from typing import Any
 
 from sympile.compiler import program as vocabulary
@@ -16,11 +15,8 @@ PLAIN = (str, int, float, bool, type(None))
 
 
 def to_bytes(program: Program) -> bytes:
-    """A program as a line of JSON and its code's text: there a list is a tuple, an object with one key a dataclass
-    with its fields in order, or a dict.
-    """
-    plain = _plain(replace(program, code=replace(program.code, text="")))
-    return json.dumps(plain, separators=(",", ":")).encode() + b"\n" + program.code.text.encode()
+    """A program as JSON: a list is a tuple, an object with one key a dataclass with its fields in order, or a dict."""
+    return json.dumps(_plain(program), separators=(",", ":")).encode()
 
 
 def from_bytes(raw: bytes) -> Program:
@@ -29,13 +25,13 @@ def from_bytes(raw: bytes) -> Program:
     Raises:
         ValueError: the bytes hold something else.
     """
-    line, _, text = raw.partition(b"\n")
     try:
-        made = _made(json.loads(line))
-        assert isinstance(made, Program), made
-        return replace(made, code=replace(made.code, text=text.decode()))
-    except (TypeError, KeyError, AttributeError, AssertionError) as error:
+        made = _made(json.loads(raw))
+    except (TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"no program: {error}") from None
+    if not isinstance(made, Program):
+        raise ValueError(f"no program, but a {type(made).__name__}")
+    return made
 
 
 def _plain(value: Any) -> Any:

@@ -263,8 +263,32 @@ def test_code_of_another_machine_is_not_taken(
 def test_text_and_level_count() -> None:
     codes = [CODE, dataclasses.replace(CODE, level=0), dataclasses.replace(CODE, text=CODE.text + "\n")]
     assert len({loading.object_key(code) for code in codes}) == 3
-    digested = [dataclasses.replace(code, digest=loading.text_digest(code.text)) for code in codes]
-    assert [loading.object_key(code) for code in digested] == [loading.object_key(code) for code in codes]
+    aside = [loading.set_aside(code) for code in codes]
+    assert [loading.object_key(code) for code in aside] == [loading.object_key(code) for code in codes]
+    assert {code.text for code in aside} == {""}
+
+
+def test_code_that_was_set_aside(cache: Path) -> None:
+    """Its machine code, or its text, or nothing is found."""
+    aside = loading.set_aside(CODE)
+    assert loading.taken_up(aside) == dataclasses.replace(CODE, digest=aside.digest)
+    loading.load(CODE)
+    as_a_new_process()
+    assert loading.taken_up(aside) == aside
+    for path in cache.iterdir():
+        path.unlink()
+    as_a_new_process()
+    assert loading.taken_up(aside) is None
+
+
+def test_what_is_there_stays_when_the_folder_goes(cache: Path) -> None:
+    first = bits(a_function())
+    as_a_new_process()
+    f = sm.lambdify([x, a], [sp.sin(x) / a, sp.erf(x + 3)])
+    for path in cache.iterdir():
+        path.unlink()
+    as_a_new_process()
+    assert bits([*f(xs, 2.0), *f(0.5, xs)]) == first
 
 
 @dataclass(frozen=True)

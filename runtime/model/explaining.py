@@ -92,11 +92,11 @@ def _memory(model: Model) -> str:
 
 
 def _llvm(model: Model) -> str:
-    return model._step.built.program.code.text
+    return model._step.built.stages.program.code.text
 
 
 def _assembly(model: Model) -> str:
-    code = model._step.built.program.code
+    code = model._step.built.stages.program.code
     return emit_assembly(code.text, level=code.level)
 
 

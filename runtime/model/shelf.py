@@ -15,12 +15,12 @@ from sympile import compiler
 from sympile.compiler.program import Program
 from sympile.compiler.version import VERSION
 from sympile.runtime.cache import forget, keep, key_of, recall
-from sympile.runtime.load import text_digest
+from sympile.runtime.load import set_aside, taken_up
 from sympile.runtime.records import from_bytes, to_bytes
 
 
 class DiskShelf:
-    """Keeps programs in the cache on disk."""
+    """Keeps programs in the cache on disk; the text of their code is read only where its machine code is not there."""
 
     def find(self, description: Sequence[str]) -> Program | None:
         """The program that this compiler has made of this description, or None."""
@@ -29,15 +29,16 @@ class DiskShelf:
         if raw is None:
             return None
         try:
-            return from_bytes(raw)
+            found = from_bytes(raw)
         except ValueError:
             forget(key)
             return None
+        code = taken_up(found.code)
+        return None if code is None else replace(found, code=code)
 
     def keep(self, description: Sequence[str], program: Program) -> None:
         """Keeps a program for later processes, if that is possible."""
-        code = replace(program.code, digest=text_digest(program.code.text))
-        keep(program_key(description), to_bytes(replace(program, code=code)))
+        keep(program_key(description), to_bytes(replace(program, code=set_aside(program.code))))
 
 
 SHELF = DiskShelf()
@@ -45,13 +46,13 @@ SHELF = DiskShelf()
 
 def program_key(description: Sequence[str]) -> bytes:
     """Whatever may change the program changes the key."""
-    return key_of("program", *description, *_makers())
+    return key_of("program", *description, _makers())
 
 
 @functools.cache
-def _makers() -> tuple[str, ...]:
-    """The compiler as it is installed, and whose arithmetic and order it uses."""
-    return (VERSION, sys.version, np.__version__, mpmath.__version__, *_sources())
+def _makers() -> bytes:
+    """A digest of the compiler as it is installed, and of those whose arithmetic and order it uses."""
+    return key_of(VERSION, sys.version, np.__version__, mpmath.__version__, *_sources())
 
 
 def _sources() -> Iterator[str]:
