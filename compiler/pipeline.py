@@ -48,6 +48,7 @@ class Request:
     wrt: tuple[str, ...] = ()  # parameters by name
     summed: bool = False  # the objective is the sum over examples, not the mean
     rewrites: str = "stable"
+    math: str = "accurate"  # which rows of the vector math
     allow_unused: tuple[str, ...] = ()
 
 
@@ -225,7 +226,7 @@ def build(
     target = target or this_machine()
     times: dict[str, float] = {}
     started = time.perf_counter()
-    fused = fuse(list(outputs.values()))
+    fused = fuse(list(outputs.values()), work.request.math)
     times["fuse"] = time.perf_counter() - started
     loops = schedule(fused, target.lanes({"float64": "double", "float32": "float"}[dtype]), target.registers)
     times["schedule"] = time.perf_counter() - started - times["fuse"]

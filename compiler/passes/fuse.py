@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from sympile.compiler.graph.arithmetic import add, factors_of, mul, split, sub
 from sympile.compiler.graph.conditions import conditions_of, unguarded, when
@@ -32,13 +33,14 @@ from sympile.compiler.passes.group import (
     users_of,
 )
 from sympile.compiler.passes.sharing import shared_products
-from sympile.compiler.rules.lowering import EXPANSIONS, a, b
+from sympile.compiler.rules.lowering import TIERS, a, b
 
 
-def fuse(outputs: Sequence[Definition]) -> Fused:
+def fuse(outputs: Sequence[Definition], math: str = "accurate") -> Fused:
     """The groups that compute the outputs: everything elementwise inlined, then stored again where that is cheaper."""
     mapping = {o: o for o in outputs}
-    for step in (factoring.factor, _inline, _lower, _lift, _pack, _order_axes):
+    lower = partial(_lower, TIERS[math])
+    for step in (factoring.factor, _inline, lower, _lift, _pack, _order_axes):
         mapping = _chained(mapping, step)
     return Fused(tuple(_with_shared_products(g) for g in grouped(list(mapping.values()))), mapping)
 
@@ -63,12 +65,12 @@ def _inline(outputs: list[Definition]) -> dict[Definition, Definition]:
 # ------------------------------------------------------------------------------------------------ lowering
 
 
-def _lower(outputs: list[Definition]) -> dict[Definition, Definition]:
+def _lower(table: Mapping[str, Node], outputs: list[Definition]) -> dict[Definition, Definition]:
     """Log-sum-exp becomes max, sum and log; operations without machine code of their own become others."""
     done: dict[Node, Node] = {}
 
     def lowered(tensor: Definition, new: dict[Definition, Definition]) -> Definition:
-        (body,) = transform([tensor.formula], lambda node: _lowered(node, new), done)
+        (body,) = transform([tensor.formula], lambda node: _lowered(node, new, table), done)
         if tensor.monoid == "lse":
             return _log_sum_exp(tensor, body)
         return define(tensor.axes, tensor.reduced, tensor.monoid, body)
@@ -76,10 +78,10 @@ def _lower(outputs: list[Definition]) -> dict[Definition, Definition]:
     return each_formula(outputs, lowered)
 
 
-def _lowered(node: Node, new: dict[Definition, Definition]) -> Node:
+def _lowered(node: Node, new: dict[Definition, Definition], table: Mapping[str, Node]) -> Node:
     if node.op == "read":
         return read(new[target(node)], *node.args)
-    template = EXPANSIONS.get(node.op)
+    template = table.get(node.op)
     return node if template is None else substitute(template, dict(zip((a, b), node.args, strict=False)))
 
 

@@ -12,6 +12,7 @@ from sympile.compiler.code.writer import Function
 from sympile.compiler.errors import InternalError
 from sympile.compiler.rules import machine_circular as circular
 from sympile.compiler.rules import machine_exponential as exponential
+from sympile.compiler.rules import machine_fast as fast
 from sympile.compiler.rules import machine_logarithm as logarithm
 from sympile.compiler.rules import machine_power as power
 from sympile.compiler.rules import machine_simple as simple
@@ -85,6 +86,13 @@ _ROWS = (
     MachineRow("elu",         1,   simple.elu,           2.0,   2.0),
     MachineRow("xlogy",       2,   simple.xlogy,         2.0,   2.0),
     MachineRow("xlogx",       1,   simple.xlogx,         2.0,   2.0),
+
+    # ---- for math="fast", which lowering.FASTER writes instead: at most 4 (4.5) ulp
+    MachineRow("fast.tanh",   1,   fast.tanh,            3.0,   3.0),
+    MachineRow("fast.sigmoid", 1,  fast.sigmoid,         3.0,   3.0),
+    MachineRow("fast.log10",  1,   fast.log10,           3.0,   3.0),
+    MachineRow("fast.tan",    1,   fast.tan,             3.5,   3.5),
+    MachineRow("fast.erfc",   1,   fast.erfc,            4.0,   4.5),
 )
 # fmt: on
 
