@@ -34,14 +34,15 @@ def test_fast_code_is_other_code_and_keeps_its_promise(formula: sp.Expr, row: st
     assert (np.abs(fast - exact) / np.spacing(np.abs(exact))).max() <= promised
 
 
-def test_a_model_takes_the_tier_with_it() -> None:
+def test_a_model_takes_the_tier_with_it(capsys: pytest.CaptureFixture[str]) -> None:
     loss = (sp.tanh(a * x) - 1) ** 2
     values = {x: POINTS, a: 0.5}
     models = [sm.compile(loss, [a], math=tier) for tier in ("accurate", "fast")]
     slopes = [model.backward(values)[a] for model in models]
     np.testing.assert_allclose(slopes[1], slopes[0], rtol=1e-14)
-    codes = [str(model.explain("llvm")) for model in (*models, copy.copy(models[1]))]
-    assert ["fast.tanh" in code for code in codes] == [False, True, True]
+    for model, faster in ((models[0], False), (models[1], True), (copy.copy(models[1]), True)):
+        model.explain("llvm")
+        assert ("fast.tanh" in capsys.readouterr().out) == faster
     assert str(models[1].gradient[a]) == str(models[0].gradient[a])
 
 
@@ -51,7 +52,7 @@ def test_a_function_takes_the_tier_with_it() -> None:
 
 
 def test_another_tier_is_named() -> None:
-    with pytest.raises(ArgumentError, match="accurate.*fast"):
+    with pytest.raises(ArgumentError, match=r"accurate.*fast"):
         sm.lambdify([x], sp.tanh(x), math="quick")
-    with pytest.raises(ArgumentError, match="accurate.*fast"):
+    with pytest.raises(ArgumentError, match=r"accurate.*fast"):
         sm.compile((a * x) ** 2, [a], math="quick")
