@@ -73,6 +73,7 @@ _ROWS = (
     MachineRow("erfc",        1,   special.erfc,         1.5,   1.5),
     MachineRow("loggamma",    1,   special.loggamma64,   2.25,  0.75,  low=0.0),
     MachineRow("digamma",     1,   special.digamma64,    2.5,   0.75,  low=0.0),
+    MachineRow("trigamma",    1,   special.trigamma64,   2.0,   0.75,  low=0.0),
     MachineRow("floor",       1,   simple.floor,         EXACT, EXACT, inline=True),
     MachineRow("ceiling",     1,   simple.ceiling,       EXACT, EXACT, inline=True),
     MachineRow("sign",        1,   simple.sign,          EXACT, EXACT, inline=True),
