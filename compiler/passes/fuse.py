@@ -23,6 +23,7 @@ from sympile.compiler.graph.mapping import each_formula
 from sympile.compiler.graph.node import INFINITY, Node, const, extent, postorder, target
 from sympile.compiler.graph.rebuild import function, rebuild, substitute, transform
 from sympile.compiler.passes import factor as factoring
+from sympile.compiler.passes.folding import folded
 from sympile.compiler.passes.group import (
     Fused,
     Group,
@@ -81,8 +82,9 @@ def _lower(table: Mapping[str, Node], outputs: list[Definition]) -> dict[Definit
 def _lowered(node: Node, new: dict[Definition, Definition], table: Mapping[str, Node]) -> Node:
     if node.op == "read":
         return read(new[target(node)], *node.args)
-    template = table.get(node.op)
-    return node if template is None else substitute(template, dict(zip((a, b), node.args, strict=False)))
+    known = folded(node)
+    template = table.get(known.op)
+    return known if template is None else substitute(template, dict(zip((a, b), known.args, strict=False)))
 
 
 def _log_sum_exp(tensor: Definition, body: Node) -> Definition:
