@@ -49,6 +49,7 @@ class Request:
     wrt: tuple[str, ...] = ()  # parameters by name
     summed: bool = False  # the objective is the sum over examples, not the mean
     rewrites: str = "stable"
+    math: str = "accurate"  # which rows of the vector math
     allow_unused: tuple[str, ...] = ()
     shelf: Shelf | None = None  # where programs are kept for later processes
 
@@ -220,7 +221,7 @@ def build(
     target, given = target or this_machine(), list(inputs)
     return Built(
         lambda: _stages(work, outputs, given, dtype, target),
-        lambda: description(outputs, given, work.constraints, dtype, target),
+        lambda: description(outputs, given, work.constraints, dtype, target, work.request.math),
         work.request.shelf,
     )
 
@@ -231,7 +232,7 @@ def _stages(
     """Fuse, schedule, emit."""
     times: dict[str, float] = {}
     started = time.perf_counter()
-    fused = fuse(list(outputs.values()))
+    fused = fuse(list(outputs.values()), work.request.math)
     times["fuse"] = time.perf_counter() - started
     loops = schedule(fused, target.lanes({"float64": "double", "float32": "float"}[dtype]), target.registers)
     times["schedule"] = time.perf_counter() - started - times["fuse"]

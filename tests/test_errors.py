@@ -80,7 +80,7 @@ FORMULAS = [
     pytest.param(lambda: sm.compile(W.T * v, parameters=W), NonScalarLoss, ["(2, 1)", "sum"], id="vector as a loss"),
     pytest.param(lambda: sm.compile(sm.tanh(S), parameters=S), NonScalarLoss, ["(3,)"], id="tensor as a loss"),
     pytest.param(lambda: sm.grad(W.T * v, W), NonScalarLoss, ["(2, 1)", "jacobian"], id="gradient of a vector"),
-    pytest.param(lambda: sm.hessian(sm.grad(sp.loggamma(x), x), x), NotDifferentiable, ["digamma"], id="no derivative row"),
+    pytest.param(lambda: sm.hessian(sm.grad(sp.digamma(x), x), x), NotDifferentiable, ["trigamma"], id="no derivative row"),
     pytest.param(lambda: sm.compile(a * x, parameters=2 * a), ArgumentError, ["2*a"], id="parameter that is no symbol"),
     pytest.param(lambda: sm.compile(a * x, parameters="a"), ArgumentError, ["'a'"], id="parameter by its name"),
     pytest.param(lambda: sm.compile(a * x, parameters=a, dtype="float16"), ArgumentError, ["'float64'", "'float16'"], id="dtype"),

@@ -124,6 +124,14 @@ def digamma_tail(w: mp.mpf) -> mp.mpf:
     return (mp.log(x) - 1 / (2 * x) - mp.digamma(x)) / w
 
 
+def trigamma_tail(w: mp.mpf) -> mp.mpf:
+    """x³ (ψ'(x) - 1/x - 1/(2x²)) at w = 1/x²."""
+    if w < mp.mpf(2) ** -40:
+        return mp.mpf(1) / 6 - w / 30
+    x = 1 / mp.sqrt(w)
+    return (mp.psi(1, x) - 1 / x - w / 2) * x**3
+
+
 # ------------------------------------------------------------------------------------------------------ weights
 
 
@@ -214,6 +222,7 @@ FITS = (
     Fit("stirling",   64,  5, LEAST_W,        ONE / 64,    stirling,      guarded(stirling_weight)),
     Fit("digamma",    64, 30, -ONE,           ONE,         digamma_ratio, of_result(digamma_ratio)),
     Fit("psi_far",    64,  6, LEAST_W,        ONE / 64,    digamma_tail,  guarded(digamma_weight)),
+    Fit("trigamma_far", 64, 6, LEAST_W,       ONE / 64,    trigamma_tail, power_weight(1)),
 )
 # fmt: on
 

@@ -80,8 +80,9 @@ def description(
     constraints: Sequence[Constraint],
     dtype: str,
     target: Target,
+    math: str,
 ) -> tuple[str, ...]:
-    """All that a program is made from: formulas, names, what sizes must satisfy, numbers, machine."""
+    """All that a program is made from: formulas, names, what sizes must satisfy, numbers, machine, rows."""
     formulas = fingerprint([*outputs.values(), *inputs], [constraint.expression for constraint in constraints])
     names = repr((list(outputs), [constraint.message for constraint in constraints]))
-    return (formulas, names, dtype, repr(target))
+    return (formulas, names, dtype, repr(target), math)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from math import prod
 
 from sympile.compiler.graph.arithmetic import add, factors_of, mul, split, sub
@@ -23,6 +24,7 @@ from sympile.compiler.graph.mapping import each_formula
 from sympile.compiler.graph.node import INFINITY, Node, const, extent, postorder, target
 from sympile.compiler.graph.rebuild import function, rebuild, substitute, transform
 from sympile.compiler.passes import factor as factoring
+from sympile.compiler.passes.folding import folded
 from sympile.compiler.passes.group import (
     Fused,
     Group,
@@ -35,13 +37,14 @@ from sympile.compiler.passes.group import (
 from sympile.compiler.passes.rowwise import with_row_groups
 from sympile.compiler.passes.shares import LogSum, as_share
 from sympile.compiler.passes.sharing import shared_products
-from sympile.compiler.rules.lowering import EXPANSIONS, a, b
+from sympile.compiler.rules.lowering import TIERS, a, b
 
 
-def fuse(outputs: Sequence[Definition]) -> Fused:
+def fuse(outputs: Sequence[Definition], math: str = "accurate") -> Fused:
     """The groups that compute the outputs: everything elementwise inlined, then stored again where that is cheaper."""
     mapping = {o: o for o in outputs}
-    for step in (factoring.factor, _inline, _lower, _lift, _order_axes, _pack):
+    lower = partial(_lower, TIERS[math])
+    for step in (factoring.factor, _inline, lower, _lift, _order_axes, _pack):
         mapping = _chained(mapping, step)
     wanted = list(mapping.values())
     groups = with_row_groups(grouped(wanted), wanted)
@@ -68,13 +71,13 @@ def _inline(outputs: list[Definition]) -> dict[Definition, Definition]:
 # ------------------------------------------------------------------------------------------------ lowering
 
 
-def _lower(outputs: list[Definition]) -> dict[Definition, Definition]:
+def _lower(table: Mapping[str, Node], outputs: list[Definition]) -> dict[Definition, Definition]:
     """Log-sum-exp becomes max, sum and log; operations without machine code of their own become others."""
     done: dict[Node, Node] = {}
     sums: dict[Definition, LogSum] = {}
 
     def lowered(tensor: Definition, new: dict[Definition, Definition]) -> Definition:
-        (body,) = transform([tensor.formula], lambda node: _lowered(node, new, sums), done)
+        (body,) = transform([tensor.formula], lambda node: _lowered(node, new, sums, table), done)
         if tensor.monoid == "lse":
             logarithm, total = _log_sum_exp(tensor, body)
             sums[logarithm] = LogSum(body, total)
@@ -84,13 +87,16 @@ def _lower(outputs: list[Definition]) -> dict[Definition, Definition]:
     return each_formula(outputs, lowered)
 
 
-def _lowered(node: Node, new: dict[Definition, Definition], sums: dict[Definition, LogSum]) -> Node:
+def _lowered(
+    node: Node, new: dict[Definition, Definition], sums: dict[Definition, LogSum], table: Mapping[str, Node]
+) -> Node:
     if node.op == "read":
         return read(new[target(node)], *node.args)
-    if node.op == "exp":
-        return as_share(node, sums)
-    template = EXPANSIONS.get(node.op)
-    return node if template is None else substitute(template, dict(zip((a, b), node.args, strict=False)))
+    known = folded(node)
+    if known.op == "exp":
+        known = as_share(known, sums)
+    template = table.get(known.op)
+    return known if template is None else substitute(template, dict(zip((a, b), known.args, strict=False)))
 
 
 def _log_sum_exp(tensor: Definition, body: Node) -> tuple[Definition, Definition]:

@@ -180,6 +180,10 @@ COEFFICIENTS: dict[tuple[str, int], tuple[float, ...]] = {   # (name, bits of th
         "0x1.5555555555544p-4 -0x1.11111110deea5p-7 0x1.0410403527c42p-8 -0x1.111042a7e2aebp-8 "
         "0x1.f00c09e99efe9p-8 -0x1.5107be35f2e28p-6 0x1.f56a6827c6816p-5"
     ),
+    ("trigamma_far", 64): _numbers(   # error 2^-60.8
+        "0x1.55555555554f4p-3 -0x1.111111107429fp-5 0x1.86185ed60cebep-6 -0x1.110fa9e63bd7ep-5 "
+        "0x1.35e8753c01a19p-4 -0x1.f6740601a600ap-3 0x1.a767ef06cdc7ep-1"
+    ),
 }
 
 CONSTANTS: dict[tuple[str, int], tuple[float, ...]] = {   # each an unevaluated sum

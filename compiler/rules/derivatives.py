@@ -60,7 +60,8 @@ PARTIALS: dict[str, tuple[Node, ...]] = {
     "erf":         (mul(_TWO_OVER_ROOT_PI, _f("exp", neg(square(a)))),),
     "erfc":        (neg(mul(_TWO_OVER_ROOT_PI, _f("exp", neg(square(a))))),),
     "loggamma":    (_f("digamma", a),),
-    "power":       (mul(b, _f("power", a, sub(b, ONE))),               when(mul(y, _f("log", a)), _f("differs", a, ZERO))),
+    "digamma":     (_f("trigamma", a),),
+    "power":       (when(mul(b, _f("power", a, sub(b, ONE))), _f("differs", b, ZERO)), when(mul(y, _f("log", a)), _f("differs", a, ZERO))),   # a**0 is 1, at 0 too
     "xlogy":       (when(_f("log", b), _f("differs", a, ZERO)),        div(a, b)),      # 0 log 0 is 0
     "xlogx":       (add(_f("log", a), ONE),),                                           # at 0: -inf, which is the true slope
 }

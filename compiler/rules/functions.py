@@ -96,6 +96,7 @@ _ROWS = (
     Function("erfc",        1, _special("erfc"),                                   mpmath.erfc,                                sp.erfc),
     Function("loggamma",    1, _special("gammaln"),                                mpmath.loggamma,                            sp.loggamma),
     Function("digamma",     1, _special("digamma"),                                mpmath.digamma,                             sp.digamma),
+    Function("trigamma",    1, lambda x: _special("polygamma")(1, x),          lambda x: mpmath.psi(1, x),                 lambda x: sp.polygamma(1, x)),
     Function("power",       2, np.power,                                       mpmath.power,                               sp.Pow),
     Function("xlogy",       2, _special("xlogy"),                                  _xlogy,                                     lambda x, y: x * sp.log(y)),
     Function("xlogx",       1, lambda x: _special("xlogy")(x, x),                  lambda x: _xlogy(x, x),                     lambda x: x * sp.log(x)),
@@ -130,9 +131,11 @@ READ_AS: Mapping[str, str] = {
     "exp": "exp", "expm1": "expm1", "log": "log", "log1p": "log1p", "tanh": "tanh", "sigmoid": "sigmoid", "softplus": "softplus", "relu": "relu",
     "leaky_relu": "leaky_relu", "elu": "elu", "hard_tanh": "hard_tanh", "Abs": "abs", "abs": "abs", "sign": "sign", "floor": "floor", "ceiling": "ceiling",
     "sin": "sin", "cos": "cos", "tan": "tan", "asin": "asin", "acos": "acos", "atan": "atan", "atan2": "atan2", "sinh": "sinh", "cosh": "cosh",
-    "asinh": "asinh", "acosh": "acosh", "atanh": "atanh", "erf": "erf", "erfc": "erfc", "loggamma": "loggamma", "digamma": "digamma", "Heaviside": "heaviside",
+    "asinh": "asinh", "acosh": "acosh", "atanh": "atanh", "erf": "erf", "erfc": "erfc", "loggamma": "loggamma", "digamma": "digamma", "trigamma": "trigamma", "Heaviside": "heaviside",
     "log2": "log2", "log10": "log10",
 }
+
+POLYGAMMA: Mapping[int, str] = {0: "digamma", 1: "trigamma"}       # by order
 
 a, b = hole("a"), hole("b")
 
@@ -157,7 +160,12 @@ COMPOSED: Mapping[str, Node] = {
     "sech":       power(_f("cosh", a), -1),
     "csch":       power(_f("sinh", a), -1),
     "coth":       power(_f("tanh", a), -1),
-    "acot":       _f("atan", power(a, -1)),
+    "acot":       select(_f("less", a, ZERO), neg(_f("atan2", ONE, neg(a))), _f("atan2", ONE, a)),    # pi/2 at 0
+    "asec":       _f("acos", power(a, -1)),
+    "acsc":       _f("asin", power(a, -1)),
+    "asech":      _f("acosh", power(a, -1)),
+    "acsch":      _f("asinh", power(a, -1)),
+    "acoth":      _f("atanh", power(a, -1)),
     "sinc":       select(_f("equals", a, ZERO), ONE, div(_f("sin", a), a)),
     "Mod":        sub(a, mul(b, _f("floor", div(a, b)))),
     "frac":       sub(a, _f("floor", a)),

@@ -12,6 +12,7 @@ from sympile.compiler.code.writer import Function
 from sympile.compiler.errors import InternalError
 from sympile.compiler.rules import machine_circular as circular
 from sympile.compiler.rules import machine_exponential as exponential
+from sympile.compiler.rules import machine_fast as fast
 from sympile.compiler.rules import machine_logarithm as logarithm
 from sympile.compiler.rules import machine_power as power
 from sympile.compiler.rules import machine_simple as simple
@@ -72,6 +73,7 @@ _ROWS = (
     MachineRow("erfc",        1,   special.erfc,         1.5,   1.5),
     MachineRow("loggamma",    1,   special.loggamma64,   2.25,  0.75,  low=0.0),
     MachineRow("digamma",     1,   special.digamma64,    2.5,   0.75,  low=0.0),
+    MachineRow("trigamma",    1,   special.trigamma64,   2.0,   0.75,  low=0.0),
     MachineRow("floor",       1,   simple.floor,         EXACT, EXACT, inline=True),
     MachineRow("ceiling",     1,   simple.ceiling,       EXACT, EXACT, inline=True),
     MachineRow("sign",        1,   simple.sign,          EXACT, EXACT, inline=True),
@@ -85,6 +87,13 @@ _ROWS = (
     MachineRow("elu",         1,   simple.elu,           2.0,   2.0),
     MachineRow("xlogy",       2,   simple.xlogy,         2.0,   2.0),
     MachineRow("xlogx",       1,   simple.xlogx,         2.0,   2.0),
+
+    # ---- for math="fast", which lowering.FASTER writes instead: at most 4 (4.5) ulp
+    MachineRow("fast.tanh",   1,   fast.tanh,            3.0,   3.0),
+    MachineRow("fast.sigmoid", 1,  fast.sigmoid,         3.0,   3.0),
+    MachineRow("fast.log10",  1,   fast.log10,           3.0,   3.0),
+    MachineRow("fast.tan",    1,   fast.tan,             3.5,   3.5),
+    MachineRow("fast.erfc",   1,   fast.erfc,            4.0,   4.5),
 )
 # fmt: on
 

@@ -32,13 +32,22 @@ def cos(x: Number) -> Number:
     y, magic = abs(x), facts(x).magic
     shifted = y.fma(1 / math.pi, 0.5) + magic
     n = (shifted - magic) - 0.5
-    return _signed_sine(
-        _with_far(y, Turned(_without_multiples(y, n, "pi"), constant(x, 0.0), shifted.bits()), "pi", -0.5)
-    )
+    turned = _with_far(y, Turned(_without_multiples(y, n, "pi"), constant(x, 0.0), shifted.bits()), "pi", -0.5)
+    return (y < facts(x).negligible).pick(1.0, _signed_sine(turned))
 
 
 def tan(x: Number) -> Number:
     """sin(r)/cos(r), or -cos(r)/sin(r) for odd n, with x = nπ/2 + r; both in two parts."""
+    turned = reduced_quarter(x)
+    sine, cosine = _sine_pair(turned.r, turned.low), _cosine_pair(turned.r, turned.low)
+    odd = (turned.count & 1).compare("ne", 0)
+    above = Pair(odd.pick(-cosine.high, sine.high), odd.pick(-cosine.low, sine.low))
+    below = Pair(odd.pick(sine.high, cosine.high), odd.pick(sine.low, cosine.low))
+    return (abs(x) < facts(x).negligible).pick(x, quotient(above, below).total())
+
+
+def reduced_quarter(x: Number) -> Turned:
+    """x = nπ/2 + r + low."""
     first, second, third = parts(x, "pi/2")
     shifted, n = rounded_multiple(x, 2 / math.pi)
     exact = n.fma(-first, x)
@@ -46,12 +55,7 @@ def tan(x: Number) -> Number:
     near = exact - moved
     low = n.fma(-third, ((exact - near) - moved) - n.fma(second, -moved))
     r = near + low
-    turned = _with_far(x, Turned(r, (near - r) + low, shifted.bits()), "pi/2", 0.0)
-    sine, cosine = _sine_pair(turned.r, turned.low), _cosine_pair(turned.r, turned.low)
-    odd = (turned.count & 1).compare("ne", 0)
-    above = Pair(odd.pick(-cosine.high, sine.high), odd.pick(-cosine.low, sine.low))
-    below = Pair(odd.pick(sine.high, cosine.high), odd.pick(sine.low, cosine.low))
-    return (abs(x) < facts(x).negligible).pick(x, quotient(above, below).total())
+    return _with_far(x, Turned(r, (near - r) + low, shifted.bits()), "pi/2", 0.0)
 
 
 def _without_multiples(x: Number, n: Number, name: str) -> Number:

@@ -19,6 +19,7 @@ from sympile.compiler.rules.machine_parts import (
     exact_sum,
     exp_minus_one_reduced,
     exp_parts,
+    fast_sum,
     facts,
     first_true,
     fitted,
@@ -183,4 +184,29 @@ def _positive_digamma(y: Number) -> Number:
     return far.pick(series, near)
 
 
-loggamma64, digamma64 = in_float64(loggamma), in_float64(digamma)
+# ------------------------------------------------------------------------------------------------ trigamma
+
+
+def trigamma(x: Number) -> Number:
+    """The derivative of digamma: by the recurrence up to 8, by its series beyond, reflected below 0."""
+    negative = x <= 0.0
+    value = _positive_trigamma(negative.pick(1.0 - x, x))
+    turned = math.pi / sin((x - x.floor()) * math.pi)
+    whole = negative & x.floor().equals(x)
+    return first_true([(x.equals(-INF), NAN), (whole, INF), (negative, turned * turned - value)], value)
+
+
+def _positive_trigamma(y: Number) -> Number:
+    moved, sum_ = y, Pair(constant(y, 0.0), constant(y, 0.0))
+    for _ in range(8):
+        below = moved < STIRLING_FROM
+        more = fast_sum(sum_.high, below.pick(1.0 / (moved * moved), 0.0))       # the terms grow ever smaller
+        sum_ = Pair(more.high, sum_.low + more.low)
+        moved = below.pick(moved + 1.0, moved)
+    inverse = 1.0 / moved
+    w = inverse * inverse
+    series = inverse + (inverse * w).fma(w.polynomial(fitted(y, "trigamma_far")), w * 0.5)
+    return first_true([(sum_.high.equals(INF), INF)], sum_.high + (sum_.low + series))
+
+
+loggamma64, digamma64, trigamma64 = in_float64(loggamma), in_float64(digamma), in_float64(trigamma)

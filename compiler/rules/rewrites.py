@@ -114,6 +114,7 @@ def _named(op: str) -> Callable[..., Node]:
 exp, expm1, log, log1p, absolute = _named("exp"), _named("expm1"), _named("log"), _named("log1p"), _named("abs")
 sigmoid, softplus, relu, tanh, sinh, cosh = (_named(f) for f in ("sigmoid", "softplus", "relu", "tanh", "sinh", "cosh"))
 xlogx, xlogy, root_square = _named("xlogx"), _named("xlogy"), _named("root_square")
+sin, cos = _named("sin"), _named("cos")
 
 _HALF = Fraction(1, 2)
 _SUM_EXP, _LSE = over("sum", exp(b)), over("lse", b)
@@ -136,6 +137,7 @@ REWRITES: tuple[Rewrite, ...] = (
     Rewrite("softplus-shifted",     add(a, softplus(neg(a))),                 softplus(a),                         STABLE, CANCELS),
     Rewrite("softplus-difference",  sub(softplus(a), softplus(neg(a))),       a,                                   STABLE, CANCELS),
     Rewrite("expm1",                sub(ONE, exp(a)),                         neg(expm1(a)),                       ROUND,  CANCELS, last=True),
+    Rewrite("one-minus-cos",        sub(ONE, cos(a)),                         mul(TWO, power(sin(mul(HALF, a)), 2)), ROUND, CANCELS, last=True),
     Rewrite("expm1-plus-one",       add(ONE, expm1(a)),                       exp(a),                              ROUND,  CANCELS, through=NAMED),
     Rewrite("logistic",             power(add(ONE, exp(a)), -1),              sigmoid(neg(a)),                     STABLE, OVERFLOW),
     Rewrite("logistic-exp",         mul(exp(a), sigmoid(neg(a))),             sigmoid(a),                          STABLE, OVERFLOW, through=NAMED),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any
 
-from sympile.compiler.errors import UnboundIndex
+from sympile.compiler.errors import UnboundIndex, UnknownFunction
 from sympile.compiler.graph.affine import affine
 from sympile.compiler.graph.arithmetic import add, div, mul, power, sub
 from sympile.compiler.graph.brackets import at_least_zero, equal
@@ -19,7 +19,7 @@ from sympile.compiler.language.advice import advice
 from sympile.compiler.language.sizes import is_array
 from sympile.compiler.passes.reading.engine import Bindings, Reader, Row
 from sympile.compiler.passes.reading.values import Value
-from sympile.compiler.rules.functions import COMPOSED, FUNCTIONS, READ_AS, a, b
+from sympile.compiler.rules.functions import COMPOSED, FUNCTIONS, POLYGAMMA, READ_AS, a, b
 
 
 def arguments(item: Any) -> tuple[Any, ...]:
@@ -124,8 +124,13 @@ def _heaviside(argument: Node, at_zero: Node = HALF) -> Node:
     return when(ONE, function("less", ZERO, argument)) if at_zero is ZERO else function("heaviside", argument, at_zero)
 
 
-def _polygamma(order: Node, argument: Node) -> Node:
-    return function("digamma", argument) if order is ZERO else function("polygamma", order, argument)
+def _polygamma(reader: Reader, item: Any, values: list[Value], bindings: Bindings) -> Value:
+    known = POLYGAMMA.get(item.args[0])
+    if known is None:
+        words = "polygamma is known for the orders 0 (digamma) and 1 (trigamma) only"
+        raise reader.refuse(item, words, UnknownFunction)
+    _demand_scalars(reader, item)
+    return reader.elementwise(item, values, lambda order, argument: function(known, argument))
 
 
 def composed(template: Node) -> Callable[..., Node]:
@@ -247,7 +252,7 @@ SCALARS: dict[str, Row] = {
     "Min": Row(arguments, over_scalars(minimum)),
     "log": Row(arguments, over_scalars(_logarithm)),
     "Heaviside": Row(arguments, over_scalars(_heaviside)),
-    "polygamma": Row(arguments, over_scalars(_polygamma)),
+    "polygamma": Row(arguments, _polygamma),
     "Piecewise": Row(_piece_parts, over_elements(_piecewise)),
     "ITE": Row(arguments, over_elements(_chosen_condition)),
     "KroneckerDelta": Row(lambda item: item.args[:2], _delta),
