@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -55,9 +56,15 @@ def converted(slot: Slot, value: object, dtype: np.dtype[Any]) -> Array:
     return _cast(slot, array, dtype)
 
 
+def refuse_masked(name: str, value: object) -> None:
+    """Masked entries would be read as if they were numbers; numpy.ma is not imported for arrays of other kinds."""
+    masked = sys.modules.get("numpy.ma")
+    if masked is not None and isinstance(value, masked.MaskedArray) and masked.is_masked(value):
+        raise ValuesError(f"{name} has masked entries, which would be read\n  write {name}.filled(...)")
+
+
 def _plain(slot: Slot, value: object) -> Array:
-    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
-        raise ValuesError(f"{slot.name} has masked entries, which would be read\n  write {slot.name}.filled(...)")
+    refuse_masked(slot.name, value)
     try:
         return np.asarray(value)
     except ValueError as error:

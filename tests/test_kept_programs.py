@@ -356,7 +356,9 @@ def test_programs_of_another_compiler_are_not_taken(what: str, monkeypatch: pyte
 @pytest.mark.parametrize("field", [f.name for f in dataclasses.fields(host())])
 def test_programs_for_another_machine_are_not_taken(field: str) -> None:
     other = dataclasses.replace(host(), **{field: "other"})
-    assert description({"f": A}, [A], (), "float64", other) != description({"f": A}, [A], (), "float64", host())
+    assert description({"f": A}, [A], (), "float64", other, "accurate") != description(
+        {"f": A}, [A], (), "float64", host(), "accurate"
+    )
 
 
 def test_a_changed_compiler_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Protocol
 
 from sympile.compiler.code.target import Target
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.fingerprint import fingerprint
+from sympile.compiler.locks import once
 from sympile.compiler.passes.group import Fused
 from sympile.compiler.passes.read import Constraint
 from sympile.compiler.passes.schedule import Loops
@@ -44,12 +44,12 @@ class Built:
         self._make, self._describe = make, describe
         self._shelf = None if os.environ.get("SYMPILE_SHOW") else shelf  # somebody wants to see the stages
 
-    @cached_property
+    @once
     def stages(self) -> Stages:
         """Fused, scheduled, emitted: when somebody asks."""
         return self._make()
 
-    @cached_property
+    @once
     def program(self) -> Program:
         """The program alone."""
         if self._shelf is None:

@@ -27,7 +27,7 @@ from sympile.compiler.program import BATCH
 from sympile.compiler.show.numbers import shown_size
 from sympile.runtime.arguments import Binder
 from sympile.runtime.byname import name_of
-from sympile.runtime.convert import INTEGER
+from sympile.runtime.convert import INTEGER, refuse_masked
 from sympile.runtime.model.compiling import DTYPES, MATH
 from sympile.runtime.model.given import as_given, demand_one_symbol_per_name
 from sympile.runtime.model.notation import with_ones
@@ -136,8 +136,7 @@ class Function:
         return results[0] if self._single else results
 
     def _array(self, name: str, value: Any) -> Array:
-        if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
-            raise ValuesError(f"{name} has masked entries, which would be read\n  write {name}.filled(...)")
+        refuse_masked(name, value)
         array = np.asarray(value)
         if array.dtype.kind not in "biuf":
             raise DtypeError(f"{name} must be real numbers, not {array.dtype}")

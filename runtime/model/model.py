@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,6 +12,7 @@ import numpy.typing as npt
 from sympile.compiler.errors import ArgumentError, UnknownName, did_you_mean, listed
 from sympile.compiler.graph.definition import elementwise
 from sympile.compiler.graph.node import ZERO, Node
+from sympile.compiler.locks import once
 from sympile.compiler.passes.reading.scope import Symbol
 from sympile.compiler.passes.roles import only_added
 from sympile.compiler.pipeline import GRADIENT, METRIC, OBJECTIVE, PREDICTION, Work, inputs_of, signature
@@ -64,12 +64,12 @@ class Model:
 
     # ------------------------------------------------------------------------------------------ formulas
 
-    @cached_property
+    @once
     def gradient(self) -> Gradients:
         """The gradient formulas of one example, by parameter; each is made when it is asked for."""
         return Gradients(self._keys, self._gradient_formula)
 
-    @cached_property
+    @once
     def loss(self) -> Formula:
         """The loss of one example as it was understood."""
         return formula(
@@ -111,42 +111,42 @@ class Model:
             part = self._parts[labels] = Part(self._work, outputs, self.dtype)
         return part
 
-    @cached_property
+    @once
     def _value(self) -> Part:
         return self._part(OBJECTIVE)
 
-    @cached_property
+    @once
     def _step(self) -> Part:
         return self._part(OBJECTIVE, *[GRADIENT + name for name in self._used])
 
-    @cached_property
+    @once
     def _steps(self) -> Steps:
         """The steps of fits."""
         return Steps(self)
 
-    @cached_property
+    @once
     def _training(self) -> Signature:
         """All symbols that a fit takes: those of the loss, of the metrics, and every parameter."""
         outputs = {label: self._work.outputs[label] for label in (OBJECTIVE, *self._metrics)}
         needed = {*inputs_of(self._work, list(outputs.values())), *self._used}
         return signature(self._work, [n for n in self._work.scope.symbols if n in needed], outputs, self.dtype)
 
-    @cached_property
+    @once
     def _data_binder(self) -> Binder:
         """Data and constants of a fit; data of the prediction alone are not wanted, and not an error either."""
         own = self._training
         others = [n for n in self._work.scope.symbols if n not in {s.name for s in own.slots}]
         return Binder(own, roles=("data", "constant"), ignored=others)
 
-    @cached_property
+    @once
     def _slots(self) -> TrainingSlots:
         return TrainingSlots.of(self._training)
 
-    @cached_property
+    @once
     def _benches(self) -> Benches:
         return Benches()
 
-    @cached_property
+    @once
     def _added(self) -> set[str]:
         """The parameters that start at 0."""
         work = self._work
@@ -209,7 +209,7 @@ class Model:
             return dict(zip(map(str, self._arguments["prediction"]), results, strict=True))
         return results[0]
 
-    @cached_property
+    @once
     def _prediction(self) -> Part:
         labels = [label for label in self._work.outputs if label.startswith(PREDICTION)]
         if not labels:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from sympile.compiler.locks import once
 from sympile.compiler.passes.invariant import PREFIX
 from sympile.compiler.passes.least_squares import COUNT
 from sympile.compiler.pipeline import GRADIENT, OBJECTIVE, Training, build_training
@@ -72,15 +72,15 @@ class Steps:
         long = f"full batch, {STEPS} epochs or more, {FEWER} times more examples than columns"
         return {long: self._squares, "full batch": self._whole, "batches": self._batches}
 
-    @cached_property
+    @once
     def _whole(self) -> Training | None:
         return self._built(whole=True, squares=False)
 
-    @cached_property
+    @once
     def _batches(self) -> Training | None:
         return self._built(whole=False, squares=False)
 
-    @cached_property
+    @once
     def _squares(self) -> Training | None:
         if self._model._arguments["rewrites"] == "exact":
             return None
