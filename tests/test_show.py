@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import sympy as sp
-from sympy.matrices.expressions.matexpr import MatrixElement
 from reference import evaluate
+from sympy.matrices.expressions.matexpr import MatrixElement
 from sympy.printing.latex import latex as sympy_latex
 
 import sympile as sm
