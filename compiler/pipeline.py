@@ -19,6 +19,7 @@ from sympile.compiler.graph.node import ONE, Node, extent, postorder
 from sympile.compiler.graph.reduce import total
 from sympile.compiler.graph.verify import verify
 from sympile.compiler.passes import derive as derivation
+from sympile.compiler.passes.adopt import Derived
 from sympile.compiler.passes.assemble import assemble
 from sympile.compiler.passes.built import Built, Shelf, Stages, description
 from sympile.compiler.passes.call import python_call
@@ -26,8 +27,8 @@ from sympile.compiler.passes.fuse import fuse
 from sympile.compiler.passes.invariant import prepare
 from sympile.compiler.passes.least_squares import least_squares
 from sympile.compiler.passes.loop import training_loop
-from sympile.compiler.passes.read import Constraint, Output, demand_number, range_constraints, read_all, scalar_output
-from sympile.compiler.passes.reading.scope import Scope
+from sympile.compiler.passes.read import Output, demand_number, range_constraints, read_all, scalar_output
+from sympile.compiler.passes.reading.scope import Constraint, Scope
 from sympile.compiler.passes.schedule import schedule
 from sympile.compiler.passes.simplify import Rewriting, simplify
 from sympile.compiler.passes.update import Rule, read_update
@@ -95,13 +96,15 @@ def _read(work: Work) -> Work:
     if LOSS in found:
         demand_number(LOSS, request.expressions[LOSS])
         outputs[LOSS] = scalar_output(LOSS, found[LOSS], request.expressions[LOSS])
-    constraints = tuple(range_constraints(outputs.values()))
+    derived = {label for label, expression in request.expressions.items() if isinstance(expression, Derived)}
+    written = [tensor for label, tensor in outputs.items() if label not in derived]
+    request.scope.constraints += range_constraints(written, [outputs[label] for label in outputs if label in derived])
     return replace(
         work,
         outputs=outputs,
         declared={k: o.declared for k, o in found.items()},
         names=dict(request.scope.names),
-        constraints=constraints,
+        constraints=tuple({known.expression: known for known in request.scope.constraints}.values()),
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import sympy as sp
 from reference import evaluate
+from sympy.matrices.expressions.matexpr import MatrixElement
 from sympy.printing.latex import latex as sympy_latex
 
 import sympile as sm
@@ -30,6 +31,7 @@ a, b, s, x, y, c = sp.symbols("a b s x y c")
 i, j, k, p = sp.symbols("i j k p")
 n, q = sp.symbols("n q")
 A, S, B, X, C = MS("A", 3, 4), MS("S", 4, 4), MS("B", 4, 4), MS("X", 4, 5), MS("C", 5, 3)
+M = MS("M", n, n)
 v, w, t, u = MS("x", 4, 1), MS("w", 4, 1), MS("t", 3, 1), MS("y", 3, 1)
 bias = MS("b", 3, 1)
 h = sm.named("h", sm.tanh(A * v + bias))
@@ -37,6 +39,11 @@ e = sm.named("e", u - h)
 
 
 # ------------------------------------------------------------------------------------------------ texts
+
+
+def entry(matrix: Any) -> Any:
+    """matrix[1, 0], without SymPy's writing out an inverse of known size."""
+    return MatrixElement(matrix, 1, 0)
 
 
 def shown(loss: Any, parameter: Any, **options: Any) -> str:
@@ -208,6 +215,12 @@ MODELS = [
     row(sp.log(1 + sp.exp(-y*sm.scalar(w.T*v))),           "w",             "matrix", True,  "logistic, naive"),
     row(sp.Trace(MS("D", 3, 5)*X.T*B*X*C),                 "X C",           "matrix", False, "trace"),
     row(sp.log(sp.Determinant(S.I)),                       "S",             "matrix", False, "log det of an inverse"),
+    row(entry(S.I),                                        "S",             "matrix", False, "an entry of an inverse"),
+    row(entry(M.I),                                        "M",             "matrix", False, "an entry of an inverse of any size"),
+    row(entry((M*M.T).I*M),                                "M",             "matrix", False, "an entry of a solve"),
+    row(entry(sp.HadamardProduct(S*B, S)),                 "S B",           "matrix", False, "an entry with its matrix"),
+    row(sp.Trace(S[:2, :2]*B[2:, 1:3]),                    "S B",           "matrix", False, "shifted slices"),
+    row(sp.Trace(M[1:, :]*M[:-1, :].T),                    "M",             "matrix", False, "slices of any size"),
     row(sm.cross_entropy(A*v, t),                          "A",             "matrix", True,  "softmax regression"),
     row(sm.cross_entropy(A*v, c),                          "A",             "matrix", True,  "class numbers"),
     row((1 - a)**2 + 100*(b - a**2)**2,                    "a b",           "scalar", False, "Rosenbrock"),
@@ -261,6 +274,13 @@ def filled(one: Formula) -> Any:
         symbols = [g for g in expression.free_symbols if getattr(g, "name", None) == name]
         expression = expression.xreplace(dict.fromkeys(symbols, value))
     return expression
+
+
+def test_way_back_of_a_hessian() -> None:
+    wrt = [a, b, x]
+    one = sm.hessian(sp.sin(a * x) * sp.exp(b), wrt)
+    scope = Scope(parameters={str(each): each for each in wrt}, batched=False)
+    assert core([read_back(one.expanded(), scope)]) == core([one.definition]), str(one)
 
 
 @pytest.mark.parametrize(("loss", "parameters", "kind", "batched"), MODELS)

@@ -54,7 +54,7 @@ class Transfer:
     # -------------------------------------------------------------------------------------------- definitions
 
     def _formula(self, tensor: Definition) -> Definition:
-        body = self._moved(tensor.formula)
+        body = self.moved(tensor.formula)
         reduced = self._indices(tensor.reduced)
         axes = self._indices(self._own(tensor.axes, tensor))
         if EXAMPLE in body.free and EXAMPLE not in (*axes, *reduced):
@@ -66,7 +66,7 @@ class Transfer:
         return axes[1:] if tensor.batched and not self.open_source else axes
 
     def _indices(self, indices: Iterable[Node]) -> tuple[Node, ...]:
-        return tuple(moved for i in indices if (moved := self._moved(i)) is not ZERO)
+        return tuple(moved for i in indices if (moved := self.moved(i)) is not ZERO)
 
     def _leads(self, tensor: Definition) -> bool:
         """Whether a tensor there has got the example axis in front of its own."""
@@ -80,12 +80,12 @@ class Transfer:
         leads = any(map(self._leads, operands))
         if leads and not (self._leads(operands[-1]) and len(operands[0].axes) - self._leads(operands[0]) == 2):
             operands = [o if self._leads(o) else _repeated(o) for o in operands]
-        shape = [self._moved(n) for n in self._own(tensor.shape, tensor)]
+        shape = [self.moved(n) for n in self._own(tensor.shape, tensor)]
         return call(tensor.routine, operands, [EXAMPLES, *shape] if leads else shape)
 
     # -------------------------------------------------------------------------------------------- nodes
 
-    def _moved(self, root: Node) -> Node:
+    def moved(self, root: Node) -> Node:
         """One formula there; formulas share most of their nodes, each is moved once."""
         for node in postorder([root], self.nodes):
             args = tuple([self.nodes[a] for a in node.args])

@@ -10,7 +10,7 @@ from sympile.compiler.errors import ShapeError
 from sympile.compiler.graph.definition import EXAMPLES, Definition, definitions
 from sympile.compiler.graph.node import ONE, Node, postorder
 from sympile.compiler.graph.transfer import LostAxis, Transfer
-from sympile.compiler.passes.reading.scope import Scope, Symbol
+from sympile.compiler.passes.reading.scope import Constraint, Scope, Symbol
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,11 @@ def adopted(derived: Derived, scope: Scope) -> tuple[Definition, tuple[Node, ...
     lengths = {node: scope.size(name) for node, name in derived.sizes().items()}
     inputs = {tensor: _input(tensor, symbol, lengths, scope) for tensor, symbol in derived.inputs()}
     transfer = Transfer(inputs, lengths, derived.scope.examples is not None, scope.examples is not None)
+    scope.constraints += [
+        Constraint(transfer.moved(known.expression), known.message)
+        for known in derived.scope.constraints
+        if all(leaf in lengths for leaf in postorder([known.expression]) if leaf.op == "size")
+    ]
     try:
         (tensor,) = transfer.run([derived.definition])
     except LostAxis:

@@ -14,7 +14,7 @@ from sympile.compiler.passes.emitting.calls import numbered_calls, scratch_words
 from sympile.compiler.passes.emitting.layout import Layout
 from sympile.compiler.passes.group import Fused
 from sympile.compiler.passes.lifetimes import Stay, stays
-from sympile.compiler.passes.read import Constraint
+from sympile.compiler.passes.reading.scope import Constraint
 from sympile.compiler.passes.regions import WORTH, split_of
 from sympile.compiler.passes.schedule import Loops
 from sympile.compiler.program import Array, Code, Demand, Polynomial, Program, Room

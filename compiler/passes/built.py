@@ -12,7 +12,7 @@ from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.fingerprint import fingerprint
 from sympile.compiler.locks import once
 from sympile.compiler.passes.group import Fused
-from sympile.compiler.passes.read import Constraint
+from sympile.compiler.passes.reading.scope import Constraint
 from sympile.compiler.passes.schedule import Loops
 from sympile.compiler.program import Program
 

@@ -21,19 +21,11 @@ from sympile.compiler.passes.reading.indices import INDICES
 from sympile.compiler.passes.reading.matrices import MATRICES
 from sympile.compiler.passes.reading.ours import OURS
 from sympile.compiler.passes.reading.scalars import SCALARS
-from sympile.compiler.passes.reading.scope import Scope, shape_text
+from sympile.compiler.passes.reading.scope import Constraint, Scope, shape_text
 from sympile.compiler.passes.reading.values import Value
 
 CONDITIONS = frozenset({"eq", "ge", "divides", "less", "less_equal", "equals", "differs", "and", "or", "not"})
 TABLE: Table = {**SCALARS, **MATRICES, **INDICES, **OURS}
-
-
-@dataclass(frozen=True, slots=True)
-class Constraint:
-    """An affine expression in sizes that must not be negative, and what is wrong where it is."""
-
-    expression: Node
-    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +134,13 @@ def _check_names(scope: Scope) -> None:
 # ------------------------------------------------------------------------------------------------ ranges
 
 
-def range_constraints(outputs: Iterable[Definition]) -> list[Constraint]:
-    """What sizes must satisfy so that every unguarded read stays inside; an error where numbers already fail."""
+def range_constraints(outputs: Iterable[Definition], derived: Iterable[Definition] = ()) -> list[Constraint]:
+    """What sizes must satisfy so that every unguarded read stays inside; an error where numbers already fail.
+
+    In derived formulas a guard stands outside of a sum, too, and holds for all that the sum reads.
+    """
     found: dict[Node, Constraint] = {}
-    for tensor in definitions(outputs):
+    for tensor in dict.fromkeys([*definitions(outputs), *_reached_unguarded(derived)]):
         if tensor.kind == "formula":
             for node in _unguarded_reads(tensor.formula):
                 for at, length in zip(node.args, target(node).shape, strict=True):
@@ -153,6 +148,19 @@ def range_constraints(outputs: Iterable[Definition]) -> list[Constraint]:
                         for constraint in _constraints(node, at, length):
                             found[constraint.expression] = constraint
     return list(found.values())
+
+
+def _reached_unguarded(outputs: Iterable[Definition]) -> list[Definition]:
+    """The tensors below the outputs that are read somewhere without a guard."""
+    reached: dict[Definition, None] = {}
+    stack = list(outputs)
+    while stack:
+        tensor = stack.pop()
+        if tensor not in reached:
+            reached[tensor] = None
+            below = [] if tensor.body is None else [target(node) for node in _unguarded_reads(tensor.body)]
+            stack += [*tensor.operands, *below]
+    return list(reached)
 
 
 def _constraints(node: Node, at: Node, length: Node) -> list[Constraint]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from itertools import product
 
+from sympile.compiler.graph.arithmetic import terms_of
+from sympile.compiler.graph.conditions import conditions_of
 from sympile.compiler.graph.definition import Definition, elementwise
 from sympile.compiler.graph.node import Node, const, extent, number, postorder
 from sympile.compiler.graph.rebuild import substitute
@@ -21,6 +23,15 @@ def is_by_entries(tensor: Definition) -> bool:
     for axis in tensor.axes:
         count *= int(number(extent(axis)))
     return count <= MOST_ENTRIES and any(_fixes(node, tensor.axes) for node in postorder([tensor.formula]))
+
+
+def has_one_place_per_term(tensor: Definition) -> bool:
+    """Whether every term stands at one position of every axis, as those of a Hessian put together do."""
+    return all(
+        any(_fixes(condition, (axis,)) for condition in conditions_of(term))
+        for term in terms_of(tensor.formula)
+        for axis in tensor.axes
+    )
 
 
 def _fixes(node: Node, axes: tuple[Node, ...]) -> bool:

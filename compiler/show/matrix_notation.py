@@ -15,6 +15,7 @@ from sympile.compiler.graph.arithmetic import factors_of
 from sympile.compiler.graph.conditions import conditions_of
 from sympile.compiler.graph.definition import EXAMPLE, EXAMPLES, Definition, definitions
 from sympile.compiler.graph.node import ONE, Node, extent, index_name, number, target
+from sympile.compiler.graph.ranges import stays_inside
 from sympile.compiler.passes.reading.scope import Scope
 from sympile.compiler.show.elementwise import elementwise_form
 from sympile.compiler.show.network import Network, NoMatrixForm
@@ -265,9 +266,9 @@ class MatrixNotation:
         form = affine(at)
         if form is None or len(form.terms) > 1 or any(leaf.op != "index" for leaf, _ in form.terms):
             raise NoMatrixForm
-        start = int(form.constant)
-        if start < 0:
+        if form.terms and not stays_inside(at, length):
             raise NoMatrixForm
+        start = int(form.constant)
         if not form.terms:
             return slice(start, start + 1), None
         ((leaf, step),) = form.terms

@@ -11,7 +11,7 @@ from sympile.compiler.errors import FormulaError
 from sympile.compiler.graph.definition import Definition, definitions
 from sympile.compiler.graph.node import Node, extent, number
 from sympile.compiler.passes.reading.scope import Scope
-from sympile.compiler.show.entries import entries, is_by_entries
+from sympile.compiler.show.entries import entries, has_one_place_per_term, is_by_entries
 from sympile.compiler.show.index_notation import IndexNotation, NoIndexForm
 from sympile.compiler.show.matrix_notation import MatrixNotation
 from sympile.compiler.show.naming import Plan
@@ -49,13 +49,16 @@ class Raiser:
 
     def line(self, tensor: Definition) -> Any:
         """One definition: in matrices, else in indices of one example, else in indices of all examples."""
-        if is_by_entries(tensor):
+        by_entries = is_by_entries(tensor)
+        if by_entries and (self.notation != "matrix" or has_one_place_per_term(tensor)):
             return self._by_entries(tensor)
         if self.notation == "matrix":
             try:
                 return self.matrices.value(tensor)
             except NoMatrixForm:
                 pass
+        if by_entries:
+            return self._by_entries(tensor)
         piece = self._matrix_piece if self.notation == "matrix" else None
         for explicit in (False, True):
             try:

@@ -6,14 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any, overload
 
 from sympile.compiler.errors import ArgumentError, NonScalarLoss, ShapeError
-from sympile.compiler.graph.arithmetic import add, mul
+from sympile.compiler.graph.arithmetic import add, mul, terms_of
 from sympile.compiler.graph.brackets import equal
-from sympile.compiler.graph.conditions import when
+from sympile.compiler.graph.conditions import conditions_of, when
 from sympile.compiler.graph.definition import Definition, elementwise, read
 from sympile.compiler.graph.node import ONE, Node, const, extent, index
+from sympile.compiler.graph.rebuild import substitute
 from sympile.compiler.graph.reduce import total
 from sympile.compiler.passes import derive
-from sympile.compiler.passes.read import Output, demand_number, read_all
+from sympile.compiler.passes.adopt import Derived
+from sympile.compiler.passes.read import Output, demand_number, range_constraints, read_all
 from sympile.compiler.passes.reading.scope import Scope, Symbol, shape_text
 from sympile.compiler.passes.simplify import simplify
 from sympile.compiler.show.formula import Formula, formula
@@ -41,6 +43,8 @@ class _Question:
         self.outputs = list(
             read_all({f"expression {k}": e for k, e in enumerate(self.expressions)}, self.scope).values()
         )
+        written = [o.tensor for o, e in zip(self.outputs, self.expressions, strict=True) if not isinstance(e, Derived)]
+        self.scope.constraints += range_constraints(written)
         self.names = dict(self.scope.names)
         self.adjoint_of: dict[Definition, Definition] = {}
         self._simplify()
@@ -205,15 +209,22 @@ def hessian(expr: Any, wrt: Any) -> Formula:
         )
     question.outputs = [Output(found[t], ()) for t in question.tensors]
     question.several = True
-    return _joined(question, _jacobians(question, _stacked(question)))
+    return question.formula(_joined(question), "hessian", (const(len(question.wrt)),) * 2, "matrix")
 
 
-def _joined(question: _Question, rows: Mapping[Definition, Definition]) -> Formula:
-    """Columns d gradient / d symbol side by side."""
-    n = const(len(question.wrt))
-    i, j = index(n), index(n)
-    body = add(*[when(read(rows[t], i), equal(j, const(k))) for k, t in enumerate(question.tensors)])
-    return question.formula(elementwise((i, j), body), "hessian", (n, n), "matrix")
+def _joined(question: _Question) -> Definition:
+    """d gradient / d symbol, one column upon the other; short ones with a formula for each entry."""
+    i, j = (index(const(len(question.wrt))) for _ in range(2))
+    columns = enumerate(_jacobians(question, _stacked(question))[t] for t in question.tensors)
+    parts = [when(part, equal(j, const(k))) for k, column in columns for part in _terms_at(column, i)]
+    return elementwise((i, j), add(*parts))
+
+
+def _terms_at(column: Definition, i: Node) -> tuple[Node, ...]:
+    """A column put together from rows, row by row; any other one as it is."""
+    (axis,) = column.axes
+    rows = terms_of(substitute(column.formula, {axis: i})) if column.monoid is None and column.body else ()
+    return tuple(rows) if all(conditions_of(row) for row in rows) and rows else (read(column, i),)
 
 
 # ------------------------------------------------------------------------------------------------ directions

@@ -190,12 +190,12 @@ def _comparison(op: str, swapped: bool = False) -> Callable[..., Node]:
 
 
 def _index_comparison(op: str, low: Node, high: Node) -> Node | None:
-    """i <= j, i < j, i == j of bound indices is a condition that becomes a loop bound; None for values."""
+    """i <= j, i < j, i == j of bound indices is a condition that becomes a loop bound, as 2 <= n is; None for values."""
     difference = sub(high, low)
-    if not difference.free or op == "differs" or affine(difference) is None or reads(difference):
+    if op == "differs" or affine(difference) is None or reads(difference):
         return None
     if op == "equals":
-        return equal(low, high)
+        return equal(low, high) if difference.free else None
     return at_least_zero(difference if op == "less_equal" else sub(difference, ONE))
 
 

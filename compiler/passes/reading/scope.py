@@ -31,6 +31,14 @@ class Symbol:
         return self.tensor.batched
 
 
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """An affine expression in sizes that must not be negative, and what is wrong where it is."""
+
+    expression: Node
+    message: str
+
+
 @dataclass(slots=True)
 class Scope:
     """All symbols of one model, filled while reading."""
@@ -44,7 +52,7 @@ class Scope:
     symbols: dict[str, Symbol] = field(default_factory=dict)
     names: dict[Definition, str] = field(default_factory=dict)
     bound: set[Any] = field(default_factory=set)  # every symbol that some binder binds
-
+    constraints: list[Constraint] = field(default_factory=list)  # what formulas that are read or taken over demand
     shared: set[int] = field(default_factory=set)  # ids of expressions that stand in more than one place
     kept: list[Any] = field(default_factory=list)  # all expressions, so that ids stay true
 
