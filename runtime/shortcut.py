@@ -15,6 +15,7 @@ from sympile.compiler.program import (
     ARGUMENT_WORDS,
     CALL,
     CALL_WORDS,
+    POOL_SYMBOL,
     RESULT_WORDS,
 )
 from sympile.runtime.load import Native
@@ -128,7 +129,7 @@ def shortcut(
         "function": desk.native.address,
         "table": desk.address,
         "trouble": address_of(desk.status),
-        "release": int(used.seconds > SHORT),
+        "release": int(used.seconds > SHORT or POOL_SYMBOL in native.program.code.imports),
         "argument_count": len(arguments),
         "arguments": block.place(word for record in records for word in record),
         "result_count": len(targets),
