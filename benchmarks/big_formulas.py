@@ -64,9 +64,14 @@ def scalar_network(inputs: int, hidden: int) -> Network:
 
 def ten_thousand_operations() -> tuple[sp.Expr, list[sp.Symbol]]:
     """A bounded recursion with 10,000 multiplications, additions and sines over 50 symbols."""
+    return many_operations(3334)
+
+
+def many_operations(turns: int) -> tuple[sp.Expr, list[sp.Symbol]]:
+    """The recursion with three operations a turn."""
     symbols = list(sp.symbols("s:50"))
     state = list(symbols)
-    for turn in range(3334):
+    for turn in range(turns):
         k = turn % 50
         product = sp.Mul(state[k], state[(7 * k + 3) % 50], evaluate=False)
         state[k] = sp.sin(sp.Add(product, symbols[(k + 11) % 50], evaluate=False), evaluate=False)

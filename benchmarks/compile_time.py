@@ -1,17 +1,18 @@
 """Seconds from a large SymPy expression to its first gradient: `python benchmarks/compile_time.py [name …]`.
 
-Printed are processor seconds (other work on the machine does not count) of one process each: reading, deriving and
-simplifying; fusing and emitting; LLVM and the first call.
+Printed are processor seconds (other work on the machine does not count) of one process each: reading; simplifying;
+deriving; simplifying the gradient; fusing; scheduling and emitting; LLVM and the first call. The rows of growing size
+show whether time grows linearly: the last column is microseconds per operation.
 """
 
 from __future__ import annotations
 
-import itertools
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import big_formulas
@@ -26,15 +27,26 @@ Case = tuple[Any, list[Any], dict[Any, Any]]  # loss, parameters, values
 
 @dataclass(frozen=True)
 class Row:
-    """One formula, and how many seconds are aimed at."""
+    """One formula, how many operations it has, and how many seconds are aimed at."""
 
     title: str
     make: Callable[[], Case]
-    aim: float | None
+    operations: int
+    aim: float | None = None
 
 
 def line() -> Case:
     return (a * x + k - y) ** 2, [a, k], {x: np.ones(4), y: np.ones(4), a: 1.0, k: 1.0}
+
+
+def digits() -> Case:
+    """Cross-entropy of a network with 64, 100 and 10 units."""
+    X, Y = sp.MatrixSymbol("X", 1, 64), sp.MatrixSymbol("Y", 1, 10)
+    W, V = sp.MatrixSymbol("W", 64, 100), sp.MatrixSymbol("V", 100, 10)
+    b, c = sp.MatrixSymbol("b", 1, 100), sp.MatrixSymbol("c", 1, 10)
+    loss = sm.cross_entropy(sm.tanh(X * W + b) * V + c, Y)
+    values = {X: np.ones((64, 1, 64)), Y: np.full((64, 1, 10), 0.1)}
+    return loss, [W, b, V, c], values | {p: np.full(tuple(map(int, p.shape)), 0.01) for p in (W, b, V, c)}
 
 
 def network() -> Case:
@@ -43,8 +55,8 @@ def network() -> Case:
     return made.loss, made.parameters, values
 
 
-def operations() -> Case:
-    loss, symbols = big_formulas.ten_thousand_operations()
+def operations(count: int) -> Case:
+    loss, symbols = big_formulas.many_operations(round(count / 3))
     return loss, symbols, dict(zip(symbols, np.linspace(-1, 1, len(symbols)), strict=True))
 
 
@@ -59,31 +71,39 @@ def euler() -> Case:
     return loss, [k, u], {k: 1.0, u: 0.1, x: np.ones(4), y: np.ones(4)}
 
 
+AIMS = {1_000: None, 2_000: None, 5_000: None, 10_000: 1.0, 20_000: None, 50_000: 5.0}
 # fmt: off
 ROWS = {
-    "line":       Row("a line",                                          line,       None),
-    "network":    Row("a 32-32-1 network in 1,056 Symbols",              network,    5.0),
-    "operations": Row("10,000 scalar operations and their gradient",     operations, 2.0),
-    "chain":      Row("an expression 5,000 levels deep",                 chain,      None),
-    "euler":      Row("1,000 unrolled Euler steps",                      euler,      None),
+    "line":       Row("a line",                              line,      4,     0.03),
+    "digits":     Row("64-100-10 network, cross-entropy",    digits,    8,     0.2),
+    "network":    Row("32-32-1 network in 1,056 Symbols",    network,   2_200),
+    "chain":      Row("an expression 5,000 levels deep",     chain,     5_000),
+    "euler":      Row("1,000 unrolled Euler steps",          euler,     4_000),
+    **{f"{n}":    Row(f"{n:,} scalar operations",            partial(operations, n), n, aim) for n, aim in AIMS.items()},
 }
 # fmt: on
+STAGES = ("read", "simplify", "derive", "simplify the gradient", "fuse", "schedule", "emit")
 
 
 def measured(row: Row) -> str:
     """One line of the table."""
     loss, parameters, values = row.make()
-    times = [time.process_time()]
+    started = time.process_time()
     model = sm.compile(loss, parameters=parameters)
-    times.append(time.process_time())
     text = model.stages["llvm"]
-    times.append(time.process_time())
+    before = time.process_time()
     model.value_and_grad(values)
-    times.append(time.process_time())
-    parts = "".join(f"{after - before:10.2f}" for before, after in itertools.pairwise(times))
-    total = times[-1] - times[0]
-    verdict = "" if row.aim is None else f"  aim {row.aim:g}: {'reached' if total < row.aim else 'NOT reached'}"
-    return f"{row.title:<46}{parts}{total:10.2f}{len(text) / 1e6:9.2f}{verdict}"
+    ended = time.process_time()
+    total = ended - started
+    parts = "".join(f"{seconds:8.3f}" for seconds in (*stage_times(model), ended - before, total))
+    verdict = "" if row.aim is None else f"  aim {row.aim:g}: {'reached' if total <= row.aim else 'NOT reached'}"
+    return f"{row.title:<34}{parts}{len(text) / 1e6:8.2f}{total / row.operations * 1e6:8.0f}{verdict}"
+
+
+def stage_times(model: sm.Model) -> list[float]:
+    """Seconds of each pass, as the model itself reports them."""
+    times = {line[:24].strip(): float(line[24:32]) / 1e3 for line in model.stages["times"].splitlines()}
+    return [times[stage] for stage in STAGES]
 
 
 def main() -> int:
@@ -95,7 +115,8 @@ def main() -> int:
     if len(names) == 1:
         print(measured(ROWS[names[0]]), flush=True)
         return 0
-    print(f"{'processor seconds':<46}{'derive':>10}{'emit':>10}{'LLVM':>10}{'all':>10}{'MB IR':>9}", flush=True)
+    heads = "".join(f"{word:>8}" for word in ("read", "simp.", "derive", "simp.", "fuse", "loops", "emit", "LLVM", "all"))
+    print(f"{'processor seconds':<34}{heads}{'MB IR':>8}{'us/op':>8}", flush=True)
     return max(subprocess.run([sys.executable, __file__, name], check=False).returncode for name in names)
 
 
