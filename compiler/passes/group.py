@@ -12,11 +12,15 @@ from sympile.compiler.graph.node import Node, postorder, target
 from sympile.compiler.rules.lowering import CHEAP
 
 
+BLOCK = 8  # rows of a block, at most
+
+
 @dataclass(frozen=True, slots=True)
 class Rows:
     """What is special where members of several kinds share the loop over rows; see passes/rowwise.py."""
 
     local: frozenset[Definition]  # members that nobody else reads: they are not stored
+    passing: frozenset[Definition]  # the same, but needed in a later sweep: stored for one block of rows
     finishes: dict[Definition, Definition]  # sum over rows → elementwise work on it
 
 

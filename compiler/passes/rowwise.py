@@ -230,7 +230,8 @@ def _joined(
     stages = stages_of(members)
     local = frozenset(t for t in alone if _may_be_local(t, readers.get(t, ()), stages))
     bodies = {t: common_body(t) for t in members} | {f: f.formula for f in finishes.values()}
-    group = Group(tuple(members), tuple(domain), bodies=bodies, rows=Rows(local, finishes))
+    passing = frozenset(t for t in alone - local if kind_of(t) == "element")
+    group = Group(tuple(members), tuple(domain), bodies=bodies, rows=Rows(local, passing, finishes))
     return replace(group, contents=contents_of(group.results))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -34,12 +33,12 @@ def as_share(node: Node, sums: dict[Definition, LogSum]) -> Node:
     return node
 
 
-def _share(terms: Counter[Node], logarithm: Node, known: LogSum) -> Node | None:
+def _share(terms: dict[Node, Fraction], logarithm: Node, known: LogSum) -> Node | None:
     """The quotient, if the other terms are u at some index."""
     if len(known.total.reduced) != 1:
         return None
     (reduced,) = known.total.reduced
-    rest = Counter({term: c for term, c in terms.items() if term is not logarithm})
+    rest = {term: c for term, c in terms.items() if term is not logarithm}
     for index in sorted(set().union(*[term.free for term in rest]) - logarithm.free, key=lambda i: i.key):
         if extent(index) is extent(reduced):
             names = {**dict(zip(known.total.axes, logarithm.args, strict=True)), reduced: index}
@@ -49,9 +48,9 @@ def _share(terms: Counter[Node], logarithm: Node, known: LogSum) -> Node | None:
     return None
 
 
-def _linear(node: Node, scale: Fraction = Fraction(1)) -> Counter[Node]:
+def _linear(node: Node, scale: Fraction = Fraction(1)) -> dict[Node, Fraction]:
     """The terms of a sum, and of sums in it that numbers multiply, with their coefficients."""
-    total: Counter[Node] = Counter()
+    total: dict[Node, Fraction] = {}
     stack = [(node, scale)]
     while stack:
         item, factor = stack.pop()
@@ -60,5 +59,5 @@ def _linear(node: Node, scale: Fraction = Fraction(1)) -> Counter[Node]:
         if rest.op == "add":
             stack.extend((term, factor) for term in rest.args)
         else:
-            total[rest] += factor
-    return Counter({term: c for term, c in total.items() if c})
+            total[rest] = total.get(rest, Fraction(0)) + factor
+    return {term: c for term, c in total.items() if c}

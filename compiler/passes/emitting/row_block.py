@@ -75,6 +75,7 @@ class RowBlock:
     def write(self, start: Integer) -> None:
         """The block that begins at a row."""
         contexts = self._contexts()
+        before = self._shift(start)
         for elements, _ in contexts:
             elements.positions[EXAMPLE] = start
             elements.push()
@@ -89,6 +90,18 @@ class RowBlock:
         for elements, _ in contexts:
             elements.forwarded.clear()
             elements.pop()
+        self.frame.pointers.update(before)
+
+    def _shift(self, start: Integer) -> dict[Definition, Value]:
+        """Arrays that hold one block of rows begin, as addresses are computed, at the first row; returns where they do."""
+        assert self.group.rows is not None
+        before = {tensor: self.frame.pointer(tensor) for tensor in self.group.members if tensor in self.group.rows.passing}
+        for tensor, pointer in before.items():
+            offset = self.frame.function.mul(start, self.frame.strides(tensor)[0])
+            self.frame.pointers[tensor] = self.frame.function.gep(
+                self.scalar.element, pointer, self.frame.function.sub(0, offset)
+            )
+        return before
 
     # ------------------------------------------------------------------------------------------ rows as a whole
 

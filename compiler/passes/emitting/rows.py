@@ -16,11 +16,8 @@ from sympile.compiler.passes.emitting.memory import address
 from sympile.compiler.passes.emitting.places import Place
 from sympile.compiler.passes.emitting.reduction import ACROSS, COMBINE, IDENTITY
 from sympile.compiler.passes.emitting.row_block import RowBlock, Running, held, swept
-from sympile.compiler.passes.group import Group, Rows
+from sympile.compiler.passes.group import BLOCK, Group, Rows
 from sympile.compiler.passes.rowwise import common_index, kind_of
-
-ROWS = 8  # of a block, at most
-
 
 @dataclass(frozen=True, slots=True)
 class RowNest:
@@ -40,7 +37,7 @@ class RowNest:
     def write(self) -> None:
         """Whole blocks of rows, then the rows that are left, then what is complete after the last."""
         function = self.frame.function
-        count = min(ROWS, self.lanes)
+        count = min(BLOCK, self.lanes)
         blocks = [self._block(count), *([self._block(1)] if count > 1 else [])]
         for tensor in self._members("column"):
             self._fill(tensor)
