@@ -19,7 +19,7 @@ def process_lock() -> threading.RLock:
 Value = TypeVar("Value")
 
 
-class once(Generic[Value]):  # noqa: N801  named as it is used: @once
+class once(Generic[Value]):
     """A property computed at its first use, as `functools.cached_property`, without a lock.
 
     Python 3.11 holds one lock for all instances of a class while it computes: threads would wait for each other's
