@@ -2,8 +2,8 @@
 
 Run:  python benchmarks/contraction.py [word ...] [--float32] [--rounds 9]
 
-A word selects the cases whose names contain it. The peak (a loop of independent multiply-adds), ours and the peer take turns; printed are medians of the
-ratios within a round. Matrix products of the peer are OpenBLAS's own routines called from machine code, without Python;
+A word selects the cases whose names contain it. The peak (a loop of independent multiply-adds), ours and the peer take
+turns; printed are medians of the ratios within a round. Matrix products of the peer are OpenBLAS's own routines called from machine code, without Python;
 others are NumPy's calls, whose overhead counts. One thread.
 """
 
@@ -96,7 +96,8 @@ def ours(case: Case, arrays: dict[str, Array], dtype: str) -> tuple[Ready, Array
     native = NativeProgram(built.program)
     emitted = time.process_time()
     native.native.call  # noqa: B018 - makes the machine code
-    cost = f"{(emitted - start) * 1e3:4.0f} + {(time.process_time() - emitted) * 1e3:4.0f} ms {len(built.program.code.text) / 1024:5.0f} kB"
+    front, back = (emitted - start) * 1e3, (time.process_time() - emitted) * 1e3
+    cost = f"{front:4.0f} + {back:4.0f} ms {len(built.program.code.text) / 1024:5.0f} kB"
     sizes = {**case.sizes, BATCH: case.examples}
     desk = native.desk(sizes)
     for array in built.program.inputs:

@@ -168,7 +168,8 @@ def convolution_weights(examples: int, side: int, channels: int, filters: int) -
     return Case(
         f"conv dK {examples}x{side}x{side}x{channels}->{filters}",
         named, shapes, out, flops(examples, side, channels, filters),
-        lambda x, g: np.tensordot(windows(x), g, ((0, 1, 2), (0, 1, 2))).transpose(1, 2, 0, 3), None, (), True, examples,
+        lambda x, g: np.tensordot(windows(x), g, ((0, 1, 2), (0, 1, 2))).transpose(1, 2, 0, 3),
+        None, (), True, examples,
     )  # fmt: skip
 
 
