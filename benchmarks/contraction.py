@@ -2,8 +2,8 @@
 
 Run:  python benchmarks/contraction.py [word ...] [--float32] [--rounds 9]
 
-A word selects the cases whose names contain it. The peak (a loop of independent multiply-adds), ours and the peer take turns; printed are medians of the
-ratios within a round. Matrix products of the peer are OpenBLAS's own routines called from machine code, without Python;
+A word selects the cases whose names contain it. The peak (a loop of independent multiply-adds), ours and the peer take
+turns; printed are medians of the ratios within a round. Matrix products of the peer are OpenBLAS's own routines called from machine code, without Python;
 others are NumPy's calls, whose overhead counts. One thread.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import environment
 
-environment.settle()    # before NumPy and the others read the environment
+environment.settle()  # before NumPy and the others read the environment
 
 import argparse  # noqa: E402
 import ctypes  # noqa: E402
@@ -34,7 +34,7 @@ from sympile.compiler.pipeline import Request, analyse, build, inputs_of  # noqa
 from sympile.compiler.program import BATCH  # noqa: E402
 from sympile.runtime.native import NativeProgram, address_of, aligned  # noqa: E402
 
-SECONDS = 0.004    # of one measurement
+SECONDS = 0.004  # of one measurement
 REPEAT = """
 define void @repeat(ptr %code, ptr %table, i64 %count) {
 entry:
@@ -63,7 +63,7 @@ def repeated() -> Callable[[int, int, int], None]:
     """Calls a function of one pointer so many times, without Python between."""
     loaded = compile_text(REPEAT, ["repeat"])
     call = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)(loaded.address("repeat"))
-    call.keeps = loaded    # type: ignore[attr-defined]
+    call.keeps = loaded  # type: ignore[attr-defined]
     return call
 
 
@@ -95,8 +95,9 @@ def ours(case: Case, arrays: dict[str, Array], dtype: str) -> tuple[Ready, Array
     built = build(work, work.outputs, [work.scope.symbols[n].tensor for n in inputs], dtype)
     native = NativeProgram(built.program)
     emitted = time.process_time()
-    native.native.call    # noqa: B018 - makes the machine code
-    cost = f"{(emitted - start) * 1e3:4.0f} + {(time.process_time() - emitted) * 1e3:4.0f} ms {len(built.program.code.text) / 1024:5.0f} kB"
+    native.native.call  # noqa: B018 - makes the machine code
+    front, back = (emitted - start) * 1e3, (time.process_time() - emitted) * 1e3
+    cost = f"{front:4.0f} + {back:4.0f} ms {len(built.program.code.text) / 1024:5.0f} kB"
     sizes = {**case.sizes, BATCH: case.examples}
     desk = native.desk(sizes)
     for array in built.program.inputs:
@@ -133,7 +134,9 @@ def report(case: Case, dtype: str, rounds: int) -> str:
     wanted = case.numpy(*[arrays[name] for name in case.symbols])
     room = np.empty_like(wanted)
     if case.blas is None:
-        peer = Ready(lambda count: [case.numpy(*[arrays[name] for name in case.symbols]) for _ in range(count)] and None)
+        peer = Ready(
+            lambda count: [case.numpy(*[arrays[name] for name in case.symbols]) for _ in range(count)] and None
+        )
     else:
         peer = Ready(*blas_product(case.blas, *[arrays[name] for name in case.symbols], room, repeated()))
     times = race([top, own, peer], rounds)

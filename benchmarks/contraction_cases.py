@@ -67,7 +67,9 @@ def dense(m: int, n: int, k: int) -> Case:
     i, j = sm.indices("i j")
     out = sm.comprehension(sp.Sum(named["W"][i, j] * named["x"][j], over(j, k)), (i, n))
     numbers = {"operations": 2.0 * m * n * k, "blas": (False, True), "constants": ("W",)}
-    return Case(f"dense {m}x{k}x{n}", named, shapes, out, numpy=lambda x, w: x @ w.T, batched=True, examples=m, **numbers)    # type: ignore[arg-type]
+    return Case(
+        f"dense {m}x{k}x{n}", named, shapes, out, numpy=lambda x, w: x @ w.T, batched=True, examples=m, **numbers
+    )  # type: ignore[arg-type]
 
 
 def dense_back(m: int, n: int, k: int) -> Case:
@@ -77,7 +79,9 @@ def dense_back(m: int, n: int, k: int) -> Case:
     i, j = sm.indices("i j")
     out = sm.comprehension(sp.Sum(named["W"][i, j] * named["g"][i], over(i, n)), (j, k))
     numbers = {"operations": 2.0 * m * n * k, "blas": (False, False), "constants": ("W",)}
-    return Case(f"dense back {m}x{n}x{k}", named, shapes, out, numpy=lambda g, w: g @ w, batched=True, examples=m, **numbers)    # type: ignore[arg-type]
+    return Case(
+        f"dense back {m}x{n}x{k}", named, shapes, out, numpy=lambda g, w: g @ w, batched=True, examples=m, **numbers
+    )  # type: ignore[arg-type]
 
 
 def weights(m: int, n: int, k: int) -> Case:
@@ -87,7 +91,9 @@ def weights(m: int, n: int, k: int) -> Case:
     i, j = sm.indices("i j")
     out = sm.comprehension(sm.batch_sum(named["g"][i] * named["x"][j]), (i, n), (j, k))
     numbers = {"operations": 2.0 * m * n * k, "blas": (True, False)}
-    return Case(f"weights {m}x{n}x{k}", named, shapes, out, numpy=lambda g, x: g.T @ x, batched=True, examples=m, **numbers)    # type: ignore[arg-type]
+    return Case(
+        f"weights {m}x{n}x{k}", named, shapes, out, numpy=lambda g, x: g.T @ x, batched=True, examples=m, **numbers
+    )  # type: ignore[arg-type]
 
 
 def einsum(letters: str, batched: bool = False, **lengths: int) -> Case:
@@ -100,12 +106,23 @@ def einsum(letters: str, batched: bool = False, **lengths: int) -> Case:
     named = bases(**shapes)
     factors = [named[name][tuple(index[letter] for letter in word)] for name, word in zip("AB", operands, strict=True)]
     summed = [letter for letter in lengths if letter not in result]
-    body = sp.Sum(sp.Mul(*factors), *[over(index[letter], lengths[letter]) for letter in summed]) if summed else sp.Mul(*factors)
+    body = (
+        sp.Sum(sp.Mul(*factors), *[over(index[letter], lengths[letter]) for letter in summed])
+        if summed
+        else sp.Mul(*factors)
+    )
     out = sm.comprehension(body, *[(index[letter], lengths[letter]) for letter in result])
     sizes = "x".join(str(n) for n in lengths.values())
     operations = (2.0 if summed else 1.0) * prod(lengths.values())
     return Case(
-        f"{letters} {sizes}", named, shapes, out, operations, lambda a, b: np.einsum(letters, a, b, optimize=True), None, ("A", "B")
+        f"{letters} {sizes}",
+        named,
+        shapes,
+        out,
+        operations,
+        lambda a, b: np.einsum(letters, a, b, optimize=True),
+        None,
+        ("A", "B"),
     )
 
 
@@ -151,7 +168,8 @@ def convolution_weights(examples: int, side: int, channels: int, filters: int) -
     return Case(
         f"conv dK {examples}x{side}x{side}x{channels}->{filters}",
         named, shapes, out, flops(examples, side, channels, filters),
-        lambda x, g: np.tensordot(windows(x), g, ((0, 1, 2), (0, 1, 2))).transpose(1, 2, 0, 3), None, (), True, examples,
+        lambda x, g: np.tensordot(windows(x), g, ((0, 1, 2), (0, 1, 2))).transpose(1, 2, 0, 3),
+        None, (), True, examples,
     )  # fmt: skip
 
 

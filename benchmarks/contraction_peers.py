@@ -40,7 +40,8 @@ def blas_product(
     values = [first, second, m, n, k, alpha, arrays[0], ldb, arrays[1], lda, beta, arrays[2], ldc]
     table = (ctypes.c_void_p * len(values))(*values)
     loads = [
-        f"  %p{at} = getelementptr ptr, ptr %table, i64 {at}\n  %a{at} = load ptr, ptr %p{at}" for at in range(len(values))
+        f"  %p{at} = getelementptr ptr, ptr %table, i64 {at}\n  %a{at} = load ptr, ptr %p{at}"
+        for at in range(len(values))
     ]
     arguments = ", ".join(f"ptr %a{at}" for at in range(len(values)))
     name = "dgemm" if out.dtype == np.float64 else "sgemm"
@@ -54,5 +55,7 @@ def address(name: str) -> int:
     """Where a routine of BLAS starts."""
     capsule = import_module("scipy.linalg.cython_blas").__pyx_capi__[name]
     get_name = ctypes.PYFUNCTYPE(ctypes.c_char_p, ctypes.py_object)(("PyCapsule_GetName", ctypes.pythonapi))
-    get = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(("PyCapsule_GetPointer", ctypes.pythonapi))
+    get = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
+        ("PyCapsule_GetPointer", ctypes.pythonapi)
+    )
     return int(get(capsule, get_name(capsule)))

@@ -178,7 +178,7 @@ def test_other_machines_accept_the_code(name: str, dtype: str, row: str) -> None
 # ------------------------------------------------------------------------------------------------ the ends of memory
 
 
-def _at_the_edge(array: Array, keep: list[Any]) -> Array:
+def at_the_edge(array: Array, keep: list[Any]) -> Array:
     """A copy that ends where memory ends: what reads or writes one byte further is killed."""
     pages = -(-max(array.nbytes, 1) // mmap.PAGESIZE) + 1
     room = mmap.mmap(-1, pages * mmap.PAGESIZE)
@@ -203,9 +203,9 @@ def _run_all_at_the_edge(progress: Any) -> None:
             arrays = {
                 a.name: np.asarray(w.values[a.name], np.int64 if a.integer else dtype) for a in native.program.inputs
             }
-            inputs = {k: _at_the_edge(v, keep) for k, v in arrays.items()}
+            inputs = {k: at_the_edge(v, keep) for k, v in arrays.items()}
             out = {
-                a.name: _at_the_edge(np.zeros(native.shape(a, w.lengths), dtype), keep) for a in native.program.outputs
+                a.name: at_the_edge(np.zeros(native.shape(a, w.lengths), dtype), keep) for a in native.program.outputs
             }
             native.run(inputs, w.lengths, out)
 

@@ -93,6 +93,6 @@ def _is_panel(factor: Node, shape: _Shape) -> bool:
 def _is_row_panel(factor: Node, shape: _Shape) -> bool:
     """Whether an operand that all columns of tiles read is so large that its rows would not stay in the caches."""
     tile = shape.tile
-    if tile.vector in factor.free or tile.row not in factor.free or tile.second is not None:
+    if tile.row is None or tile.vector in factor.free or tile.row not in factor.free or tile.second is not None:
         return False
-    return shape.column_tiles >= ROWS_OFTEN and shape.turns * length_of(shape.tile.row) > LARGE
+    return shape.column_tiles >= ROWS_OFTEN and shape.turns * length_of(tile.row) > LARGE

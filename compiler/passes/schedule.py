@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sympile.compiler.graph.conditions import conditions_of, unguarded, when
 from sympile.compiler.graph.definition import Definition
-from sympile.compiler.graph.node import Node, postorder, target
+from sympile.compiler.graph.node import Node, postorder
 from sympile.compiler.graph.rebuild import substitute
 from sympile.compiler.passes.group import Fused, Group, scatter_axis
 from sympile.compiler.passes.packing import packing

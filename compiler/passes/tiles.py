@@ -1,4 +1,4 @@
-"""Register tiles of a reduction: which index lies across the lanes, which axes give rows, how many, and how many vectors.
+"""Register tiles of a reduction: the index across the lanes, the axes that give rows, how many, and how many vectors.
 
 All candidates are compared by a model of a core's cycles: two multiply-adds and two loads in each.
 """
@@ -16,18 +16,19 @@ from sympile.compiler.graph.node import Node, extent, postorder
 from sympile.compiler.passes.group import costly
 from sympile.compiler.passes.strides import own_stride, strides_along
 
-ROWS = 26            # of one axis in a tile
-SECONDS = 9          # of a second axis, all of which stand in the tile
+ROWS = 26  # of one axis in a tile
+SECONDS = 9  # of a second axis, all of which stand in the tile
 VECTORS = 4
 LATENCY, CHAINS = 4.6, 12  # cycles of a turn at least, if fewer sums than that are under way
-WRITTEN = 160        # operations of all copies of a body in a tile, at most
-COSTLY = 30          # operations that a transcendental function counts for
-EDGE = 10.0          # cycles around a tile's innermost loop
+WRITTEN = 160  # operations of all copies of a body in a tile, at most
+COSTLY = 30  # operations that a transcendental function counts for
+EDGE = 10.0  # cycles around a tile's innermost loop
 SYMBOLIC_ROWS = (16, 8, 4, 2, 1)
-STEPS = 64           # turns of a loop whose length is not known
-COPIED, TURNED, GATHERED = 1.5, 4.5, 1.5    # cycles for a vector side by side; turned over; for one lane that lies apart
-MASKED = 1.5         # multiply-adds that a condition takes which differs within a tile
-ACROSS = 8.0         # cycles to add up the lanes of a sum
+STEPS = 64  # turns of a loop whose length is not known
+COPIED, TURNED, GATHERED = 1.5, 4.5, 1.5  # cycles for a vector side by side; turned over; for one lane that lies apart
+WIDE = 1.6  # loads that one of a whole vector takes which may lie across two cache lines
+MASKED = 1.5  # multiply-adds that a condition takes which differs within a tile
+ACROSS = 8.0  # cycles to add up the lanes of a sum
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ class Model:
                     yield Tile(self.vector, count, row, rows, second)
 
     def _most_rows(self, row: Node | None, second: Node | None, vectors: int, registers: int) -> int:
-        """As many as leave a register for each operand that rows share, and for one more; none if that is not one row."""
+        """As many as leave a register for each operand that rows share and one more; none if that is not one row."""
         shared = any(self.vector in node.free and row not in node.free for node in self.loads)
         spare = 2 if registers > 16 else 3
         one = vectors * (1 if second is None else length_of(second))
@@ -151,8 +152,7 @@ class Model:
         sums = rows * tile.seconds * vectors
         read = sum(self._copies(node, rows, tile, vectors) * self._slots(node, tile) for node in self.loads)
         masked = sum(not tile.own.isdisjoint(condition.free) for condition in self.conditions)
-        sums += sums * masked * MASKED
-        return max(sums / 2, read / 2, LATENCY if sums < CHAINS else 0.0) + 0.15
+        return max(sums * (1 + masked * MASKED) / 2, read / 2, LATENCY if sums < CHAINS else 0.0) + 0.15
 
     def _copies(self, node: Node, rows: int, tile: Tile, vectors: int) -> int:
         """How many different values of a node a tile has."""
@@ -161,7 +161,9 @@ class Model:
 
     def _slots(self, node: Node, tile: Tile) -> float:
         """How many loads a value takes."""
-        return 2 * GATHERED * self.lanes if node in self.apart and not self._is_packable(node, tile) else 1.0
+        if node in self.apart and not self._is_packable(node, tile):
+            return 2 * GATHERED * self.lanes
+        return WIDE if self.vector in node.free else 1.0
 
     def _is_packable(self, node: Node, tile: Tile) -> bool:
         return self.vector in self.tensor.axes and tile.row is not None and tile.row not in node.free

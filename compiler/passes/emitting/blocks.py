@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Blocks:
     """Writes a reduction of which there are several results.
 
-    From the outside in: spans of rows; blocks of turns, where rows are packed; columns of vectors, packed; tiles of rows.
+    From the outside in: spans of rows; blocks of turns, rows packed; columns of vectors, packed; tiles of rows.
     The results of a span stay in the second-level cache from block to block.
     """
 
@@ -80,7 +80,7 @@ class Blocks:
         return self.nest.elements.frame.function.alloca(element, loops.block * numbers)
 
     def _rows(self, span: Span, write: Callable[[int], None]) -> None:
-        """Full tiles of rows, then the rows that are left: at once if their number is known, else in ever smaller ones."""
+        """Full tiles of rows, then what is left: at once if its number is known, else in ever smaller tiles."""
         row, rows = self.nest.loops.row, self.nest.loops.rows
         if row is None:
             write(1)

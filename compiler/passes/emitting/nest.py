@@ -210,4 +210,3 @@ class Nest:
             value = self.elements.value(self.group.body(tensor), Place())
             self.store(tensor, value, Place())
             self.elements.forwarded[tensor] = partial(_held, value)
-

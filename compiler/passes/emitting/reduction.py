@@ -126,7 +126,7 @@ class Reduction:
         if index is self.nest.loops.vector:
             return self._over_lanes(places, sums)
         start, stop = self._bounded(index, *range_of(self.nest, index, self.block))
-        if self._is_short(indices, start, stop):
+        if isinstance(start, int) and isinstance(stop, int) and self._is_short(indices, stop - start):
             return self._straight(index, start, stop, rest, places, sums)
         turns = self._turns(rest)
         function = self.elements.frame.function
@@ -134,7 +134,7 @@ class Reduction:
         sums = self._loop(index, start, whole, turns, rest, places, sums)
         if turns == 1:
             return sums
-        if isinstance(whole, int) and isinstance(stop, int):
+        if isinstance(start, int) and isinstance(whole, int) and isinstance(stop, int):
             return self._straight(index, whole, stop, rest, places, sums)
         return self._loop(index, whole, stop, 1, rest, places, sums)
 
@@ -157,11 +157,9 @@ class Reduction:
                 stop = function.min(stop, function.add(others, 1))
         return start, stop
 
-    def _is_short(self, indices: Sequence[Node], start: Integer, stop: Integer) -> bool:
-        """Whether the loops over some indices are written out."""
-        if not isinstance(start, int) or not isinstance(stop, int):
-            return False
-        steps = (stop - start) * len(self.places)
+    def _is_short(self, indices: Sequence[Node], turns: int) -> bool:
+        """Whether the loops over some indices, the first with so many turns, are written out."""
+        steps = turns * len(self.places)
         for index in indices[1:]:
             length = self.nest.length(index)
             if index is self.nest.loops.vector or not isinstance(length, int) or self.bounds.get(index):

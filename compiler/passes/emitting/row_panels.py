@@ -81,7 +81,7 @@ class RowPanel:
         return range_of(self.nest, index, self.block)
 
     def _copy_line(self, copier: Elements, index: Node) -> None:
-        """Whole vectors, then one that may write a little beyond the line: into what is written next, or into spare room."""
+        """Whole vectors, then one that may write beyond the line: into what is written next, or into spare room."""
         function, wide = copier.frame.function, copier.wide
         start, stop = self._range(index)
         whole = function.sub(stop, function.rem(function.sub(stop, start), wide.lanes))

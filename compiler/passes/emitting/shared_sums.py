@@ -45,7 +45,10 @@ class SharedSums:
                 loop.next = self._sums_turn(sums, others, copies, loop.carried, slots, masked=False)
             carried = loop.results
         masked = lanes.lanes > 1
-        with function.loop(whole, run.last, lanes.lanes, carried) as rest, self.nest.bind(vector, rest.index, hoist=False):
+        with (
+            function.loop(whole, run.last, lanes.lanes, carried) as rest,
+            self.nest.bind(vector, rest.index, hoist=False),
+        ):
             self.nest.elements.mask = lanes.first(function.sub(run.last, rest.index)) if masked else None
             rest.next = self._sums_turn(sums, others, 1, rest.carried, slots, masked, stride=copies)
             self.nest.elements.mask = None

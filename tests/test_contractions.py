@@ -1,0 +1,254 @@
+"""Sums of products large enough to be packed and blocked, in every lay of their operands, against NumPy."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+from definition_cases import World
+from test_code_generation import DTYPES, at_the_edge, compiled, run
+
+from sympile.compiler.code.jit import emit_assembly
+from sympile.compiler.code.target import TARGETS
+from sympile.compiler.graph.arithmetic import add, mul, sub
+from sympile.compiler.graph.brackets import at_least_zero
+from sympile.compiler.graph.conditions import when
+from sympile.compiler.graph.definition import Definition, define, elementwise, read
+from sympile.compiler.graph.node import ONE, TWO, ZERO
+from sympile.compiler.graph.rebuild import maximum
+from sympile.compiler.passes.fuse import fuse
+from sympile.compiler.passes.schedule import Loops, schedule
+from sympile.runtime.native import NativeProgram
+
+Values = Mapping[str, np.ndarray[Any, Any]]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A formula, sizes for which it is checked, and the same in NumPy."""
+
+    build: Callable[[World], Definition]
+    lengths: Mapping[str, int]
+    numpy: Callable[[Values], Any]
+    shows: Callable[[Loops], bool] = field(default=lambda loops: True)  # why the row is here, on AVX-512
+
+
+def product(ways: str) -> Callable[[World], Definition]:
+    def build(w: World) -> Definition:
+        i, j, k = w.indices("m n k")
+        a = w.input("a", "m k") if ways[0] == "N" else w.input("a", "k m")
+        b = w.input("b", "k n") if ways[1] == "N" else w.input("b", "n k")
+        left = read(a, i, k) if ways[0] == "N" else read(a, k, i)
+        right = read(b, k, j) if ways[1] == "N" else read(b, j, k)
+        return define((i, j), (k,), "sum", mul(left, right))
+
+    return build
+
+
+def by_numpy(ways: str) -> Callable[[Values], Any]:
+    return lambda v: (v["a"] if ways[0] == "N" else v["a"].T) @ (v["b"] if ways[1] == "N" else v["b"].T)
+
+
+def finished(w: World) -> Definition:
+    """A scaled product plus a bias, cut off at 0: finished when the last block of turns is there."""
+    i, j = w.indices("m n")
+    summed, bias = product("NN")(w), w.input("bias", "n")
+    inside = add(mul(TWO, read(summed, i, j)), read(bias, j))
+    return elementwise((i, j), maximum(inside, ZERO))
+
+
+def guarded(w: World) -> Definition:
+    """T[e, a, c] = sum over p, f of g[e, a - p, f] k[p, c, f] where that lies inside; the guards bound the loop over p."""
+    e, a, c, p, f = w.indices("m n 8 3 k")
+    g, kernel = w.input("a", "m n k"), w.input("b", "3 8 k")
+    at = sub(a, p)
+    inside = (at_least_zero(at), at_least_zero(sub(sub(w.extent("n"), ONE), at)))
+    return define((e, a, c), (p, f), "sum", when(mul(read(g, e, at, f), read(kernel, p, c, f)), *inside))
+
+
+def guarded_by_numpy(v: Values) -> Any:
+    g, kernel = v["a"], v["b"]
+    result = np.zeros((g.shape[0], g.shape[1], kernel.shape[1]))
+    for p in range(3):
+        result[:, p:] += np.einsum("eaf,cf->eac", g[:, : g.shape[1] - p], kernel[p])
+    return result
+
+
+def triangular(w: World) -> Definition:
+    """The guard differs within a tile or bounds the loop, whatever the tile is."""
+    i, j, k = w.indices("m n k")
+    body = mul(read(w.input("a", "m k"), i, k), read(w.input("b", "k n"), k, j))
+    return define((i, j), (k,), "sum", when(body, at_least_zero(sub(i, k)), at_least_zero(sub(j, k))))
+
+
+def triangular_by_numpy(v: Values) -> Any:
+    a, b = v["a"], v["b"]
+    terms = a[:, :, None] * b[None]
+    i, k, j = np.ogrid[: a.shape[0], : a.shape[1], : b.shape[1]]
+    return np.where((i >= k) & (j >= k), terms, 0.0).sum(1)
+
+
+def windows(w: World) -> Definition:
+    """The weights of a convolution: rows of a tile along two axes."""
+    p, q, f, e, i, j = w.indices("3 3 9 m n k")
+    x, g = w.input("x", "m n k"), w.input("g", "m n k 9")
+    last = sub(sub(w.extent("n"), ONE), add(i, p)), sub(sub(w.extent("k"), ONE), add(j, q))
+    body = mul(read(x, e, add(i, p), add(j, q)), read(g, e, i, j, f))
+    return define((p, q, f), (e, i, j), "sum", when(body, *[at_least_zero(n) for n in last]))
+
+
+def windows_by_numpy(v: Values) -> Any:
+    x, g = v["x"], v["g"]
+    n, k = x.shape[1:]
+    return np.array(
+        [[np.einsum("eij,eijf->f", x[:, p:, q:], g[:, : n - p, : k - q]) for q in range(3)] for p in range(3)]
+    )
+
+
+def batched(w: World) -> Definition:
+    e, i, j, k = w.indices("4 m n k")
+    return define(
+        (e, i, j), (k,), "sum", mul(read(w.input("a", "4 m k"), e, i, k), read(w.input("b", "4 n k"), e, j, k))
+    )
+
+
+def two_indices(w: World) -> Definition:
+    """Reduced over two indices, in blocks of the outer one."""
+    i, j, k, l = w.indices("m n k 3")
+    return define(
+        (i, j), (k, l), "sum", mul(read(w.input("a", "m k 3"), i, k, l), read(w.input("b", "k 3 n"), k, l, j))
+    )
+
+
+def sizes(m: int, n: int, k: int) -> dict[str, int]:
+    return {"m": m, "n": n, "k": k}
+
+
+def packs(loops: Loops) -> bool:
+    return bool(loops.packed) and not loops.packed_rows
+
+
+def packs_rows(loops: Loops) -> bool:
+    return bool(loops.packed and loops.packed_rows)
+
+
+def as_it_lies(loops: Loops) -> bool:
+    return not loops.packed
+
+
+LARGE = sizes(150, 203, 451)
+CASES: dict[str, Case] = {
+    **{f"{ways} small": Case(product(ways), sizes(13, 21, 17), by_numpy(ways)) for ways in ("NN", "TN", "NT", "TT")},
+    **{f"{ways} large": Case(product(ways), LARGE, by_numpy(ways), packs_rows) for ways in ("NN", "TN", "NT")},
+    "TT large": Case(product("TT"), LARGE, by_numpy("TT"), packs),  # its vectors along the rows of the result
+    **{f"{ways} in blocks": Case(product(ways), sizes(130, 37, 2100), by_numpy(ways), packs) for ways in ("NN", "NT")},
+    "a bias, in blocks": Case(
+        finished, sizes(130, 37, 2100), lambda v: np.maximum(2 * (v["a"] @ v["b"]) + v["bias"], 0), packs
+    ),
+    "NN as it lies": Case(product("NN"), sizes(40, 24, 64), by_numpy("NN"), as_it_lies),
+    "one row": Case(product("NT"), sizes(1, 37, 70), by_numpy("NT")),
+    "one column": Case(product("NN"), sizes(70, 1, 37), by_numpy("NN")),
+    "ten columns": Case(product("NT"), sizes(64, 10, 100), by_numpy("NT")),
+    "guards bound a loop": Case(guarded, sizes(19, 7, 5), guarded_by_numpy),
+    "guards within a tile": Case(triangular, sizes(23, 29, 31), triangular_by_numpy),
+    "rows of two axes": Case(windows, sizes(5, 6, 7), windows_by_numpy),
+    "batched": Case(batched, sizes(33, 35, 18), lambda v: v["a"] @ v["b"].swapaxes(1, 2)),
+    "two reduced indices": Case(
+        two_indices, sizes(140, 40, 800), lambda v: np.tensordot(v["a"], v["b"], ((1, 2), (0, 1))), packs
+    ),
+}
+
+
+def assert_right(case: Case, w: World, found: Any, dtype: str, note: str = "") -> None:
+    """As near as a sum of that many terms of this precision comes, in any order."""
+    rounded = {name: np.asarray(value, dtype).astype(np.float64) for name, value in w.values.items()}
+    want = case.numpy(rounded)
+    np.testing.assert_allclose(found, want, rtol=0, atol=50 * np.finfo(dtype).eps * np.abs(want).max(), err_msg=note)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", CASES)
+def test_known_sizes(name: str, dtype: str) -> None:
+    case = CASES[name]
+    w = World(case.lengths, symbolic=False)
+    (found,) = run(compiled(w, [case.build(w)], dtype), w)
+    assert_right(case, w, found, dtype)
+
+
+REMAINDERS = [(1, 1, 1), (3, 9, 2), (8, 24, 64), (17, 25, 5), (37, 70, 130), (141, 33, 1500)]
+
+
+def for_all_sizes(name: str, dtype: str) -> NativeProgram:
+    w = World(sizes(2, 2, 2), symbolic=True)
+    return NativeProgram(compiled(w, [CASES[name].build(w)], dtype))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_one_program_for_all_sizes(name: str) -> None:
+    """Tiles are fixed, how many there are is told at run time; what is left over is computed, too."""
+    native = for_all_sizes(name, "float64")
+    for lengths in REMAINDERS if "two axes" not in name else REMAINDERS[:4]:
+        w = World(sizes(*lengths), symbolic=True)
+        CASES[name].build(w)
+        (found,) = run(native.program, w, native)
+        assert_right(CASES[name], w, found, "float64", f"at {lengths}")
+
+
+def loops_of(name: str, lanes: int, registers: int) -> Loops:
+    """The loops of the sum, which is computed last."""
+    w = World(CASES[name].lengths, symbolic=False)
+    fused = fuse([CASES[name].build(w)])
+    return schedule(fused, lanes, registers)[fused.groups[-1].members[0]]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_way_it_is_meant_to_go(name: str) -> None:
+    """A row that is here for packed rows must have them packed, on the machine with the widest vectors."""
+    loops = loops_of(name, 8, 32)
+    assert CASES[name].shows(loops), loops
+
+
+@pytest.mark.parametrize("row", ["avx512", "avx2", "neon"])
+@pytest.mark.parametrize("name", ["NN large", "NT in blocks", "a bias, in blocks", "guards bound a loop", "batched"])
+def test_every_target_has_code(name: str, row: str) -> None:
+    """LLVM accepts what is written for machines that this one is not, and no tile has more sums than registers."""
+    target = TARGETS[row]
+    w = World(CASES[name].lengths, symbolic=False)
+    program = compiled(w, [CASES[name].build(w)], "float64", target)
+    assert emit_assembly(program.code.text, target, program.code.level)
+    loops = loops_of(name, target.lanes64, target.registers)
+    assert loops.rows * loops.seconds * loops.vectors < target.registers
+
+
+def _run_all_at_the_edge(progress: Any) -> None:
+    for position, name in enumerate(CASES):
+        progress.value = position
+        dtype = DTYPES[position % 2]
+        w, keep = World(CASES[name].lengths, symbolic=False), list[Any]()
+        native = NativeProgram(compiled(w, [CASES[name].build(w)], dtype))
+        inputs = {a.name: at_the_edge(np.asarray(w.values[a.name], dtype), keep) for a in native.program.inputs}
+        out = {a.name: at_the_edge(np.zeros(native.shape(a, w.lengths), dtype), keep) for a in native.program.outputs}
+        native.run(inputs, w.lengths, out)
+
+
+def test_nothing_is_read_or_written_behind_an_operand() -> None:
+    """In a child process, since what fails here is killed."""
+    context = multiprocessing.get_context("fork")
+    progress = context.Value("i", -1)
+    child = context.Process(target=_run_all_at_the_edge, args=(progress,))
+    child.start()
+    child.join(60)
+    assert child.exitcode == 0, list(CASES)[progress.value]
+
+
+def test_what_a_guard_excludes_may_be_nan() -> None:
+    """A guard that became a bound of a loop excludes as before: nothing is multiplied by 0."""
+    w = World(sizes(3, 5, 4), symbolic=False)
+    tensor = guarded(w)
+    w.values["b"][2] = np.nan  # what is read from position 2 on only
+    (found,) = run(compiled(w, [tensor], "float64"), w)
+    assert np.isnan(found[:, 2:]).all() and np.isfinite(found[:, :2]).all()
