@@ -13,6 +13,7 @@ PHASES = (Phase.explicit, Phase.reuse, Phase.generate, *AT_HOME)
 FEW = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), phases=PHASES)
 SLOW = settings(FEW, max_examples=12)
 MANY = settings(FEW, max_examples=100, derandomize="CI" in os.environ)  # new draws at home, the same ones in CI
+HALF = settings(MANY, max_examples=50 if "CI" in os.environ else 100)  # where each formula takes half a second to compile
 TOO_LARGE = 1e4  # a formula whose parts are larger is ill-conditioned: no judge for float64
 
 

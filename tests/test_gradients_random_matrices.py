@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import sympy as sp
-from drawing import MANY, SLOW, TOO_LARGE, assert_near
+from drawing import HALF, SLOW, TOO_LARGE, assert_near
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from sympy.matrices.expressions.matexpr import MatrixElement
@@ -211,7 +211,7 @@ def test_matrix_gradients(case: tuple[Tree, bool], seed: int) -> None:
 
 
 @pytest.mark.deep
-@MANY
+@HALF
 @given(matrix_cases, st.integers(0, 5))
 def test_many_matrix_gradients(case: tuple[Tree, bool], seed: int) -> None:
     check_matrix(*case, seed)
