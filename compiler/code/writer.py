@@ -14,6 +14,7 @@ from sympile.compiler.errors import InternalError
 
 __all__ = ["Either", "Function", "Integer", "Loop", "Module", "Value", "i64", "truth"]
 
+LONG_BLOCK = 5000  # lines
 UNLIKELY = '!{!"branch_weights", i32 1, i32 4000}'
 OURS = re.compile(r"(v|b)\d+\Z|entry\Z")            # names that the writer itself gives to values and labels
 PLAIN = re.compile(r"[A-Za-z$._][A-Za-z0-9$._]*\Z")
@@ -92,7 +93,7 @@ class Function:
         >>> f.ret(f.mul(f.arguments[0], 2))
     """
 
-    __slots__ = ("_allocas", "_count", "_lines", "arguments", "block", "head", "module", "name", "result")
+    __slots__ = ("_allocas", "_begun", "_count", "_lines", "arguments", "block", "head", "module", "name", "result")
 
     def __init__(
         self,
@@ -112,6 +113,7 @@ class Function:
         self.head = " ".join(word for word in words if word)
         self.block = "entry"
         self._count, self._lines, self._allocas = 0, list[str](), list[str]()
+        self._begun = 0  # the line with which the block began
         module.functions[name] = self
 
     def text(self) -> str:
@@ -282,8 +284,7 @@ class Function:
             f"  {now.text} = phi {now.type} [{first.text}, %{before}], [{later.text}, %{last}]"
             for now, first, later in entries
         )
-        self._lines.append(f"{done}:")
-        self.block = done
+        self.begin(done)
         ways = [(before, carry), (last, loop.next)] if entered.text != "true" else [(last, loop.next)]
         loop.results = self.merge(ways)
 
@@ -324,7 +325,14 @@ class Function:
     def begin(self, label: str) -> None:
         """Starts a block."""
         self._lines.append(f"{label}:")
-        self.block = label
+        self.block, self._begun = label, len(self._lines)
+
+    def divide(self) -> None:
+        """Goes on in another block where this one is long: over one block, fast code generation is quadratic."""
+        if len(self._lines) - self._begun > LONG_BLOCK:
+            label = self._label()
+            self.do(f"br label %{label}")
+            self.begin(label)
 
     def merge(self, ways: Sequence[tuple[str, Sequence[Value]]]) -> list[Value]:
         """At the start of a block: for each place, the value that came with the way taken (block, values)."""

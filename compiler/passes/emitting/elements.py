@@ -102,6 +102,8 @@ class Elements:
                 stack.extend(reversed(missing))
             elif find(own) is None:
                 self.known[-1][own] = self._write(item, place)
+                if not self.frame.fuses:
+                    self.frame.function.divide()
         result = find(key)
         assert result is not None
         return result
