@@ -177,9 +177,12 @@ def test_who_joins(build: Build, k: str, members: list[int]) -> None:
 
 
 def test_nothing_is_stored_that_nobody_reads() -> None:
-    """Only what is costly and needed in a later sweep: one exponential an entry."""
-    (exponential,) = {t for t in fuse(_softmax(rows(9), "10")).stored if kind_of(t) in BY_ROW}
-    assert exponential.formula.op == "exp"
+    """What is needed in a later sweep is kept for one block of rows."""
+    fused = fuse(_softmax(rows(9), "10"))
+    assert {t for t in fused.stored if kind_of(t) in BY_ROW} == set()
+    assert [t.formula.op for group in fused.groups if group.rows is not None for t in group.rows.passing] == ["exp"]
+    (wide,) = [t for t in fuse(_softmax(rows(9), "k")).stored if kind_of(t) in BY_ROW]
+    assert wide.formula.op == "exp", "of unknown width: in an array of its own"
     lines = _line(rows(9), "10")
     assert {t for t in fuse(lines).stored if kind_of(t) in BY_ROW} == {fuse(lines).outputs[lines[0]]}
 

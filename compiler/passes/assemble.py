@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 
 from sympile.compiler.code.target import Target
 from sympile.compiler.errors import InternalError
@@ -13,7 +12,7 @@ from sympile.compiler.graph.node import Node, const, extent, number
 from sympile.compiler.passes.emit import ENTRY, Emitted, emit, make_layout
 from sympile.compiler.passes.emitting.calls import numbered_calls, scratch_words
 from sympile.compiler.passes.emitting.layout import Layout
-from sympile.compiler.passes.group import BLOCK, Fused
+from sympile.compiler.passes.group import Fused
 from sympile.compiler.passes.lifetimes import Stay, stays
 from sympile.compiler.passes.reading.scope import Constraint
 from sympile.compiler.passes.regions import WORTH, split_of
@@ -92,7 +91,9 @@ def assemble(
         length=layout.length,
         inputs=tuple(_array(t.name, layout.tensors[t], t) for t in given),
         outputs=tuple(_array(name, slots[name], tensor) for name, tensor in finals.items()),
-        rooms=_rooms(fused, layout, {t for t in taken if layout.tensors[t] in own}),
+        rooms=tuple(
+            _room(stay, layout) for stay in stays(fused.groups, {t for t in taken if layout.tensors[t] in own})
+        ),
         sizes=dict(layout.sizes),
         status=layout.extra["status"],
         scratch=layout.extra["scratch"],
@@ -121,17 +122,8 @@ def _array(name: str, slot: int, tensor: Definition) -> Array:
     return Array(name, slot, tuple(polynomial(n) for n in tensor.shape), tensor.integer)
 
 
-def _rooms(fused: Fused, layout: Layout, elsewhere: Container[Definition]) -> tuple[Room, ...]:
-    """Where what is stored lies, save what lies elsewhere."""
-    passing = {t for group in fused.groups if group.rows is not None for t in group.rows.passing}
-    return tuple(_room(stay, layout, passing) for stay in stays(fused.groups, elsewhere))
-
-
-def _room(stay: Stay, layout: Layout, passing: Container[Definition]) -> Room:
-    arrays = [_array(t.name, layout.tensors[t], t) for t in stay.tensors]
-    if stay.tensors[0] in passing:  # one block of rows
-        arrays = [replace(array, shape=(Polynomial(((BLOCK, ()),)), *array.shape[1:])) for array in arrays]
-    return Room(tuple(arrays), stay.first, stay.last)
+def _room(stay: Stay, layout: Layout) -> Room:
+    return Room(tuple(_array(t.name, layout.tensors[t], t) for t in stay.tensors), stay.first, stay.last)
 
 
 def _scratch_use(fused: Fused) -> tuple[int, int]:

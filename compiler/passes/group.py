@@ -20,7 +20,7 @@ class Rows:
     """What is special where members of several kinds share the loop over rows; see passes/rowwise.py."""
 
     local: frozenset[Definition]  # members that nobody else reads: they are not stored
-    passing: frozenset[Definition]  # the same, but needed in a later sweep: stored for one block of rows
+    passing: frozenset[Definition]  # the same, but needed in a later sweep: kept for one block of rows, on the stack
     finishes: dict[Definition, Definition]  # sum over rows → elementwise work on it
 
 
@@ -66,7 +66,7 @@ class Group:
     def stored(self) -> tuple[Definition, ...]:
         if self.rows is not None:
             stored = (self.rows.finishes.get(t, t) for t in self.members)
-            return tuple(t for t in stored if t not in self.rows.local)
+            return tuple(t for t in stored if t not in self.rows.local and t not in self.rows.passing)
         return self.members if self.finish is None else (self.finish,)
 
     @property

@@ -21,6 +21,7 @@ from sympile.compiler.passes.group import Group, Rows, contents_of, costly, scat
 
 NARROWEST = 4  # entries across a row, below which lanes across it are wasted
 NARROWEST_COSTLY = 5  # the same where something costly is computed for each
+WIDEST = 1024  # entries of rows that are kept on the stack
 MOST = 400  # operations of a row group: larger ones gain nothing, and code generation takes its time
 
 # (axes, reduced) with e for the row and i for the index across → kind
@@ -230,9 +231,14 @@ def _joined(
     stages = stages_of(members)
     local = frozenset(t for t in alone if _may_be_local(t, readers.get(t, ()), stages))
     bodies = {t: common_body(t) for t in members} | {f: f.formula for f in finishes.values()}
-    passing = frozenset(t for t in alone - local if kind_of(t) == "element")
+    passing = frozenset(t for t in alone - local if kind_of(t) == "element" and _is_narrow(t))
     group = Group(tuple(members), tuple(domain), bodies=bodies, rows=Rows(local, passing, finishes))
     return replace(group, contents=contents_of(group.results))
+
+
+def _is_narrow(tensor: Definition) -> bool:
+    width = tensor.shape[1]
+    return width.op == "const" and extent_value(width) <= WIDEST
 
 
 def _may_be_local(tensor: Definition, readers: Sequence[Definition], stages: Mapping[Definition, int]) -> bool:

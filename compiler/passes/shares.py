@@ -1,4 +1,4 @@
-"""exp(u - logsumexp(u)), as softmax has it, is exp(u - max u) divided by the sum of those: one exponential instead of two."""
+"""exp(u - logsumexp(u)), as softmax has it, is exp(u - max u) over the sum of those: one exponential instead of two."""
 
 from __future__ import annotations
 

@@ -93,9 +93,10 @@ class RowBlock:
         self.frame.pointers.update(before)
 
     def _shift(self, start: Integer) -> dict[Definition, Value]:
-        """Arrays that hold one block of rows begin, as addresses are computed, at the first row; returns where they do."""
+        """Arrays that hold one block of rows begin where row 0 would lie; returns where they do."""
         assert self.group.rows is not None
-        before = {tensor: self.frame.pointer(tensor) for tensor in self.group.members if tensor in self.group.rows.passing}
+        passing = [tensor for tensor in self.group.members if tensor in self.group.rows.passing]
+        before = {tensor: self.frame.pointer(tensor) for tensor in passing}
         for tensor, pointer in before.items():
             offset = self.frame.function.mul(start, self.frame.strides(tensor)[0])
             self.frame.pointers[tensor] = self.frame.function.gep(
@@ -143,7 +144,9 @@ class RowBlock:
             self._row_value(tensor, packed(self.wide, parts, COMBINE[str(tensor.monoid)]))
 
     def _stored(self) -> tuple[Definition, ...]:
-        return self.group.stored
+        """What lies in memory, be it for one block of rows."""
+        assert self.group.rows is not None
+        return (*self.group.stored, *self.group.rows.passing)
 
     def _spread(self, elements: Elements, bodies: Iterable[Node]) -> None:
         """What entries need of their row as a whole is computed for all rows at once."""

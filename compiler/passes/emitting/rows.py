@@ -8,7 +8,7 @@ from functools import partial
 
 from sympile.compiler.code.lanes import Lanes
 from sympile.compiler.code.value import Value
-from sympile.compiler.graph.definition import Definition
+from sympile.compiler.graph.definition import Definition, extent_value
 from sympile.compiler.passes.emitting.elements import Elements
 from sympile.compiler.passes.emitting.extents import Run
 from sympile.compiler.passes.emitting.layout import Frame
@@ -41,6 +41,9 @@ class RowNest:
         blocks = [self._block(count), *([self._block(1)] if count > 1 else [])]
         for tensor in self._members("column"):
             self._fill(tensor)
+        for tensor in (t for t in self.group.members if t in self.rows.passing):
+            room = function.alloca(self.scalar.element, BLOCK * extent_value(tensor.shape[1]))
+            self.frame.pointers[tensor] = room
         for block in blocks:
             block.hoist()
         whole = self.run.whole(function, count)
