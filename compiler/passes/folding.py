@@ -36,7 +36,7 @@ def _value(node: Node, operands: list[Any]) -> Any:
     """None where mpmath has no answer: a pole, which the arithmetic of the code knows."""
     try:
         if node.op == "pow":
-            exponent = Fraction(node.data)  # type: ignore[arg-type]
+            exponent = Fraction(node.data)  # type: ignore[call-overload]
             return mpmath.power(operands[0], mpmath.mpf(exponent.numerator) / exponent.denominator)
         return FUNCTIONS[node.op].exact(*operands)
     except (ValueError, ZeroDivisionError, OverflowError):

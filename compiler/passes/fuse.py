@@ -37,6 +37,7 @@ from sympile.compiler.passes.group import (
 from sympile.compiler.passes.rowwise import with_row_groups
 from sympile.compiler.passes.shares import LogSum, as_share
 from sympile.compiler.passes.sharing import shared_products
+from sympile.compiler.passes.together import computed_together
 from sympile.compiler.rules.lowering import TIERS, a, b
 
 
@@ -53,7 +54,7 @@ def fuse(outputs: Sequence[Definition], math: str = "accurate") -> Fused:
 
 def _with_shared_products(group: Group) -> Group:
     formulas = [tensor for tensor in group.results if tensor.kind == "formula"]
-    bodies = shared_products([group.body(tensor) for tensor in formulas])
+    bodies = shared_products(computed_together([group.body(tensor) for tensor in formulas]))
     return replace(group, bodies=dict(zip(formulas, bodies, strict=True)))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sympile.compiler.graph.arithmetic import mul
+from sympile.compiler.graph.arithmetic import mul, neg
 from sympile.compiler.graph.conditions import select, when
 from sympile.compiler.graph.node import MINUS_ONE, ONE, ZERO, Node, hole, make
 from sympile.compiler.graph.rebuild import function
@@ -29,6 +29,13 @@ EXPANSIONS: Mapping[str, Node] = {
     "xlogx":       when(mul(a, _f("log", a)), _f("differs", a, ZERO)),
     "root_square": _f("sqrt", a),
 }
+# Functions of one operand that have parts in common: how each is written beside another of its family.
+_DECAY = _f("exp", neg(_f("abs", a)))
+FAMILIES: tuple[Mapping[str, Node], ...] = (
+    {"sigmoid": make("sigmoid_with", a, _DECAY),      "softplus": make("softplus_with", a, _DECAY)},      # one exponential
+    {"fast.sigmoid": make("sigmoid_with", a, _DECAY), "softplus": make("softplus_with", a, _DECAY)},
+)
+
 # What math="fast" writes instead: rows with fewer operations and a wider promise in machine.py.
 FASTER: Mapping[str, Node] = {
     op: make(f"fast.{op}", a) for op in ("tanh", "sigmoid", "log10", "tan", "erfc")

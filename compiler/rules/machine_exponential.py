@@ -52,7 +52,11 @@ def tanh(x: Number) -> Number:
 
 def sigmoid(x: Number) -> Number:
     """1 / (1 + exp(-x)), by way of exp(-|x|), which cannot overflow."""
-    e = exp(-abs(x))
+    return sigmoid_with(x, exp(-abs(x)))
+
+
+def sigmoid_with(x: Number, e: Number) -> Number:
+    """The same, where e = exp(-|x|) is known."""
     one = constant(x, 1.0)
     zero = constant(x, 0.0)
     above = (x < 0.0).pick(e, one)
@@ -61,7 +65,12 @@ def sigmoid(x: Number) -> Number:
 
 def softplus(x: Number) -> Number:
     """log(1 + exp(x)) = max(x, 0) + log(1 + exp(-|x|))."""
-    return log_of_pair(fast_sum(constant(x, 1.0), exp(-abs(x)))) + x.above(0.0)
+    return softplus_with(x, exp(-abs(x)))
+
+
+def softplus_with(x: Number, e: Number) -> Number:
+    """The same, where e = exp(-|x|) is known."""
+    return log_of_pair(fast_sum(constant(x, 1.0), e)) + x.above(0.0)
 
 
 def sinh(x: Number) -> Number:
