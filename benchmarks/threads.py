@@ -1,4 +1,4 @@
-"""One and two threads on the network 784-128-64-10 in batches of 512, alone and beside a busy process; what a region costs.
+"""One and two threads on the network 784-128-64-10 in batches of 512, alone and beside a busy process.
 
     python benchmarks/threads.py
 

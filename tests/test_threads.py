@@ -79,7 +79,7 @@ def elementwise(examples: int) -> bytes:
 WORK = [
     pytest.param(lambda: elementwise(200_003), id="elementwise"),
     pytest.param(lambda: fitted_curve(200_003, 2), id="sums of examples, and a small program"),
-    pytest.param(lambda: fitted_network(1009, 3, 251), id="a network in gathered batches"),
+    pytest.param(lambda: fitted_network(4001, 2, 1499), id="a network in gathered batches"),
     pytest.param(lambda: fitted_network(4001, 2, None), id="a network, all examples at once"),
 ]
 
@@ -247,11 +247,11 @@ def test_stopped_in_the_middle() -> None:
 
 
 def test_two_fits_at_once() -> None:
-    expected = fitted_network(1009, 2, 251)
+    expected = fitted_network(4001, 2, 1499)
     pool.stop()
     pool.start(2)
     results: list[bytes] = []
-    threads = [threading.Thread(target=lambda: results.append(fitted_network(1009, 2, 251))) for _ in range(2)]
+    threads = [threading.Thread(target=lambda: results.append(fitted_network(4001, 2, 1499))) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
