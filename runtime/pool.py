@@ -33,7 +33,7 @@ _CHANGING = COMPILING  # starting the pool compiles its code; a fork waits for t
 
 @dataclass(slots=True)
 class _Pool:
-    """The workers of this process, and their code once there is any: it stays, since a late thread may still be in it."""
+    """The workers of this process, and their code once there is any: a late thread may be in it, so it stays."""
 
     workers: list[threading.Thread] = field(default_factory=list)
     code: Loaded | None = None

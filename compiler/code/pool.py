@@ -1,7 +1,7 @@
 """The pool of threads: regions split into chunks, which the caller and waiting workers claim one by one.
 
-A worker that comes late, or that the system has put aside, delays nobody: the others claim its chunks. Which chunks there
-are depends on the work alone, so results do not depend on the number of threads.
+A worker that comes late, or that the system has put aside, delays nobody: the others claim its chunks. Which chunks
+there are depends on the work alone, so results do not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def system_of(target: Target) -> System:
 
 
 def pool_code(target: Target) -> Code:
-    """The pool's code; its entry writes the addresses of FUNCTIONS: region(part, table, extra, length, size), worker(), stop()."""
+    """The pool's code; its entry writes where FUNCTIONS are: region(part, table, extra, length, size), worker(), stop()."""
     parts = (_declarations(target), _claim(target), _worker(target), _region(target), _stop(target), _entry(target))
     return Code("\n".join(parts), ENTRY, (POOL_SYMBOL,))
 
