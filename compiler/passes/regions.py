@@ -10,7 +10,8 @@ from functools import partial
 from sympile.compiler.graph.definition import Definition, extent_value, read
 from sympile.compiler.graph.node import Node, extent, postorder
 from sympile.compiler.passes.group import Group, scatter_axis
-from sympile.compiler.passes.schedule import Loops, strides_along
+from sympile.compiler.passes.schedule import Loops
+from sympile.compiler.passes.strides import strides_along
 from sympile.compiler.rules.costs import LANES, PICOSECONDS, picoseconds
 
 WORTH = 40_000_000  # picoseconds of work from which a group is split
