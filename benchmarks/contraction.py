@@ -3,8 +3,8 @@
 Run:  python benchmarks/contraction.py [word ...] [--float32] [--rounds 9]
 
 A word selects the cases whose names contain it. The peak (a loop of independent multiply-adds), ours and the peer take
-turns; printed are medians of the ratios within a round. Matrix products of the peer are OpenBLAS's own routines called from machine code, without Python;
-others are NumPy's calls, whose overhead counts. One thread.
+turns; printed are medians of the ratios within a round. Matrix products of the peer are OpenBLAS's own routines, called
+from machine code, without Python; others are NumPy's calls, whose overhead counts. One thread.
 """
 
 from __future__ import annotations
