@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import lru_cache, wraps
+from typing import Any, ParamSpec
 
 import sympy as sp
 
@@ -12,6 +13,22 @@ from sympile.compiler.language.symbols import epoch, gradient, parameter, step
 from sympile.runtime.update_rule import Optimizer, Vocabulary, checked_rule
 
 WORDS = Vocabulary(gradient, parameter, step, epoch)
+Arguments = ParamSpec("Arguments")
+
+
+def remembered(make: Callable[Arguments, Optimizer]) -> Callable[Arguments, Optimizer]:
+    """The same optimizer for the same arguments: writing and checking a rule takes longer than many a fit."""
+    kept = lru_cache(maxsize=256, typed=True)(make)
+
+    @wraps(make)
+    def again(*args: Arguments.args, **given: Arguments.kwargs) -> Optimizer:
+        try:
+            hash((args, tuple(given.values())))
+        except TypeError:
+            return make(*args, **given)  # which says what is wrong
+        return kept(*args, **given)  # type: ignore[arg-type]   # they have been hashed
+
+    return again
 
 
 def optimizer(
@@ -55,6 +72,7 @@ def optimizer(
 # ------------------------------------------------------------------------------------------------- the usual rules
 
 
+@remembered
 def sgd(
     learning_rate: Any, momentum: Any = 0, nesterov: bool = False, *, clip_by_global_norm: float | None = None
 ) -> Optimizer:
@@ -82,6 +100,7 @@ def sgd(
     return checked_rule("sgd", state, update, values, clip_by_global_norm, WORDS)
 
 
+@remembered
 def adam(
     learning_rate: Any = 1e-3,
     b1: Any = 0.9,
@@ -114,6 +133,7 @@ def adam(
     return _adam("adam", sp.S.Zero, nesterov, clip_by_global_norm, values)
 
 
+@remembered
 def adamw(
     learning_rate: Any = 1e-3,
     b1: Any = 0.9,
@@ -163,6 +183,7 @@ def _adam(name: str, decay: sp.Expr, nesterov: bool, clip: float | None, values:
     return checked_rule(name, {m: 0, v: 0}, update, values, clip, WORDS)
 
 
+@remembered
 def rmsprop(
     learning_rate: Any,
     decay: Any = 0.9,
@@ -209,6 +230,7 @@ def rmsprop(
     return checked_rule("rmsprop", state, update, values, clip_by_global_norm, WORDS)
 
 
+@remembered
 def adagrad(
     learning_rate: Any,
     initial_accumulator_value: Any = 0.1,
