@@ -78,11 +78,23 @@ class Panel:
 
     def _turn_over(self, masked: bool) -> None:
         """As many turns as there are lanes, of all vectors: loaded along the turns, turned over in registers."""
-        wide = self.elements.wide
-        for vector in range(self.vectors):
-            rows = self._lines(vector, masked and vector == self.vectors - 1)
-            for later, value in enumerate(transposed(wide, rows)):
-                wide.store(value, self._address(vector, later))
+        elements, wide, axis = self.elements, self.elements.wide, self.nest.loops.vector
+        assert axis is not None
+        base, whole = elements.positions[axis], self.vectors - masked
+        if whole:
+            with elements.frame.function.loop(0, whole * wide.lanes, wide.lanes) as loop:
+                elements.positions[axis] = elements.frame.function.add(base, loop.index)
+                elements.push()
+                self._store_turned(self._lines(0, False), 0, loop.index)
+                elements.pop()
+            elements.positions[axis] = base
+        if masked:
+            self._store_turned(self._lines(whole, True), whole, 0)
+
+    def _store_turned(self, lines: list[Value], vector: int, further: Integer) -> None:
+        wide, function = self.elements.wide, self.elements.frame.function
+        for later, value in enumerate(transposed(wide, lines)):
+            wide.store(value, function.gep(wide.element, self._address(vector, later), further))
 
     def _lines(self, vector: int, masked: bool) -> list[Value]:
         """For each lane its next numbers along the reduced index; lanes beyond the end repeat the last one."""
