@@ -79,7 +79,7 @@ ROWS = {
     "network":    Row("32-32-1 network in 1,056 Symbols",    network,   2_200),
     "chain":      Row("an expression 5,000 levels deep",     chain,     5_000),
     "euler":      Row("1,000 unrolled Euler steps",          euler,     4_000),
-    **{f"{n}":    Row(f"{n:,} scalar operations",            partial(operations, n), n, aim) for n, aim in AIMS.items()},
+    **{f"{n}": Row(f"{n:,} scalar operations", partial(operations, n), n, aim) for n, aim in AIMS.items()},
 }
 # fmt: on
 STAGES = ("read", "simplify", "derive", "simplify the gradient", "fuse", "schedule", "emit")
@@ -115,7 +115,8 @@ def main() -> int:
     if len(names) == 1:
         print(measured(ROWS[names[0]]), flush=True)
         return 0
-    heads = "".join(f"{word:>8}" for word in ("read", "simp.", "derive", "simp.", "fuse", "loops", "emit", "LLVM", "all"))
+    words = ("read", "simp.", "derive", "simp.", "fuse", "loops", "emit", "LLVM", "all")
+    heads = "".join(f"{word:>8}" for word in words)
     print(f"{'processor seconds':<34}{heads}{'MB IR':>8}{'us/op':>8}", flush=True)
     return max(subprocess.run([sys.executable, __file__, name], check=False).returncode for name in names)
 
