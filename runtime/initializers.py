@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ from sympile.runtime.arguments import Binder
 from sympile.runtime.shapes import resolved, shown
 
 Array = npt.NDArray[Any]
-Draw = Callable[[Sequence[int], np.random.Generator], Array]
+Draw: TypeAlias = "Callable[[Sequence[int], np.random.Generator], Array]"  # in words: numpy.random is slow to load
 SMALL = 256  # numbers that are kept instead of drawn again
 
 

@@ -27,7 +27,7 @@ class Circumstances:
     sizes: Mapping[str, int]
     examples: int | None = None
     gathers: bool = True
-    states: tuple[str, ...] = tuple(adam().first_state())
+    states: tuple[str, ...] = field(default_factory=lambda: tuple(adam().first_state()))
     program: Program | None = None  # the step; None: as `value_and_grad` runs it
     prepared: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # the shapes of what was computed once
 
