@@ -11,6 +11,7 @@ from __future__ import annotations
 import multiprocessing
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from statistics import median
 
 import numpy as np
@@ -27,7 +28,7 @@ def network(dtype: str) -> Callable[[], bytes]:
     rng = np.random.default_rng(0)
     x, t = sp.MatrixSymbol("x", LAYERS[0], 1), sp.MatrixSymbol("t", LAYERS[-1], 1)
     parameters, start, h = [], {}, x
-    for number, (inputs, outputs) in enumerate(zip(LAYERS, LAYERS[1:], strict=False), 1):
+    for number, (inputs, outputs) in enumerate(pairwise(LAYERS), 1):
         W, b = sp.MatrixSymbol(f"W{number}", outputs, inputs), sp.MatrixSymbol(f"b{number}", outputs, 1)
         h = W * (h if number == 1 else sm.relu(h)) + b
         parameters += [W, b]

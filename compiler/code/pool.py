@@ -57,7 +57,10 @@ def system_of(target: Target) -> System:
 
 
 def pool_code(target: Target) -> Code:
-    """The pool's code; its entry writes where FUNCTIONS are: region(part, table, extra, length, size), worker(), stop()."""
+    """The code of the pool; its entry writes where FUNCTIONS start.
+
+    They are region(part, table, extra, length, size), worker() and stop().
+    """
     parts = (_declarations(target), _claim(target), _worker(target), _region(target), _stop(target), _entry(target))
     return Code("\n".join(parts), ENTRY, (POOL_SYMBOL,))
 

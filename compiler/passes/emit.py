@@ -113,14 +113,22 @@ def _write_apart(
 
 
 def _write_part(
-    module: Module, name: str, group: Group, loops: Loops | None, split: Split, layout: Layout, scalar: Lanes, quick: bool
+    module: Module,
+    name: str,
+    group: Group,
+    loops: Loops | None,
+    split: Split,
+    layout: Layout,
+    scalar: Lanes,
+    quick: bool,
 ) -> None:
     """The function for one chunk of a split group."""
     function = Function(module, name, PART_PARAMETERS, linkage="internal", attributes=APART)
     frame = Frame(function, layout, function.arguments[0], fuses=not quick)
     frame.enter(_tensors(group), sorted(_sizes(group)))
     parts = enter_part(frame, group, split, scalar.element)
-    _write_group(frame, unfinished(group) if split.summed else group, loops, Lanes(function, scalar.element, 1, scalar.target), parts)
+    own = unfinished(group) if split.summed else group
+    _write_group(frame, own, loops, Lanes(function, scalar.element, 1, scalar.target), parts)
     function.ret()
 
 

@@ -6,7 +6,8 @@ from sympile.compiler.code.target import Target
 from sympile.compiler.program import DONE, GATHER_WORDS, JOB, NOT_FINITE, PAUSED, POOL_SYMBOL, SINGULAR, STOPPED, Code
 
 ENTRY = "sympile_train"
-SHARED_WORDS, CHUNK_WORDS = 1 << 17, 1 << 14  # of 4 bytes: from how many on threads share a batch's copy, in which chunks
+SHARED_WORDS = 1 << 17  # of 4 bytes, from which on threads share the copy of a batch
+CHUNK_WORDS = 1 << 14  # of one chunk of it
 CHUNK = 16  # gradients are padded with zeros to a multiple of this many numbers
 # What runs once a step or once an epoch is "optnone": generated in half the time, and not measurably slower.
 
@@ -15,7 +16,14 @@ def training_loop(dtype: str, target: Target) -> Code:
     """The loop for models of one dtype; it takes a pointer to the words of a job."""
     element = {"float64": "double", "float32": "float"}[dtype]
     text = "\n".join(
-        [_DECLARATIONS, _shuffle(target), _gather(target), _gather_part(target), _finite(element, target), _train(element, target)]
+        [
+            _DECLARATIONS,
+            _shuffle(target),
+            _gather(target),
+            _gather_part(target),
+            _finite(element, target),
+            _train(element, target),
+        ]
     )
     return Code(text, ENTRY, (POOL_SYMBOL,))
 

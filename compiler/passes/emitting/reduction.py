@@ -206,7 +206,8 @@ class Reduction:
         run = self.nest.run(vector)
         whole = run.whole(function, lanes.lanes)
         if whole != run.first:
-            with function.loop(run.first, whole, lanes.lanes, sums) as loop, self.nest.bind(vector, loop.index, hoist=False):
+            loops = function.loop(run.first, whole, lanes.lanes, sums)
+            with loops as loop, self.nest.bind(vector, loop.index, hoist=False):
                 loop.next = self._over((), places, loop.carried)
             sums = loop.results
         if isinstance(run.last, int) and isinstance(whole, int):

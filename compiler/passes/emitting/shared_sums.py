@@ -41,7 +41,8 @@ class SharedSums:
         whole = run.whole(function, step) if self._is_small() else run.first
         carried = [] if memory else start
         if whole != run.first:
-            with function.loop(run.first, whole, step, carried) as loop, self.nest.bind(vector, loop.index, hoist=False):
+            loops = function.loop(run.first, whole, step, carried)
+            with loops as loop, self.nest.bind(vector, loop.index, hoist=False):
                 loop.next = self._sums_turn(sums, others, copies, loop.carried, slots, masked=False)
             carried = loop.results
         masked = lanes.lanes > 1
