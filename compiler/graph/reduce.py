@@ -27,9 +27,14 @@ def reduce(monoid: str, reduced: Iterable[Node], body: Node) -> Node:
     return _defined(monoid, indices, body)
 
 
-def _defined(monoid: str, reduced: list[Node], body: Node) -> Node:
+def _defined(monoid: str, reduced: Sequence[Node], body: Node) -> Node:
     tensor, axes = define_free(body.free - set(reduced), reduced, monoid, body)
-    return read(tensor, *axes)
+    coefficient, rest = split(unguarded(tensor.formula))
+    if monoid != "sum" or coefficient == 1:
+        return read(tensor, *axes)
+    # The names of indices decide which term stands first, and so the sign of a difference: now they are canonical.
+    again = _defined(monoid, tensor.reduced, when(rest, *conditions_of(tensor.formula)))
+    return mul(const(coefficient), substitute(again, dict(zip(tensor.axes, axes, strict=True))))
 
 
 def _log_sum_exp(reduced: list[Node], body: Node) -> Node:
