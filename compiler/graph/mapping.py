@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from sympile.compiler.graph.definition import Definition, call, computed
+from sympile.compiler.graph.definition import Definition, call, computed, read
+from sympile.compiler.graph.node import Node, postorder, target
+from sympile.compiler.graph.rebuild import rebuild
 
 
 class Mapping(dict[Definition, Definition]):
@@ -27,3 +29,16 @@ def each_formula(outputs: Iterable[Definition], change: Callable[[Definition, Ma
         else:
             new[tensor] = change(tensor, new)
     return new
+
+
+def redirected(body: Node, new: dict[Definition, Definition], done: dict[Node, Node]) -> Node:
+    """The body with its reads sent to the new tensors; `done` holds what has been redirected before."""
+    if all(new.get(tensor, tensor) is tensor for tensor in body.below):
+        return body
+    for node in postorder([body], done):
+        args = tuple([done[arg] for arg in node.args])
+        if node.op == "read":
+            done[node] = read(new.get(target(node), target(node)), *args)
+        else:
+            done[node] = node if args == node.args else rebuild(node, args)
+    return done[body]

@@ -11,7 +11,7 @@ from sympile.compiler.graph.affine import affine
 from sympile.compiler.graph.arithmetic import add, factors_of, mul, split, sub
 from sympile.compiler.graph.brackets import divides, equal, inside
 from sympile.compiler.graph.conditions import conditions_of, unguarded, when
-from sympile.compiler.graph.definition import EXAMPLES, define_free, extent_value, instance, read
+from sympile.compiler.graph.definition import EXAMPLES, define, define_free, extent_value, instance, read
 from sympile.compiler.graph.node import ONE, ZERO, Node, Number, const, extent, index_name, postorder, target
 from sympile.compiler.graph.ranges import stays_inside
 from sympile.compiler.graph.rebuild import substitute
@@ -33,8 +33,8 @@ def _defined(monoid: str, reduced: Sequence[Node], body: Node) -> Node:
     if monoid != "sum" or coefficient == 1:
         return read(tensor, *axes)
     # The names of indices decide which term stands first, and so the sign of a difference: now they are canonical.
-    again = _defined(monoid, tensor.reduced, when(rest, *conditions_of(tensor.formula)))
-    return mul(const(coefficient), substitute(again, dict(zip(tensor.axes, axes, strict=True))))
+    positive = define(tensor.axes, tensor.reduced, monoid, when(rest, *conditions_of(tensor.formula)))
+    return mul(const(coefficient), read(positive, *axes))
 
 
 def _log_sum_exp(reduced: list[Node], body: Node) -> Node:

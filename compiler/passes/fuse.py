@@ -2,38 +2,34 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from math import prod
 
-from sympile.compiler.graph.arithmetic import add, factors_of, mul, split, sub
-from sympile.compiler.graph.conditions import conditions_of, unguarded, when
+from sympile.compiler.graph.arithmetic import add, factors_of, split, sub
+from sympile.compiler.graph.conditions import unguarded, when
 from sympile.compiler.graph.definition import (
     Definition,
-    computed,
     define,
-    define_free,
     extent_value,
     instance,
     read,
 )
 from sympile.compiler.graph.inline import inlined
-from sympile.compiler.graph.mapping import each_formula
-from sympile.compiler.graph.node import INFINITY, Node, const, extent, postorder, target
-from sympile.compiler.graph.rebuild import function, rebuild, substitute, transform
+from sympile.compiler.graph.mapping import each_formula, redirected
+from sympile.compiler.graph.node import INFINITY, Node, extent, target
+from sympile.compiler.graph.rebuild import function, substitute, transform
 from sympile.compiler.passes import factor as factoring
 from sympile.compiler.passes.folding import folded
 from sympile.compiler.passes.group import (
     Fused,
     Group,
-    costly,
-    domain_of,
     finished_reduction,
     grouped,
     users_of,
 )
+from sympile.compiler.passes.lift import lift
 from sympile.compiler.passes.rowwise import with_row_groups
 from sympile.compiler.passes.shares import LogSum, as_share
 from sympile.compiler.passes.sharing import shared_products
@@ -45,7 +41,7 @@ def fuse(outputs: Sequence[Definition], math: str = "accurate") -> Fused:
     """The groups that compute the outputs: everything elementwise inlined, then stored again where that is cheaper."""
     mapping = {o: o for o in outputs}
     lower = partial(_lower, TIERS[math])
-    for step in (factoring.factor, _inline, lower, _lift, _order_axes, _pack):
+    for step in (factoring.factor, _inline, lower, lift, _order_axes, _pack):
         mapping = _chained(mapping, step)
     wanted = list(mapping.values())
     groups = with_row_groups(grouped(wanted), wanted)
@@ -108,118 +104,6 @@ def _log_sum_exp(tensor: Definition, body: Node) -> tuple[Definition, Definition
     return define(tensor.axes, (), None, add(shift, function("log", read(total, *tensor.axes)))), total
 
 
-# ------------------------------------------------------------------------------------------------ lifting
-
-
-def _lift(outputs: list[Definition]) -> dict[Definition, Definition]:
-    """Subexpressions that a body would compute again and again get a definition of their own."""
-    shared = _shared(computed(outputs))
-    held: set[Definition] = set()
-    done: dict[Node, Node] = {}
-
-    def lifted(tensor: Definition, new: dict[Definition, Definition]) -> Definition:
-        body = _lifted_body(tensor, new, shared, held, done)
-        return define(tensor.axes, tensor.reduced, tensor.monoid, body)
-
-    return each_formula(outputs, lifted)
-
-
-def _redirected(body: Node, new: dict[Definition, Definition], done: dict[Node, Node]) -> Node:
-    """The body with its reads sent to the new tensors; `done` holds what has been redirected before."""
-    if all(new.get(tensor, tensor) is tensor for tensor in body.below):
-        return body
-    for node in postorder([body], done):
-        args = tuple([done[arg] for arg in node.args])
-        if node.op == "read":
-            done[node] = read(new.get(target(node), target(node)), *args)
-        else:
-            done[node] = node if args == node.args else rebuild(node, args)
-    return done[body]
-
-
-def _shared(order: Iterable[Definition]) -> set[int]:
-    """Structural keys of costly operations that more than one nest of loops would compute."""
-    counts: Counter[int] = Counter()
-    for tensor in order:
-        if tensor.kind == "formula" and len(domain_of(tensor)) > 1:
-            counts.update({_key(node) for node in postorder([tensor.formula]) if costly(node) and node.free})
-    return {key for key, count in counts.items() if count > 1}
-
-
-def _key(node: Node) -> int:
-    return define_free(node.free, (), None, node)[0].key
-
-
-def _lifted_body(
-    tensor: Definition,
-    new: dict[Definition, Definition],
-    shared: set[int],
-    held: set[Definition],
-    done: dict[Node, Node],
-) -> Node:
-    domain = frozenset(domain_of(tensor))
-    if len(domain) <= 1:
-        return _redirected(tensor.formula, new, done)
-    body = _lift_costly(tensor, new, domain, shared)
-    return _lift_operands(body, domain, held) if tensor.monoid == "sum" else body
-
-
-def _lift_operands(body: Node, domain: frozenset[Node], held: set[Definition]) -> Node:
-    """Each operand of a contraction is one read: factors over the same indices become one definition."""
-    coefficient, rest = split(unguarded(body))
-    groups: dict[frozenset[Node], list[Node]] = {}
-    for factor in factors_of(rest):
-        groups.setdefault(factor.free, []).append(factor)
-    alone = len([free for free in groups if free]) < 2
-    operands = [_operand(mul(*factors), domain, held, alone) for factors in groups.values()]
-    return when(mul(const(coefficient), *operands), *conditions_of(body))
-
-
-def _operand(node: Node, domain: frozenset[Node], held: set[Definition], alone: bool) -> Node:
-    """An operand as one read; one that spans everything only if it is held already."""
-    if not node.free or (node.op == "read" and all(arg.op == "index" for arg in node.args)):
-        return node
-    if node.free != domain and not alone:
-        result = _held(node)
-        if result.op == "read":
-            held.add(target(result))
-        return result
-    tensor, axes = define_free(node.free, (), None, node)
-    return read(tensor, *axes) if tensor in held else node
-
-
-def _held(node: Node) -> Node:
-    """The node as a read of a definition, unless it is one."""
-    if node.op == "read" and all(arg.op == "index" for arg in node.args):
-        return node
-    if any(_may_leave_range(n) for n in postorder([node])):
-        return node
-    tensor, axes = define_free(node.free, (), None, node)
-    return read(tensor, *axes)
-
-
-def _may_leave_range(node: Node) -> bool:
-    return node.op == "read" and any(arg.op != "index" for arg in node.args)
-
-
-def _lift_costly(
-    tensor: Definition, new: dict[Definition, Definition], domain: frozenset[Node], shared: set[int]
-) -> Node:
-    """Costly subexpressions that need fewer indices than the loops have, or that several nests need, are held."""
-    done: dict[Node, Node] = {}
-    root = tensor.formula if tensor.monoid is None else None
-    for node in postorder([tensor.formula]):
-        args = tuple([done[arg] for arg in node.args])
-        if node.op == "read":
-            done[node] = read(new[target(node)], *args)
-            continue
-        now = node if args == node.args else rebuild(node, args)
-        if costly(node) and node.free and node is not root and (now.free < domain or _key(node) in shared):
-            now = _held(now) if now.free else now
-        done[node] = now
-    return done[tensor.formula]
-
-
 # ------------------------------------------------------------------------------------------------ packing
 
 WORTH_PACKING = 8  # how often each element must be read again
@@ -232,7 +116,7 @@ def _pack(outputs: list[Definition]) -> dict[Definition, Definition]:
 
     def packed(tensor: Definition, new: dict[Definition, Definition]) -> Definition:
         copies = {node: _packed(node, tensor.axes[-1]) for node in _across(tensor)}
-        body = _redirected(substitute(tensor.formula, copies), new, done)
+        body = redirected(substitute(tensor.formula, copies), new, done)
         return define(tensor.axes, tensor.reduced, tensor.monoid, body)
 
     return each_formula(outputs, packed)
@@ -274,7 +158,7 @@ def _order_axes(outputs: list[Definition]) -> dict[Definition, Definition]:
     done: dict[Node, Node] = {}
 
     def ordered(tensor: Definition, new: dict[Definition, Definition]) -> Definition:
-        body = _redirected(tensor.formula, new, done)
+        body = redirected(tensor.formula, new, done)
         node = finished_reduction(tensor)
         if node is not None and users[target(node)] == 1 and node.args != target(node).axes:
             source = new[target(node)]

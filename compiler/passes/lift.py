@@ -1,0 +1,190 @@
+"""What is stored: subexpressions that bodies would compute again and again get definitions of their own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from sympile.compiler.graph.arithmetic import factors_of, mul, split
+from sympile.compiler.graph.conditions import conditions_of, unguarded, when
+from sympile.compiler.graph.definition import Definition, computed, define, define_free, read
+from sympile.compiler.graph.mapping import Mapping, each_formula, redirected
+from sympile.compiler.graph.node import ZERO, Node, const, postorder, target
+from sympile.compiler.graph.rebuild import rebuild
+from sympile.compiler.passes.group import costly, domain_of
+
+
+def lift(outputs: list[Definition]) -> dict[Definition, Definition]:
+    """Costly work that many would do again, and the operands of contractions, become definitions."""
+    shared = _shared(computed(outputs))
+    run = _Run(shared)
+    new = run.all(outputs)
+    if run.wanted & run.held:  # somebody could have read what was held only later
+        new = _Run(shared, run.held).all(outputs)
+    signs = by_signs([new[o] for o in outputs])
+    return {o: signs[new[o]] for o in outputs}
+
+
+@dataclass(slots=True)
+class _Run:
+    """One walk over all formulas."""
+
+    shared: set[int]
+    held: set[Definition] = field(default_factory=set)
+    wanted: set[Definition] = field(default_factory=set)  # would be read if it were held
+    done: dict[Node, Node] = field(default_factory=dict)
+
+    def all(self, outputs: list[Definition]) -> Mapping:
+        return each_formula(outputs, self._lifted)
+
+    def _lifted(self, tensor: Definition, new: Mapping) -> Definition:
+        domain = frozenset(domain_of(tensor))
+        if len(domain) <= 1:
+            body = redirected(tensor.formula, new, self.done)
+        else:
+            body = _lift_costly(tensor, new, domain, self.shared)
+            body = self._operands(body, domain) if tensor.monoid == "sum" else body
+        return define(tensor.axes, tensor.reduced, tensor.monoid, body)
+
+    def _operands(self, body: Node, domain: frozenset[Node]) -> Node:
+        """Each operand of a contraction is one read: factors over the same indices become one definition."""
+        coefficient, rest = split(unguarded(body))
+        groups: dict[frozenset[Node], list[Node]] = {}
+        for factor in factors_of(rest):
+            groups.setdefault(factor.free, []).append(factor)
+        alone = len([free for free in groups if free]) < 2
+        products = {free: mul(*factors) for free, factors in groups.items()}
+        conditions = _into_operands(products, conditions_of(body))
+        operands = [self._operand(product, domain, alone) for product in products.values()]
+        return when(mul(const(coefficient), *operands), *conditions)
+
+    def _operand(self, node: Node, domain: frozenset[Node], alone: bool) -> Node:
+        """An operand as one read; one that spans everything only if it is held already."""
+        if not node.free or (node.op == "read" and all(arg.op == "index" for arg in node.args)):
+            return node
+        if node.free != domain and not alone:
+            result = _held(node)
+            if result.op == "read":
+                self.held.add(target(result))
+            return result
+        tensor, axes = define_free(node.free, (), None, node)
+        if tensor in self.held:
+            return read(tensor, *axes)
+        self.wanted.add(tensor)
+        return node
+
+
+def _into_operands(products: dict[frozenset[Node], Node], conditions: Sequence[Node]) -> list[Node]:
+    """Conditions on data go into the operand that has all their indices; returns those that stay.
+
+    A mask is part of the operand then, as in dW = dz xᵀ, and no select stands in the loops of the contraction. What is
+    read only where a condition on indices holds stays under it, and so does everything beside it.
+    """
+    if any(_may_leave_range(n) for n in postorder([*products.values(), *conditions])):
+        return list(conditions)
+    staying = []
+    for condition in conditions:
+        homes = [free for free in products if condition.free <= free and free]
+        if homes and any(n.op == "read" for n in postorder([condition])):
+            home = min(homes, key=len)
+            products[home] = when(products[home], condition)
+        else:
+            staying.append(condition)
+    return staying
+
+
+# ------------------------------------------------------------------------------------------------ signs
+
+
+def by_signs(outputs: list[Definition]) -> Mapping:
+    """0 < u is asked of max(0, u) where that is stored: u need not be."""
+    known: dict[Definition, tuple[Definition, tuple[int, ...]]] = {}
+    for tensor in computed(outputs):
+        operand = _rectified(tensor)
+        if operand is not None and operand.free == set(tensor.axes):
+            plain, at = define_free(operand.free, (), None, operand)
+            known[plain] = tensor, tuple(at.index(axis) for axis in tensor.axes)
+    if not known:
+        return Mapping()
+    done: dict[Node, Node] = {}
+
+    def asked(tensor: Definition, new: Mapping) -> Definition:
+        body = tensor.formula if tensor in ends else _asked_elsewhere(tensor.formula, known, new)
+        return define(tensor.axes, tensor.reduced, tensor.monoid, redirected(body, new, done))
+
+    ends = {tensor for tensor, _ in known.values()}
+    return each_formula(outputs, asked)
+
+
+def _rectified(tensor: Definition) -> Node | None:
+    """u, of a stored max(0, u)."""
+    if tensor.kind != "formula" or tensor.reduced or tensor.formula.op != "max" or len(tensor.formula.args) != 2:
+        return None
+    others = [arg for arg in tensor.formula.args if arg is not ZERO]
+    return others[0] if len(others) == 1 else None
+
+
+def _asked_elsewhere(
+    body: Node, known: dict[Definition, tuple[Definition, tuple[int, ...]]], new: Mapping
+) -> Node:
+    done: dict[Node, Node] = {}
+    for node in postorder([body]):
+        args = tuple([done[arg] for arg in node.args])
+        done[node] = node if args == node.args else rebuild(node, args)
+        if node.op == "less" and node.args[0] is ZERO and node.args[1].free:
+            plain, at = define_free(node.args[1].free, (), None, node.args[1])
+            if plain in known:
+                tensor, order = known[plain]
+                done[node] = rebuild(node, (ZERO, read(tensor, *[at[k] for k in order])))
+    return done[body]
+
+
+# ------------------------------------------------------------------------------------------------ what is costly
+
+
+def _shared(order: Iterable[Definition]) -> set[int]:
+    """Structural keys of costly operations that more than one nest of loops would compute."""
+    counts: Counter[int] = Counter()
+    for tensor in order:
+        if tensor.kind == "formula" and len(domain_of(tensor)) > 1:
+            counts.update({_key(node) for node in postorder([tensor.formula]) if costly(node) and node.free})
+    return {key for key, count in counts.items() if count > 1}
+
+
+def _key(node: Node) -> int:
+    return define_free(node.free, (), None, node)[0].key
+
+
+def _held(node: Node) -> Node:
+    """The node as a read of a definition, unless it is one."""
+    if node.op == "read" and all(arg.op == "index" for arg in node.args):
+        return node
+    if any(_may_leave_range(n) for n in postorder([node])):
+        return node
+    tensor, axes = define_free(node.free, (), None, node)
+    return read(tensor, *axes)
+
+
+def _may_leave_range(node: Node) -> bool:
+    return node.op == "read" and any(arg.op != "index" for arg in node.args)
+
+
+def _lift_costly(
+    tensor: Definition, new: dict[Definition, Definition], domain: frozenset[Node], shared: set[int]
+) -> Node:
+    """Costly subexpressions that need fewer indices than the loops have, or that several nests need, are held."""
+    done: dict[Node, Node] = {}
+    root = tensor.formula if tensor.monoid is None else None
+    for node in postorder([tensor.formula]):
+        args = tuple([done[arg] for arg in node.args])
+        if node.op == "read":
+            done[node] = read(new[target(node)], *args)
+            continue
+        now = node if args == node.args else rebuild(node, args)
+        if costly(node) and node.free and node is not root and (now.free < domain or _key(node) in shared):
+            now = _held(now) if now.free else now
+        done[node] = now
+    return done[tensor.formula]
+
+
