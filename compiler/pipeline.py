@@ -224,9 +224,14 @@ def build(
     target, given = target or this_machine(), list(inputs)
     return Built(
         lambda: _stages(work, outputs, given, dtype, target),
-        lambda: description(outputs, given, work.constraints, dtype, target, work.request.math),
+        lambda: description(outputs, given, work.constraints, dtype, target, _rows(work.request)),
         work.request.shelf,
     )
+
+
+def _rows(request: Request) -> str:
+    """What decides, beside the formulas, how they are computed."""
+    return f"{request.math}, exact" if request.rewrites == "exact" else request.math
 
 
 def _stages(
@@ -235,7 +240,7 @@ def _stages(
     """Fuse, schedule, emit."""
     times: dict[str, float] = {}
     started = time.perf_counter()
-    fused = fuse(list(outputs.values()), work.request.math)
+    fused = fuse(list(outputs.values()), work.request.math, work.request.rewrites == "exact")
     times["fuse"] = time.perf_counter() - started
     loops = schedule(fused, target.lanes({"float64": "double", "float32": "float"}[dtype]), target.registers)
     times["schedule"] = time.perf_counter() - started - times["fuse"]

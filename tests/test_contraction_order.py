@@ -79,6 +79,14 @@ def test_affine_map_of_an_affine_map_is_one(capsys: pytest.CaptureFixture[str]) 
     assert not any(extent_value(n) == 25 for t in sums for n in t.shape), "C*x + d is not computed any more"
 
 
+def test_the_same_model_twice_is_the_same_program() -> None:
+    """Indices get new names each time: no order, and no sign of a difference, may depend on them."""
+    S, q = sp.MatrixSymbol("S", 3, 3), sp.MatrixSymbol("q", 3, 1)
+    loss = (q.T * S.inv() * q)[0] + sp.log(sp.Determinant(S))
+    first, second = (sm.compile(loss, [S])._work.outputs for _ in range(2))
+    assert first == second
+
+
 def test_parameters_are_not_multiplied_together(capsys: pytest.CaptureFixture[str]) -> None:
     affine_model(x, [W, A, C, d, b], constants=[]).explain("rewrites")
     assert "A*C" not in capsys.readouterr().out

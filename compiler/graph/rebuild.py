@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping
 
 from sympile.compiler.graph.arithmetic import add, mul, power
 from sympile.compiler.graph.brackets import at_least_zero, divides, equal
 from sympile.compiler.graph.conditions import differs, negation, select, when
-from sympile.compiler.graph.node import HALF, ONE, ZERO, Node, by_key, make, postorder
+from sympile.compiler.graph.node import HALF, ONE, ZERO, Node, Number, by_key, make, number, postorder
 
 
 def maximum(*operands: Node) -> Node:
@@ -24,6 +25,12 @@ def _extreme(op: str, operands: tuple[Node, ...]) -> Node:
     return ordered[0] if len(ordered) == 1 else make(op, *ordered)
 
 
+_COMPARED: Mapping[str, Callable[[Number, Number], bool]] = {
+    "less": operator.lt,
+    "less_equal": operator.le,
+    "equals": operator.eq,
+    "differs": operator.ne,
+}
 _SYMMETRIC = frozenset({"equals", "differs", "and", "or"})
 _AT_POINT: dict[tuple[str, Node], Node] = {
     ("exp", ZERO): ONE,
@@ -44,6 +51,8 @@ def function(op: str, *args: Node) -> Node:
         known = _AT_POINT.get((op, args[0]))
         if known is not None:
             return known
+    if op in _COMPARED and args[0].op == args[1].op == "const":
+        return ONE if _COMPARED[op](number(args[0]), number(args[1])) else ZERO
     if op in _SYMMETRIC:
         args = tuple(sorted(args, key=by_key))
     return make(op, *args)

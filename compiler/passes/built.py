@@ -80,9 +80,9 @@ def description(
     constraints: Sequence[Constraint],
     dtype: str,
     target: Target,
-    math: str,
+    rows: str,
 ) -> tuple[str, ...]:
     """All that a program is made from: formulas, names, what sizes must satisfy, numbers, machine, rows."""
     formulas = fingerprint([*outputs.values(), *inputs], [constraint.expression for constraint in constraints])
     names = repr((list(outputs), [constraint.message for constraint in constraints]))
-    return (formulas, names, dtype, repr(target), math)
+    return (formulas, names, dtype, repr(target), rows)

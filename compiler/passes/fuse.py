@@ -37,10 +37,10 @@ from sympile.compiler.passes.together import computed_together
 from sympile.compiler.rules.lowering import TIERS, a, b
 
 
-def fuse(outputs: Sequence[Definition], math: str = "accurate") -> Fused:
+def fuse(outputs: Sequence[Definition], math: str = "accurate", exact: bool = False) -> Fused:
     """The groups that compute the outputs: everything elementwise inlined, then stored again where that is cheaper."""
     mapping = {o: o for o in outputs}
-    lower = partial(_lower, TIERS[math])
+    lower = partial(_lower, TIERS[math], exact)
     for step in (factoring.factor, _inline, lower, lift, _order_axes, _pack):
         mapping = _chained(mapping, step)
     wanted = list(mapping.values())
@@ -68,7 +68,7 @@ def _inline(outputs: list[Definition]) -> dict[Definition, Definition]:
 # ------------------------------------------------------------------------------------------------ lowering
 
 
-def _lower(table: Mapping[str, Node], outputs: list[Definition]) -> dict[Definition, Definition]:
+def _lower(table: Mapping[str, Node], exact: bool, outputs: list[Definition]) -> dict[Definition, Definition]:
     """Log-sum-exp becomes max, sum and log; operations without machine code of their own become others."""
     done: dict[Node, Node] = {}
     sums: dict[Definition, LogSum] = {}
@@ -77,7 +77,8 @@ def _lower(table: Mapping[str, Node], outputs: list[Definition]) -> dict[Definit
         (body,) = transform([tensor.formula], lambda node: _lowered(node, new, sums, table), done)
         if tensor.monoid == "lse":
             logarithm, total = _log_sum_exp(tensor, body)
-            sums[logarithm] = LogSum(body, total)
+            if not exact:  # else exp(u - logsumexp(u)) is computed as it stands
+                sums[logarithm] = LogSum(body, total)
             return logarithm
         return define(tensor.axes, tensor.reduced, tensor.monoid, body)
 
