@@ -43,15 +43,15 @@ def listed_axes(tensor: Definition) -> tuple[Node, ...]:
     return listed if listed and _can_be_listed(terms, listed) else ()
 
 
-def cell_positions(tensor: Definition) -> list[tuple[int, ...]]:
-    """The values of the listed axes, cell by cell."""
-    return list(product(*[range(int(number(extent(axis)))) for axis in listed_axes(tensor)]))
+def positions(listed: Sequence[Node]) -> list[tuple[int, ...]]:
+    """The values of listed axes, cell by cell."""
+    return list(product(*[range(int(number(extent(axis)))) for axis in listed]))
 
 
 def written_out(tensor: Definition) -> Node:
     """The formulas of all cells, as operands of one node that only the code generator sees."""
     listed = listed_axes(tensor)
-    parts: dict[tuple[int, ...], list[Node]] = {position: [] for position in cell_positions(tensor)}
+    parts: dict[tuple[int, ...], list[Node]] = {position: [] for position in positions(listed)}
     for term in _terms(tensor.formula, frozenset(listed)):
         for position in _covered(term, listed):
             at = {axis: const(value) for axis, value in zip(listed, position, strict=True)}

@@ -12,7 +12,6 @@ from sympile.compiler.graph.node import Node, postorder, target
 from sympile.compiler.passes.cells import listed_axes, written_out
 from sympile.compiler.rules.lowering import CHEAP
 
-
 BLOCK = 8  # rows of a block, at most
 
 

@@ -1,4 +1,4 @@
-"""Cells → memory: a square of cells by examples is turned over in registers, so that neighbours are written together."""
+"""Cells → memory: squares of cells by examples are turned over in registers; what lies together is written together."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sympile.compiler.code.transpose import transposed
 from sympile.compiler.code.value import Integer, Value, i64, typed
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import ZERO, Node, const
-from sympile.compiler.passes.cells import cell_positions, listed_axes
+from sympile.compiler.passes.cells import positions
 from sympile.compiler.passes.emitting.memory import address
 from sympile.compiler.passes.emitting.places import Place
 
@@ -34,9 +34,14 @@ class CellStores:
             self._write_apart(cells)
 
     @property
+    def _listed(self) -> tuple[Node, ...]:
+        """The axes without a loop."""
+        return tuple(axis for axis in self.tensor.axes if axis not in self.nest.group.domain)
+
+    @property
     def _are_rows(self) -> bool:
         """Whether the cells of one example lie side by side, and examples lie across the lanes."""
-        axes, listed = self.tensor.axes, listed_axes(self.tensor)
+        axes, listed = self.tensor.axes, self._listed
         outer = len(axes) - len(listed)
         return self._is_wide and axes[outer:] == listed and axes[outer - 1] is self.nest.loops.vector
 
@@ -46,26 +51,24 @@ class CellStores:
 
     def _write_apart(self, cells: Sequence[Node]) -> None:
         """Each cell on its own."""
-        elements = self.nest.elements
+        elements, listed = self.nest.elements, self._listed
         values = [elements.wide_value(c, self.place) if self._is_wide else elements.value(c, self.place) for c in cells]
-        for position, value in zip(cell_positions(self.tensor), values, strict=True):
-            pointer, along, _ = address(elements, self.tensor, self._at(position), self.place)
+        for position, value in zip(positions(listed), values, strict=True):
+            pins = dict(zip(listed, map(const, position), strict=True))
+            at = tuple(pins.get(axis, axis) for axis in self.tensor.axes)
+            pointer, along, _ = address(elements, self.tensor, at, self.place)
             if not self._is_wide:
                 elements.scalar.store(value, pointer)
                 continue
             assert along is not None
             elements.wide.store_strided(value, pointer, along, elements.mask if self.place.masked else None)
 
-    def _at(self, position: Sequence[int]) -> tuple[Node, ...]:
-        pins = dict(zip(listed_axes(self.tensor), position, strict=True))
-        return tuple(const(pins[axis]) if axis in pins else axis for axis in self.tensor.axes)
-
     # ------------------------------------------------------------------------------------------ side by side
 
     def _write_rows(self, cells: Sequence[Node]) -> None:
         """Rows of cells, one for each lane; of a masked vector they go through a room on the stack."""
         elements = self.nest.elements
-        listed = listed_axes(self.tensor)
+        listed = self._listed
         at = tuple(ZERO if axis in listed else axis for axis in self.tensor.axes)
         pointer, _, _ = address(elements, self.tensor, at, self.place)
         if not self.place.masked or elements.mask is None:
