@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from sympile.compiler.graph.conditions import conditions_of
 from sympile.compiler.graph.definition import Definition, computed, computed_operands
 from sympile.compiler.graph.node import Node, postorder, target
+from sympile.compiler.passes.cells import listed_axes, written_out
 from sympile.compiler.rules.lowering import CHEAP
-
 
 BLOCK = 8  # rows of a block, at most
 
@@ -33,12 +33,12 @@ class Contents:
     sizes: frozenset[str] = frozenset()  # symbolic sizes, those of shapes aside
 
 
-def contents_of(results: Iterable[Definition]) -> Contents:
-    """The contents of formulas that are computed together."""
+def contents_of(results: Iterable[Definition], bodies: Mapping[Definition, Node] | None = None) -> Contents:
+    """The contents of formulas that are computed together, some of them as other bodies say."""
     count = 0
     operands: dict[Definition, None] = {}
     sizes: set[str] = set()
-    for node in postorder([t.formula for t in results if t.kind == "formula"]):
+    for node in postorder([(bodies or {}).get(t) or t.formula for t in results if t.kind == "formula"]):
         count += 1
         if node.op == "read":
             operands[target(node)] = None
@@ -55,7 +55,7 @@ class Group:
     domain: tuple[Node, ...]
     finish: Definition | None = None  # elementwise work on the one member's result, stored in its place
     contents: Contents = Contents()
-    bodies: dict[Definition, Node] = field(default_factory=dict)  # formulas with common factors found again
+    bodies: dict[Definition, Node] = field(default_factory=dict)  # common factors found again, cells written out
     rows: Rows | None = None  # set where several nests over the same rows have become one
 
     def body(self, tensor: Definition) -> Node:
@@ -90,7 +90,9 @@ class Fused:
 
 
 def domain_of(tensor: Definition) -> tuple[Node, ...]:
-    return tensor.axes + tensor.reduced
+    """Every index that a loop runs over: those along which a tensor is given entry by entry have none."""
+    listed = listed_axes(tensor)
+    return tuple(axis for axis in tensor.axes if axis not in listed) + tensor.reduced
 
 
 def costly(node: Node) -> bool:
@@ -150,8 +152,9 @@ def grouped(outputs: list[Definition]) -> list[Group]:
 def _group(members: list[Definition], finishes: dict[Definition, Definition]) -> Group:
     first = members[0]
     domain = domain_of(first) if first.kind == "formula" else ()
-    group = Group(tuple(members), domain, finishes.get(first))
-    return replace(group, contents=contents_of(group.results))
+    bodies = {tensor: written_out(tensor) for tensor in members if listed_axes(tensor)}
+    group = Group(tuple(members), domain, finishes.get(first), bodies=bodies)
+    return replace(group, contents=contents_of(group.results, bodies))
 
 
 @dataclass(slots=True)
@@ -185,8 +188,8 @@ class _Levels:
 
 
 def _same_place(tensor: Definition, domain: tuple[Node, ...]) -> bool:
-    """Elementwise work over the same indices."""
-    return _joinable(tensor) and not tensor.reduced and domain_of(tensor) == domain
+    """Elementwise work over the same indices, each result in a register of its own."""
+    return _joinable(tensor) and not tensor.reduced and domain_of(tensor) == domain and not listed_axes(tensor)
 
 
 def _only_in_place(tensor: Definition) -> bool:

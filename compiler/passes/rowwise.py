@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from sympile.compiler.graph.definition import EXAMPLE, Definition, axis, computed_operands, extent_value
 from sympile.compiler.graph.node import Node, extent, postorder, target
 from sympile.compiler.graph.rebuild import substitute
+from sympile.compiler.passes.cells import listed_axes
 from sympile.compiler.passes.group import Group, Rows, contents_of, costly, scatter_axis
 
 NARROWEST = 4  # entries across a row, below which lanes across it are wasted
@@ -72,7 +73,7 @@ def common_body(tensor: Definition) -> Node:
 
 def _is_rowwise(group: Group) -> bool:
     """Whether a group, which has loops of its own so far, can become part of a row group."""
-    if not all(kind_of(tensor) for tensor in group.members):
+    if not all(kind_of(tensor) and not listed_axes(tensor) for tensor in group.members):
         return False
     if group.finish is not None and kind_of(group.finish) != "scalar" and kind_of(group.members[0]) != "column":
         return False

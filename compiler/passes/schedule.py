@@ -62,7 +62,7 @@ def loops_of(group: Group, lanes: int, registers: int) -> Loops:
         return _scatter_loops(first, lanes)
     if first.reduced and first.axes:
         return _reduction_loops(group, first, lanes, registers)
-    bodies = [tensor.formula for tensor in group.results]
+    bodies = [group.body(tensor) for tensor in group.results]
     vector = min(group.domain, key=lambda i: (_cost(i, group, bodies, lanes), group.domain.index(i)))
     return _plain_loops(group, first, vector, lanes if length_of(vector) > 1 else 1)
 
@@ -87,7 +87,7 @@ def _plain_loops(group: Group, first: Definition, vector: Node, lanes: int) -> L
     """Elementwise work, and sums to a scalar."""
     reduced = tuple(i for i in first.reduced if i is not vector)
     inner = (*reduced, vector) if vector in first.reduced else reduced
-    outer = tuple(i for i in first.axes if i is not vector)
+    outer = tuple(i for i in group.domain if i is not vector and i not in first.reduced)
     return Loops(outer, None, 1, vector, _unrolled(group, vector, lanes), _in_memory_order(inner, first, vector), lanes)
 
 
@@ -116,7 +116,7 @@ def _in_memory_order(inner: tuple[Node, ...], first: Definition, vector: Node) -
 
 def _unrolled(group: Group, vector: Node, lanes: int) -> int:
     """Small bodies are unrolled, so that one turn's latency hides behind another's."""
-    work = sum(1 for _ in postorder([tensor.formula for tensor in group.results]))
+    work = sum(1 for _ in postorder([group.body(tensor) for tensor in group.results]))
     copies = 4 if work <= 24 else 2 if work <= 48 else 1
     return max(1, min(copies, length_of(vector) // lanes))
 

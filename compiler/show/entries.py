@@ -9,6 +9,7 @@ from sympile.compiler.graph.conditions import conditions_of
 from sympile.compiler.graph.definition import Definition, elementwise
 from sympile.compiler.graph.node import Node, const, extent, number, postorder
 from sympile.compiler.graph.rebuild import substitute
+from sympile.compiler.passes.cells import listed_axes, written_out
 
 MOST_ENTRIES = 1024
 
@@ -41,6 +42,8 @@ def _fixes(node: Node, axes: tuple[Node, ...]) -> bool:
 
 def entries(tensor: Definition) -> list[Definition]:
     """Each entry as a scalar definition, row by row."""
+    if listed_axes(tensor) == tensor.axes:
+        return [elementwise((), cell) for cell in written_out(tensor).args]
     ranges = [range(int(number(extent(axis)))) for axis in tensor.axes]
     return [
         elementwise((), substitute(tensor.formula, {a: const(k) for a, k in zip(tensor.axes, at, strict=True)}))

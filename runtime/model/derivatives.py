@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, overload
 
 from sympile.compiler.errors import ArgumentError, NonScalarLoss, ShapeError
-from sympile.compiler.graph.arithmetic import add, mul, terms_of
+from sympile.compiler.graph.arithmetic import add, mul
 from sympile.compiler.graph.brackets import equal
-from sympile.compiler.graph.conditions import conditions_of, when
+from sympile.compiler.graph.conditions import when
 from sympile.compiler.graph.definition import Definition, elementwise, read
 from sympile.compiler.graph.node import ONE, Node, const, extent, index
-from sympile.compiler.graph.rebuild import substitute
 from sympile.compiler.graph.reduce import total
 from sympile.compiler.passes import derive
 from sympile.compiler.passes.adopt import Derived
@@ -213,18 +212,25 @@ def hessian(expr: Any, wrt: Any) -> Formula:
 
 
 def _joined(question: _Question) -> Definition:
-    """d gradient / d symbol, one column upon the other; short ones with a formula for each entry."""
+    """d gradient / d symbol; of short lists with a formula for each entry on one side of the diagonal."""
     i, j = (index(const(len(question.wrt))) for _ in range(2))
-    columns = enumerate(_jacobians(question, _stacked(question))[t] for t in question.tensors)
-    parts = [when(part, equal(j, const(k))) for k, column in columns for part in _terms_at(column, i)]
+    if len(question.wrt) <= MOST_ROWS:
+        return elementwise((i, j), add(*_mirrored(question, i, j)))
+    columns = derive.jacobian(_stacked(question).tensor, question.tensors, question.names)
+    parts = [when(read(columns[t], i), equal(j, const(k))) for k, t in enumerate(question.tensors)]
     return elementwise((i, j), add(*parts))
 
 
-def _terms_at(column: Definition, i: Node) -> tuple[Node, ...]:
-    """A column put together from rows, row by row; any other one as it is."""
-    (axis,) = column.axes
-    rows = terms_of(substitute(column.formula, {axis: i})) if column.monoid is None and column.body else ()
-    return tuple(rows) if all(conditions_of(row) for row in rows) and rows else (read(column, i),)
+def _mirrored(question: _Question, i: Node, j: Node) -> list[Node]:
+    """Every entry at its place, those beside the diagonal at two: second derivatives are symmetric."""
+    parts = []
+    for row, output in enumerate(question.outputs):
+        beyond = question.tensors[row:]
+        found = derive.gradient(output.tensor, beyond, question.names)
+        for column, tensor in enumerate(beyond, row):
+            places = {(row, column), (column, row)}
+            parts += [when(read(found[tensor]), equal(i, const(r)), equal(j, const(c))) for r, c in sorted(places)]
+    return parts
 
 
 # ------------------------------------------------------------------------------------------------ directions

@@ -10,7 +10,9 @@ from functools import partial
 from sympile.compiler.code.value import Integer, Value
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import Node, extent
+from sympile.compiler.passes.cells import CELLS
 from sympile.compiler.passes.emitting.blocks import Blocks
+from sympile.compiler.passes.emitting.cell_stores import CellStores
 from sympile.compiler.passes.emitting.elements import Elements
 from sympile.compiler.passes.emitting.extents import Run, run_of
 from sympile.compiler.passes.emitting.memory import address
@@ -54,7 +56,9 @@ class Nest:
     # ------------------------------------------------------------------------------------------ loops
 
     def bodies(self) -> list[Node]:
-        return [self.group.body(tensor) for tensor in self.group.results]
+        """The formulas of all results, those of cells one by one."""
+        bodies = [self.group.body(tensor) for tensor in self.group.results]
+        return [body for one in bodies for body in (one.args if one.op == CELLS else (one,))]
 
     def _bound(self) -> frozenset[Node]:
         return frozenset(self.elements.positions)
@@ -142,12 +146,17 @@ class Nest:
 
     def write_members(self, members: Sequence[Definition], place: Place) -> None:
         """All values first, then all stores: a result may lie where an operand lay."""
-        values = []
-        for tensor in members:
-            values.append(self._element(tensor, place))
+        values = {}
+        for tensor in (t for t in members if not self._is_listed(t)):
+            values[tensor] = self._element(tensor, place)
             self.forward(tensor, place)
-        for tensor, value in zip(members, values, strict=True):
+        for tensor in filter(self._is_listed, members):
+            CellStores(self, tensor, place).write()
+        for tensor, value in values.items():
             self.store(tensor, value, place)
+
+    def _is_listed(self, tensor: Definition) -> bool:
+        return self.group.body(tensor).op == CELLS
 
     def _element(self, tensor: Definition, place: Place) -> Value:
         return self._in_lanes(self.group.body(tensor), tensor, place)
@@ -207,6 +216,9 @@ class Nest:
     def _straight_line(self) -> None:
         """Scalars: no loop at all."""
         for tensor in self.group.members:
+            if self._is_listed(tensor):
+                CellStores(self, tensor, Place()).write()
+                continue
             value = self.elements.value(self.group.body(tensor), Place())
             self.store(tensor, value, Place())
             self.elements.forwarded[tensor] = partial(_held, value)
