@@ -100,6 +100,13 @@ def _picked(operation: str, operands: tuple[Any, ...], options: tuple[Any, ...])
     return numbers
 
 
+def _indicators(operation: str, operands: tuple[Any, ...], options: tuple[Any, ...]) -> Shape:
+    """one_hot(c, k): a column; of a column of numbers, a row for each."""
+    number, count = operands
+    numbers = shape_of(number)
+    return (numbers[0], count) if numbers else (count, sp.S.One)
+
+
 def _reshaped(operation: str, operands: tuple[Any, ...], options: tuple[Any, ...]) -> Shape:
     tensor, wanted = operands
     if not same(product(shape_of(tensor)), product(tuple(wanted))):
@@ -143,6 +150,7 @@ RULES: dict[str, Rule] = {
     "dot":           _inner,
     "scalar":        _single,
     "pick":          _picked,
+    "one_hot":       _indicators,
     "transpose":     _transposed,
     "matmul":        _matrix_product,
     "reshape":       _reshaped,

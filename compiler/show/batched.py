@@ -18,7 +18,9 @@ COUNT = "N"
 
 
 def batched_scope(scope: Scope) -> Scope:
-    """The same symbols, data with an axis of N examples in front."""
+    """The same symbols, data with an axis of N examples in front, unless the formula has that axis already."""
+    if scope.examples is not None:
+        return scope
     taken = {*scope.symbols, *scope.names.values(), COUNT}
     count = COUNT if COUNT not in scope.symbols and COUNT not in scope.sizes else "n_examples"
     symbols = {name: _batched(s, taken, count) if s.batched else s for name, s in scope.symbols.items()}
@@ -44,5 +46,7 @@ def capital(name: str, taken: set[str]) -> str:
 
 def batched_names(names: Mapping[Definition, str], scope: Scope) -> dict[Definition, str]:
     """Names of intermediate values, those of all examples by capitals."""
+    if scope.examples is not None:
+        return dict(names)
     taken = {*scope.symbols, *names.values(), COUNT}
     return {t: capital(n, taken) if t.batched else n for t, n in names.items()}

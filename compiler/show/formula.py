@@ -14,11 +14,12 @@ from sympile.compiler.graph.definition import Definition, definitions
 from sympile.compiler.graph.node import ONE, Node, postorder
 from sympile.compiler.passes.adopt import Derived
 from sympile.compiler.passes.reading.scope import Scope
+from sympile.compiler.show.explicit import with_explicit
 from sympile.compiler.show.latex import latex, latex_lines
-from sympile.compiler.show.naming import Adjoints, Names, Plan, candidates
+from sympile.compiler.show.naming import Adjoints, Candidates, Names, Plan, candidates
 from sympile.compiler.show.numbers import shown_size
 from sympile.compiler.show.products import transposed
-from sympile.compiler.show.raising import raised
+from sympile.compiler.show.raising import notation_of, raised
 from sympile.compiler.show.shared import with_shared_parts
 from sympile.compiler.show.text import text
 
@@ -113,7 +114,7 @@ def formula(
         letter: what automatic names begin with.
     """
     _demand_readable(definition, label)
-    found = candidates(definition, names, adjoint_of or {}, automatic, letter)
+    found = _candidates(definition, names, adjoint_of or {}, automatic, letter, notation_of(definition, scope, kind))
     for with_adjoints in (False, True) if found.adjoints else (False,):
         plan = with_shared_parts(found.plan(with_adjoints))
         expr, where = raised(plan, scope, kind)
@@ -121,6 +122,18 @@ def formula(
             break
     shape = tuple(sp.Integer(1) if n is ONE else _size(n, scope) for n in declared_shape)
     return Formula(_oriented(expr, shape), where, shape, label, note, definition, scope, kind, found.written_out())
+
+
+def _candidates(
+    definition: Definition, names: Names, adjoint_of: Adjoints, automatic: Names | None, letter: str, notation: str
+) -> Candidates:
+    """What may be named; in matrix notation, matrices of numbers are put together first."""
+    if notation != "matrix":
+        return candidates(definition, names, adjoint_of, automatic, letter)
+    new = with_explicit([definition, *names, *adjoint_of, *adjoint_of.values(), *(automatic or {})])
+    adjoints = {new[a]: new[t] for a, t in adjoint_of.items()}
+    given = None if automatic is None else {new[t]: word for t, word in automatic.items()}
+    return candidates(new[definition], {new[t]: word for t, word in names.items()}, adjoints, given, letter)
 
 
 def _demand_readable(definition: Definition, label: str) -> None:

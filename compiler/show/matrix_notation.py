@@ -12,7 +12,7 @@ from sympy.matrices.expressions.matexpr import MatrixElement
 from sympile.compiler import language
 from sympile.compiler.graph.affine import affine
 from sympile.compiler.graph.arithmetic import factors_of
-from sympile.compiler.graph.conditions import conditions_of
+from sympile.compiler.graph.conditions import conditions_of, unguarded
 from sympile.compiler.graph.definition import EXAMPLE, EXAMPLES, Definition, definitions
 from sympile.compiler.graph.node import ONE, Node, extent, index_name, number, target
 from sympile.compiler.graph.ranges import stays_inside
@@ -125,11 +125,12 @@ class MatrixNotation:
         return Piece(language.batch_sum(whole) if batch else whole, tuple(axes))
 
     def _contracted(self, body: Node, axes: Sequence[Node], reduced: Sequence[Node]) -> Piece:
-        if conditions_of(body):
+        places = [_place(condition) for condition in conditions_of(body)]
+        if None in places:
             raise NoMatrixForm
         network = Network({i: self.size(i) for i in (*axes, *reduced)})
-        for factor in factors_of(body):
-            piece = self.piece(factor)
+        units = [self._unit(*place) for place in places if place is not None]
+        for piece in (*[self.piece(factor) for factor in factors_of(unguarded(body))], *units):
             network.put(piece.expression, piece.axes)
         network.eliminate(reduced)
         left = network.result(axes)
@@ -217,9 +218,17 @@ class MatrixNotation:
                 value = self._diagonal(value, *condition.args)
         return value
 
-    def _unit(self, axis: Node, position: int) -> Piece:
-        """[axis == position] is a column of the identity."""
-        return Piece(sp.Identity(self.size(axis))[:, position : position + 1], (axis,))
+    def _unit(self, axis: Node, position: Node) -> Piece:
+        """[axis == 3] is a column of the identity, [axis == class number] a one-hot column, or a row for each."""
+        count = self.size(axis)
+        if position.op == "const":
+            at = int(number(position))
+            return Piece(sp.Identity(count)[:, at : at + 1], (axis,))
+        chosen = self.piece(position)
+        several = len(chosen.axes) == 1 and isinstance(chosen.expression, sp.MatrixSymbol)
+        if axis in chosen.axes or not (several or not chosen.axes):
+            raise NoMatrixForm
+        return Piece(language.one_hot(chosen.expression, count), (*chosen.axes, axis))
 
     def _diagonal(self, value: Piece, i: Node, j: Node) -> Piece:
         if i.op != "index" or j.op != "index" or self.size(i) != self.size(j):
@@ -297,10 +306,10 @@ def _is_array_negation(condition: Node) -> bool:
     return condition.op == "not" and bool(condition.free - {EXAMPLE})
 
 
-def _place(condition: Node) -> tuple[Node, int] | None:
-    """[i == 3] as (i, 3)."""
-    i, j = sorted(condition.args, key=lambda side: side.op == "const")
-    return (i, int(number(j))) if i.op == "index" and j.op == "const" else None
+def _place(condition: Node) -> tuple[Node, Node] | None:
+    """[i == 3] as (i, 3), [i == c] as (i, c); of two indices None."""
+    i, j = sorted(condition.args, key=lambda side: side.op != "index")
+    return (i, j) if i.op == "index" and j.op in ("const", "read") else None
 
 
 def _is_negation(condition: Node, piece: Piece) -> bool:

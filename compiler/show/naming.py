@@ -10,6 +10,7 @@ from sympile.compiler.graph.definition import Definition, definitions, is_whole
 from sympile.compiler.graph.inline import inlined
 from sympile.compiler.graph.node import Node, postorder, target
 from sympile.compiler.rules.functions import FUNCTIONS
+from sympile.compiler.show.explicit import explicit_matrix
 from sympile.compiler.show.folding import folded
 
 Names = Mapping[Definition, str]
@@ -55,7 +56,7 @@ class Candidates:
 
     def written_out(self) -> Definition:
         """The output with nothing named."""
-        return inlined([self.output])[self.output]
+        return inlined([self.output], keep=lambda t: explicit_matrix(t) is not None)[self.output]
 
 
 def candidates(
@@ -163,7 +164,7 @@ def _is_result(tensor: Definition) -> bool:
 
 def planned(output: Definition, names: Mapping[Definition, str], adjoints: frozenset[str]) -> Plan:
     """Everything without a name inlined; the lines in the order of dependence, forward ones first."""
-    new = inlined([output, *names], keep=names.__contains__)
+    new = inlined([output, *names], keep=lambda t: t in names or explicit_matrix(t) is not None)
     top, named = folded(new[output], {new[t]: name for t, name in reversed(list(names.items()))})
     return in_lines(top, named, adjoints)
 

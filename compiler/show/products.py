@@ -100,6 +100,8 @@ def transposed(expression: Any) -> Any:
         return sp.ZeroMatrix(*reversed(expression.shape))
     if isinstance(expression, sp.Identity | sp.DiagMatrix):
         return expression
+    if isinstance(expression, sp.ImmutableDenseMatrix):
+        return expression.T
     if isinstance(expression, ElementwiseApplyFunction) and isinstance(expression.expr, sp.Transpose):
         return expression.expr.arg.applyfunc(expression.function)
     if isinstance(expression, sp.Inverse) and isinstance(expression.arg, sp.Transpose):

@@ -11,6 +11,7 @@ import sympy as sp
 from sympile.compiler import language
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import extent
+from sympile.compiler.show.explicit import explicit_matrix
 from sympile.compiler.show.numbers import shown_size
 
 
@@ -24,9 +25,9 @@ class Symbols:
     examples: str | None = None
 
     def of(self, tensor: Definition) -> Any | None:
-        """The symbol of a named tensor, or None."""
+        """The symbol of a named tensor, a matrix of numbers as it is, or None."""
         word = self.names.get(tensor)
-        return None if word is None else symbol_for(word, self.shape(tensor), self.kind)
+        return explicit_matrix(tensor) if word is None else symbol_for(word, self.shape(tensor), self.kind)
 
     def shape(self, tensor: Definition) -> list[Any]:
         """The sizes of the axes that are shown."""

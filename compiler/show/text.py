@@ -134,7 +134,14 @@ class FormulaPrinter(StrPrinter):  # type: ignore[misc]
         return written if plain else f"({written})"
 
     def _print_OneMatrix(self, expr: Any) -> str:
-        return "1.T" if expr.shape[0] == 1 and expr.shape[1] != 1 else "1"
+        return f"ones({self._print(expr.shape[0])}, {self._print(expr.shape[1])})"
+
+    def _print_ImmutableDenseMatrix(self, expr: Any) -> str:
+        """Inside a formula on one line; a formula that is one, row by row."""
+        if self._print_level == 1:
+            return str(super()._print_MatrixBase(expr))
+        rows = [f"[{', '.join(self._print(entry) for entry in row)}]" for row in expr.tolist()]
+        return f"Matrix([{', '.join(row[1:-1] if expr.cols == 1 else row for row in rows)}])"
 
     def _print_DiagMatrix(self, expr: Any) -> str:
         return f"diag({self._print(expr.args[0])})"

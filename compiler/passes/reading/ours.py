@@ -10,6 +10,7 @@ import sympy as sp
 
 from sympile.compiler.errors import DuplicateName
 from sympile.compiler.graph.arithmetic import add, mul, power, sub
+from sympile.compiler.graph.brackets import equal
 from sympile.compiler.graph.conditions import when
 from sympile.compiler.graph.definition import EXAMPLE, EXAMPLES, read
 from sympile.compiler.graph.node import ONE, ZERO, Node, const
@@ -130,6 +131,22 @@ def _pick(reader: Reader, item: Any, values: list[Value], bindings: Bindings) ->
         return at(value, [*axes[: len(value.axes) - 1], read(tensor, *full)])
 
     return from_elements(symbol.declared, element)
+
+
+def _one_hot(reader: Reader, item: Any, values: list[Value], bindings: Bindings) -> Value:
+    """[i == c], of several class numbers [j == c[i]]."""
+    wanted, count = item.operands
+    limit = reader.scope.extent(count)
+    if not getattr(wanted, "shape", ()):
+        point = position(reader, wanted, bindings, limit)
+        return from_elements((limit, ONE), lambda i, _: when(ONE, equal(i, point)))
+    symbol = reader.scope.declare(wanted, str(wanted.name), wanted.shape, integer=True, limit=limit)
+
+    def element(i: Node, j: Node) -> Node:
+        tensor, full = reader.scope.element(symbol, (i, ZERO))
+        return when(ONE, equal(j, read(tensor, *full)))
+
+    return from_elements((symbol.declared[0], limit), element)
 
 
 def _batch_sum(reader: Reader, item: Any, values: list[Value], bindings: Bindings) -> Value:
@@ -267,6 +284,7 @@ OPERATIONS: Mapping[str, Build] = {
     "dot": _dot,
     "scalar": _scalar,
     "pick": _pick,
+    "one_hot": _one_hot,
     "batch_sum": _batch_sum,
     "batch_mean": _batch_mean,
     "named": _named,
@@ -279,10 +297,11 @@ OPERATIONS: Mapping[str, Build] = {
 }
 
 FIRST_ONLY = frozenset({"pick", "element", "item", "reshape"})  # further operands are positions or sizes
+UNREAD = frozenset({"comprehension", "one_hot"})  # all operands are: they are read when the row is
 
 
 def _parts(item: Any) -> Sequence[Any]:
-    if item.operation == "comprehension":
+    if item.operation in UNREAD:
         return ()
     return item.operands[:1] if item.operation in FIRST_ONLY else item.operands  # type: ignore[no-any-return]
 
