@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from by_c import FLAGS
 from peers import installed
 
 casadi: Any = installed("casadi") if shutil.which("gcc") else None
@@ -33,8 +34,17 @@ void descend(double *p, const double *x, const double *y, long examples, long st
 }}
 """
 
-# Without the last flag a shared library may not inline what it exports.
-FLAGS = ("-O3", "-march=native", "-ffast-math", "-shared", "-fPIC", "-fno-semantic-interposition")
+ROWS = """
+void rows(double *out, const double *x, long count) {{
+    double work[{work} + 1];
+    casadi_int integers[{integers} + 1];
+    for (long row = 0; row < count; row++) {{
+        const double *arguments[{arguments}] = {{x + row * {inputs}}};
+        double *results[{results}] = {{out + row * {outputs}}};
+        function(arguments, results, integers, work, 0);
+    }}
+}}
+"""
 
 
 def descent(
@@ -60,17 +70,39 @@ def gradient_of(model: Callable[[Any, Any], Any], parameters: int) -> Any:
 
 def compiled(gradient: Any, parameters: int) -> Callable[..., None]:
     """Loop and gradient in one translation unit, so that gcc inlines one into the other."""
-    sizes = {"arguments": gradient.sz_arg(), "results": gradient.sz_res(), "integers": gradient.sz_iw()}
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        generator = casadi.CodeGenerator("gradient.c")
-        generator.add(gradient)
-        generator.generate(f"{folder}/")
-        loop = LOOP.format(parameters=parameters, work=gradient.sz_w(), **sizes)
-        (folder / "loop.c").write_text((folder / "gradient.c").read_text() + loop)
-        library = folder / "loop.so"
-        subprocess.run(["gcc", *FLAGS, "-o", str(library), str(folder / "loop.c"), "-lm"], check=True)
-        descend = ctypes.CDLL(str(library)).descend
-    descend.restype = None
+    descend = built(gradient, LOOP, "descend", parameters=parameters)
     descend.argtypes = [ctypes.c_void_p] * 3 + [ctypes.c_long] * 2 + [ctypes.c_double]
     return descend
+
+
+def mapped(inputs: list[Any], outputs: list[Any], x: np.ndarray) -> Callable[[], tuple[np.ndarray, ...]]:
+    """The run that evaluates the outputs, as one dense vector, for each row of x."""
+    values = casadi.vec(casadi.densify(casadi.vertcat(*outputs)))
+    function = casadi.Function("function", [casadi.vertcat(*inputs)], [values])
+    width = function.nnz_out(0)
+    rows = built(function, ROWS, "rows", inputs=x.shape[1], outputs=width)
+    rows.argtypes = [ctypes.c_void_p] * 2 + [ctypes.c_long]
+    out = np.empty((len(x), width))
+
+    def run() -> tuple[np.ndarray, ...]:
+        rows(out.ctypes.data, x.ctypes.data, len(x))
+        return (out,)
+
+    return run
+
+
+def built(function: Any, loop: str, name: str, **numbers: int) -> Any:
+    """The C function `name` that `loop` defines around CasADi's."""
+    sizes = {"arguments": function.sz_arg(), "results": function.sz_res(), "integers": function.sz_iw()}
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        generator = casadi.CodeGenerator("function.c")
+        generator.add(function)
+        generator.generate(f"{folder}/")
+        text = loop.format(work=function.sz_w(), **sizes, **numbers)
+        (folder / "loop.c").write_text((folder / "function.c").read_text() + text)
+        library = folder / "loop.so"
+        subprocess.run(["gcc", *FLAGS, "-o", str(library), str(folder / "loop.c"), "-lm"], check=True)
+        found = getattr(ctypes.CDLL(str(library)), name)
+    found.restype = None
+    return found

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
+import shutil
 from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any
@@ -16,6 +18,13 @@ Array = Any    # of JAX or PyTorch, whichever is installed
 def installed(name: str) -> ModuleType | None:
     """The module, or None where it is not installed; an installed module that fails to load still fails."""
     return importlib.import_module(name) if importlib.util.find_spec(name) else None
+
+
+def missing() -> list[str]:
+    """The peers that are not here."""
+    packages = ("jax", "torch", "casadi", "pytensor", "heyoka")
+    compilers = [] if shutil.which("gcc") else ["gcc (CasADi's loops)"]
+    return [name for name in packages if importlib.util.find_spec(name) is None] + compilers
 
 
 jax: Any = installed("jax")
@@ -34,6 +43,11 @@ def gradient_step(loss: Array, parameters: list[Array], learning_rate: float) ->
         for parameter in parameters:
             parameter -= learning_rate * parameter.grad
             parameter.grad = None
+
+
+def compiled(loss: Callable[..., Array]) -> dict[str, Callable[..., Array]]:
+    """PyTorch's compiled form of a loss and its gradient; only where SLOW_COMPILERS is set, as it takes minutes."""
+    return {"PyTorch compiled": torch.compile(loss)} if os.environ.get("SLOW_COMPILERS") else {}
 
 
 def tensors(parameters: tuple[np.ndarray, ...]) -> list[Array]:
@@ -98,6 +112,18 @@ def shuffled_epochs(step: Callable[[Array, Array], Array], batch_size: int) -> d
 
     ways = {"JAX scan": by_scan, "JAX fori_loop": by_fori, "JAX scan, gathering": by_gathering_scan}
     return {name: jax.jit(way) for name, way in ways.items()}
+
+
+def full_batches(step: Callable[[Array, Array], Array], steps: int) -> dict[str, Callable[..., Array]]:
+    """JAX's ways through so many steps, each on all examples, in one jitted call of first state and examples."""
+
+    def by_fori(state: Array, examples: Array) -> Array:
+        return jax.lax.fori_loop(0, steps, lambda _, current: step(current, examples), state)
+
+    def by_scan(state: Array, examples: Array) -> Array:
+        return jax.lax.scan(lambda current, _: (step(current, examples), None), state, length=steps)[0]
+
+    return {"JAX fori_loop": jax.jit(by_fori), "JAX scan": jax.jit(by_scan)}
 
 
 def taken(examples: Array, rows: Array) -> Array:

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 import sympy as sp
+from by_c import c_function
 from harness import Parameters, Run
 from peer_casadi import casadi, descent
-from peers import Array, arrays, finished, gradient_step, jax, tensors, torch
+from peers import Array, arrays, finished, full_batches, gradient_step, jax, tensors, torch
 
 import sympile as sm
 
@@ -84,6 +85,9 @@ def ours(data: Data) -> Run:
 
 def peers(data: Data) -> dict[str, Run]:
     runs: dict[str, Run] = {"NumPy by hand": lambda: by_hand(data)}
+    by_c = c_function("curve")
+    if by_c is not None:
+        runs["C by hand"] = in_c(by_c, data)
     if casadi is not None:
         start = np.stack(data.start)
         runs["CasADi, gcc"] = descent(curve, data.x, data.y, start, steps=STEPS, rate=LEARNING_RATE)
@@ -109,21 +113,24 @@ def by_hand(data: Data) -> Parameters:
     return tuple(p)
 
 
+def in_c(function: Any, data: Data) -> Run:
+    def run() -> Parameters:
+        p = np.array(data.start)
+        function(p, data.x, data.y, data.x.size, STEPS, LEARNING_RATE)
+        return tuple(p)
+
+    return run
+
+
 def jax_runs(data: Data) -> dict[str, Run]:
     x, y, start = jax.device_put((data.x, data.y, np.stack(data.start)))
     gradient = jax.grad(lambda p, x, y: ((curve(x, p) - y) ** 2).mean())
 
-    def step(p: Array, x: Array, y: Array) -> Array:
-        return p - LEARNING_RATE * gradient(p, x, y)
+    def step(p: Array, batch: Array) -> Array:
+        return p - LEARNING_RATE * gradient(p, *batch)
 
-    def by_fori(p: Array, x: Array, y: Array) -> Array:
-        return jax.lax.fori_loop(0, STEPS, lambda _, current: step(current, x, y), p)
-
-    def by_scan(p: Array, x: Array, y: Array) -> Array:
-        return jax.lax.scan(lambda current, _: (step(current, x, y), None), p, length=STEPS)[0]
-
-    ways = {"JAX fori_loop": jax.jit(by_fori), "JAX scan": jax.jit(by_scan)}
-    return {name: finished(way, start, x, y) for name, way in ways.items()}
+    ways = full_batches(step, STEPS)
+    return {name: finished(way, start, (x, y)) for name, way in ways.items()}
 
 
 def torch_run(data: Data) -> Run:

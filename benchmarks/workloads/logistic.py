@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import sympy as sp
+from by_c import c_function
 from harness import Parameters, Run
 from peers import Array, arrays, finished, gradient_step, jax, shuffled_epochs, tensors, torch
 
@@ -67,6 +69,9 @@ def ours(data: Data) -> Run:
 
 def peers(data: Data) -> dict[str, Run]:
     runs: dict[str, Run] = {"NumPy by hand": lambda: by_hand(data)}
+    by_c = c_function("logistic")
+    if by_c is not None:
+        runs["C by hand"] = in_c(by_c, data)
     if jax is not None:
         runs |= jax_runs(data)
     if torch is not None:
@@ -84,6 +89,15 @@ def by_hand(data: Data) -> Parameters:
             w -= LEARNING_RATE / label.size * (residual @ batch)
             b -= LEARNING_RATE / label.size * float(residual.sum())
     return w, np.array(b)
+
+
+def in_c(function: Any, data: Data) -> Run:
+    def run() -> Parameters:
+        p = np.append(*data.start)
+        function(p, data.x, data.y, data.orders, EXAMPLES, EPOCHS, BATCH, LEARNING_RATE)
+        return p[:-1], p[-1]
+
+    return run
 
 
 def jax_runs(data: Data) -> dict[str, Run]:

@@ -1,0 +1,65 @@
+"""Every workload of benchmarks/ at a small size: sympile, NumPy and C by hand end at the same loss, far from the start."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+sys.path.append(str(Path(__file__).resolve().parent.parent / "benchmarks"))
+workloads: Any = importlib.import_module("workloads")
+SMALL_NETWORK = {"layers": (7, 6, 5, 3), "examples": 50}
+HANDS = ("NumPy by hand", "C by hand", "SymPy lambdify")
+
+# fmt: off
+SIZES: dict[str, dict[str, Any]] = {             # of those that are classes; the others are small enough
+    "expression":            dict(rows=50),
+    "mlp_adam_64":           dict(batch=8, **SMALL_NETWORK),
+    "mlp_adam_512":          dict(batch=20, **SMALL_NETWORK),
+    "mlp_adam_64_float32":   dict(batch=8, **SMALL_NETWORK),
+    "mlp_adam_512_float32":  dict(batch=20, **SMALL_NETWORK),
+    "cnn":                   dict(side=14, filters=(2, 3), batch=3, steps=2),
+    "cnn_float32":           dict(side=14, filters=(2, 3), batch=3, steps=2),
+    "hessian":               dict(rows=20),
+    "least_squares":         dict(features=4, examples=30, steps=20),
+    "softmax":               dict(examples=50, batch=8, epochs=2),
+    "mixture":               dict(examples=40, steps=4),
+    "kernel":                dict(examples=30, kernels=4, steps=5),
+}
+# fmt: on
+
+
+def small(name: str) -> Any:
+    workload = workloads.workload(name)
+    return dataclasses.replace(workload, **SIZES[name]) if name in SIZES else workload
+
+
+@pytest.mark.parametrize("name", workloads.NAMES)
+def test_same_work(name: str) -> None:
+    workload = small(name)
+    data = workload.make_data()
+    runs = {hand: run for hand, run in workload.peers(data).items() if hand in HANDS}
+    assert runs
+    ends = {hand: workload.final_loss(data, run()) for hand, run in runs.items()}
+    ends["sympile"] = workload.final_loss(data, workload.ours(data)())
+    rtol = 1e-5 if name.endswith("float32") else workload.RTOL
+    first = next(iter(ends.values()))
+    assert ends == pytest.approx(dict.fromkeys(ends, first), rel=rtol)
+    if hasattr(data, "start"):
+        assert abs(workload.final_loss(data, data.start) / first - 1) > 100 * rtol, "nothing was learnt"
+
+
+def test_the_loss_judges_single_elements() -> None:
+    """Where no loss is computed, a slope with the wrong sign or in the wrong place is still seen."""
+    for name in ("hessian", "expression"):
+        workload = small(name)
+        data = workload.make_data()
+        right = workload.ours(data)()
+        wrong = [np.array(each) for each in right]
+        wrong[-1].flat[[3, 4]] = wrong[-1].flat[[4, 3]]
+        assert workload.final_loss(data, right) != pytest.approx(workload.final_loss(data, wrong), rel=workload.RTOL)
