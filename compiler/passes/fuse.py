@@ -160,8 +160,8 @@ def _order_axes(outputs: list[Definition]) -> dict[Definition, Definition]:
 
     def ordered(tensor: Definition, new: dict[Definition, Definition]) -> Definition:
         body = redirected(tensor.formula, new, done)
-        node = finished_reduction(tensor)
-        if node is not None and users[target(node)] == 1 and node.args != target(node).axes:
+        node = finished_reduction(tensor, users)
+        if node is not None and node.args != target(node).axes:
             source = new[target(node)]
             again = read(_permuted(source, node.args, tensor.axes), *tensor.axes)
             body = substitute(body, {read(source, *node.args): again})

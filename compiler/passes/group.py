@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from math import prod
 
 from sympile.compiler.graph.conditions import conditions_of
-from sympile.compiler.graph.definition import Definition, computed, computed_operands
-from sympile.compiler.graph.node import Node, postorder, target
+from sympile.compiler.graph.definition import Definition, computed, computed_operands, extent_value
+from sympile.compiler.graph.node import Node, extent, postorder, target
 from sympile.compiler.passes.cells import listed_axes, written_out
 from sympile.compiler.rules.lowering import CHEAP
 
@@ -102,19 +103,29 @@ def costly(node: Node) -> bool:
     return node.op not in CHEAP
 
 
-def finished_reduction(tensor: Definition) -> Node | None:
-    """The read of the one reduction that an elementwise definition finishes with cheap work at the same place."""
+def finished_reduction(tensor: Definition, users: Mapping[Definition, int]) -> Node | None:
+    """The read of a reduction that only this elementwise definition uses: with cheap work at the same place.
+
+    Of several, the one with the most work.
+    """
     if tensor.kind != "formula" or tensor.reduced or not any(t.reduced for t in tensor.formula.below):
         return None
     if any(costly(n) and n.free for n in postorder([tensor.formula])):
         return None
-    found = [
-        n
-        for n in postorder([tensor.formula])
-        if n.op == "read" and target(n).reduced and set(n.args) == set(tensor.axes)
-    ]
-    whole = [n for n in found if len(n.args) == len(tensor.axes)]
-    return whole[0] if len(found) == len(whole) == 1 and scatter_axis(target(whole[0])) is None else None
+    reads = [n for n in postorder([tensor.formula]) if n.op == "read" and target(n).reduced]
+    times = Counter(target(n) for n in reads)
+    found = [n for n in reads if times[target(n)] == users[target(n)] == 1 and _is_whole(n, tensor)]
+    return max(found, key=lambda n: (_work(target(n)), n.key), default=None)
+
+
+def _is_whole(node: Node, tensor: Definition) -> bool:
+    """A read over all axes of a tensor, each once, of what no data scatter."""
+    alike = set(node.args) == set(tensor.axes) and len(node.args) == len(tensor.axes)
+    return alike and scatter_axis(target(node)) is None
+
+
+def _work(tensor: Definition) -> int:
+    return prod(extent_value(extent(i)) for i in domain_of(tensor))
 
 
 def users_of(outputs: Iterable[Definition]) -> Counter[Definition]:
@@ -203,8 +214,8 @@ def _finishes(outputs: list[Definition]) -> dict[Definition, Definition]:
     users = users_of(outputs)
     found: dict[Definition, Definition] = {}
     for tensor in computed(outputs):
-        node = finished_reduction(tensor)
-        if node is not None and node.args == tensor.axes and users[target(node)] == 1 and _single(target(node)):
+        node = finished_reduction(tensor, users)
+        if node is not None and node.args == tensor.axes and _single(target(node)):
             found[target(node)] = tensor
     return found
 

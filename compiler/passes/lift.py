@@ -10,8 +10,8 @@ from sympile.compiler.graph.arithmetic import factors_of, mul, split
 from sympile.compiler.graph.conditions import conditions_of, unguarded, when
 from sympile.compiler.graph.definition import Definition, computed, define, define_free, read
 from sympile.compiler.graph.mapping import Mapping, each_formula, redirected
-from sympile.compiler.graph.node import ZERO, Node, const, postorder, target
-from sympile.compiler.graph.rebuild import rebuild
+from sympile.compiler.graph.node import ZERO, Node, const, extent, index, postorder, target
+from sympile.compiler.graph.rebuild import rebuild, transform
 from sympile.compiler.passes.group import costly, domain_of
 
 
@@ -78,20 +78,42 @@ class _Run:
 def _into_operands(products: dict[frozenset[Node], Node], conditions: Sequence[Node]) -> list[Node]:
     """Conditions on data go into the operand that has all their indices; returns those that stay.
 
-    A mask is part of the operand then, as in dW = dz xᵀ, and no select stands in the loops of the contraction. What is
-    read only where a condition on indices holds stays under it, and so does everything beside it.
+    A mask is part of the operand then, as in dW = dz xᵀ, and no select stands in the loops of the contraction.
+    Conditions on indices stay, since they say what may be read.
     """
-    if any(_may_leave_range(n) for n in postorder([*products.values(), *conditions])):
-        return list(conditions)
     staying = []
     for condition in conditions:
-        homes = [free for free in products if condition.free <= free and free]
-        if homes and any(n.op == "read" for n in postorder([condition])):
-            home = min(homes, key=len)
-            products[home] = when(products[home], condition)
-        else:
+        homes = sorted((free for free in products if free and condition.free <= free), key=len)
+        masked = _masked(products[homes[0]], condition) if homes else None
+        if masked is None:
             staying.append(condition)
+        else:
+            products[homes[0]] = masked
     return staying
+
+
+def _masked(product: Node, condition: Node) -> Node | None:
+    """The product where a condition on data holds, computed at all places and read where it is wanted."""
+    node = when(product, condition)
+    if not any(n.op == "read" for n in postorder([condition])):
+        return None
+    places: dict[Node, Node] = {}
+    for item in postorder([node]):
+        for at, length in zip(item.args, target(item).shape, strict=True) if item.op == "read" else ():
+            if any(n.op == "read" for n in postorder([at])):
+                return None  # data say where
+            if at.op != "index" and extent(places.setdefault(at, index(length))) is not length:
+                return None
+    plain = transform([node], lambda n: _moved(n, places))[0]
+    if not plain.free.isdisjoint(set().union(*[at.free for at in places])):
+        return None  # an index stands alone, too: there would be more places than are read
+    back = {new: at for at, new in places.items()}
+    tensor, axes = define_free(plain.free, (), None, plain)
+    return read(tensor, *[back.get(axis, axis) for axis in axes])
+
+
+def _moved(node: Node, places: dict[Node, Node]) -> Node:
+    return read(target(node), *[places.get(at, at) for at in node.args]) if node.op == "read" else node
 
 
 # ------------------------------------------------------------------------------------------------ signs
