@@ -18,7 +18,7 @@ from sympile.compiler.graph.node import Node, const, extent, make, number, posto
 from sympile.compiler.graph.rebuild import substitute
 
 CELLS = "cells"  # the operation whose operands are the formulas of all cells, the last axis fastest
-MOST = 1024  # cells of one tensor, which are as many formulas in machine code
+MOST = 4096  # cells of one tensor, which are as many formulas in machine code
 WORK = 50_000  # nodes that may be copied because their conditions differ from cell to cell
 
 Pins = Mapping[Node, int]

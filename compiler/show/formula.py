@@ -28,6 +28,20 @@ MOST_OPERATIONS = 4000  # of a formula that is shown
 GAP = " " * 10  # before the note behind the first line
 
 
+@dataclass(frozen=True, slots=True)
+class TooLarge:
+    """What stands in the place of an expression that nobody could read."""
+
+    label: str
+    operations: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.label} has {self.operations:,} operations, more than can be read as a formula "
+            f"({MOST_OPERATIONS:,}); it compiles and can be derived all the same"
+        )
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Formula:
     """A formula as SymPy expressions over names.
@@ -35,7 +49,7 @@ class Formula:
     `print(formula)` shows it with what its names stand for, `formula.expr` is the SymPy expression.
 
     Attributes:
-        expr: the formula, over the symbols of the model and the names in `where`.
+        shown: the formula, over the symbols of the model and the names in `where`; `expr` asks for it.
         where: name → SymPy expression, in the order of dependence.
         shape: the shape as declared.
         label: what it is, such as "dloss/dW".
@@ -44,7 +58,7 @@ class Formula:
         scope: the symbols of the model.
     """
 
-    expr: Any
+    shown: Any
     where: Mapping[str, Any]
     shape: tuple[Any, ...]
     label: str
@@ -57,19 +71,30 @@ class Formula:
     def __reduce__(self) -> tuple[Any, ...]:
         """Copies and pickles: the program as rows, which become the same definitions again."""
         scope = replace(self.scope, names={}, shared=set(), kept=[])  # the rest served reading alone
-        fields = (self.expr, dict(self.where), self.shape, self.label, self.note, self.definition)
+        fields = (self.shown, dict(self.where), self.shape, self.label, self.note, self.definition)
         return Formula, (*fields, scope, self.kind, self._whole)
+
+    @property
+    def expr(self) -> Any:
+        """The SymPy expression; one that nobody could read is not made, but compiles and can be derived all the same."""
+        if isinstance(self.shown, TooLarge):
+            raise FormulaTooLarge(str(self.shown))
+        return self.shown
 
     def expanded(self) -> Any:
         """The same formula as one SymPy expression, nothing named."""
+        if isinstance(self.shown, TooLarge):
+            raise FormulaTooLarge(str(self.shown))
         return _oriented(raised(Plan(self._whole), self.scope, self.kind)[0], self.shape)
 
     @property
     def derived(self) -> Derived:
         """What is compiled and derived again: the definition itself."""
-        return Derived(self.definition, self.scope, self.shape, self.expr)
+        return Derived(self.definition, self.scope, self.shape, self.shown)
 
     def __str__(self) -> str:
+        if isinstance(self.shown, TooLarge):
+            return str(self.shown)
         left, right = opened(self.label, self.expr)
         if not self.where:
             return text(right) if left == self.label else f"{left} = {text(right)}"
@@ -80,7 +105,9 @@ class Formula:
 
     __repr__ = __str__
 
-    def _repr_latex_(self) -> str:
+    def _repr_latex_(self) -> str | None:
+        if isinstance(self.shown, TooLarge):
+            return None
         if not self.where:
             return f"$\\displaystyle {latex(self.expr)}$"
         return latex_lines(self.label, self.expr, self.where)
@@ -113,14 +140,16 @@ def formula(
         automatic: the names v1, v2, ... where several formulas share them.
         letter: what automatic names begin with.
     """
-    _demand_readable(definition, label)
+    shape = tuple(sp.Integer(1) if n is ONE else _size(n, scope) for n in declared_shape)
+    operations = _operations(definition)
+    if operations > MOST_OPERATIONS:
+        return Formula(TooLarge(label, operations), {}, shape, label, note, definition, scope, kind, definition)
     found = _candidates(definition, names, adjoint_of or {}, automatic, letter, notation_of(definition, scope, kind))
     for with_adjoints in (False, True) if found.adjoints else (False,):
         plan = with_shared_parts(found.plan(with_adjoints))
         expr, where = raised(plan, scope, kind)
         if not plan.needs_adjoints and len(text(expr)) <= WIDTH:
             break
-    shape = tuple(sp.Integer(1) if n is ONE else _size(n, scope) for n in declared_shape)
     return Formula(_oriented(expr, shape), where, shape, label, note, definition, scope, kind, found.written_out())
 
 
@@ -136,14 +165,9 @@ def _candidates(
     return candidates(new[definition], {new[t]: word for t, word in names.items()}, adjoints, given, letter)
 
 
-def _demand_readable(definition: Definition, label: str) -> None:
+def _operations(definition: Definition) -> int:
     formulas = [tensor.formula for tensor in definitions([definition]) if tensor.kind == "formula"]
-    size = sum(1 for _ in postorder(formulas))
-    if size > MOST_OPERATIONS:
-        raise FormulaTooLarge(
-            f"{label} has {size:,} operations, more than can be read as a formula ({MOST_OPERATIONS:,}); "
-            'it compiles and runs all the same, and model.explain("graph") lists it'
-        )
+    return sum(1 for _ in postorder(formulas))
 
 
 def opened(label: str, expr: Any) -> tuple[str, Any]:

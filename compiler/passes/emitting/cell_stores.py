@@ -17,6 +17,8 @@ from sympile.compiler.passes.emitting.places import Place
 if TYPE_CHECKING:
     from sympile.compiler.passes.emitting.nest import Nest
 
+ROOM = 1024  # cells of one example, for so many of which as there are lanes the stack has room
+
 
 @dataclass(frozen=True, slots=True)
 class CellStores:
@@ -28,7 +30,7 @@ class CellStores:
 
     def write(self) -> None:
         cells = self.nest.group.body(self.tensor).args
-        if self._are_rows:
+        if self._are_rows and not (self.place.masked and len(cells) > ROOM):
             self._write_rows(cells)
         else:
             self._write_apart(cells)
