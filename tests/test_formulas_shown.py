@@ -109,3 +109,76 @@ def test_shown(loss: Any, wrt: Any, want: str, value: Callable[[Any], Any]) -> N
     for form in (shown, shown.expanded()):
         found = sm.lambdify(symbols, form)(*[numbers[name] for name in names])
         np.testing.assert_allclose(np.reshape(found, np.shape(expected)), expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(("write", "error", "words"), [
+    pytest.param(lambda: sm.one_hot(A, 3), ShapeError, "A, .4, 3., is neither one class number", id="a matrix of numbers"),
+    pytest.param(lambda: sm.one_hot(2*C, 3), ShapeError, "neither one class number nor a column symbol", id="no symbol"),
+    pytest.param(lambda: sm.one_hot(c, -1), ArgumentError, "a size is a nonnegative integer", id="no size"),
+])  # fmt: skip
+def test_one_hot_refuses(write: Callable[[], Any], error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        write()
+
+
+def test_one_hot_checks_the_range() -> None:
+    function = sm.lambdify([c], sm.one_hot(c, 3))
+    np.testing.assert_array_equal(function(1), [[0], [1], [0]])
+    with pytest.raises(sm.SympileError, match="c holds 3"):
+        function(3)
+
+
+# ------------------------------------------------------------------------------------------------ sizes in messages
+
+n, m = sp.symbols("n m")
+i, j = sm.indices("i j")
+signal, kernel, long = sp.IndexedBase("x"), sp.IndexedBase("K", shape=(m,)), sp.IndexedBase("s", shape=(n,))
+
+
+@pytest.mark.parametrize(("loss", "wrt", "words"), [
+    pytest.param(sp.Sum(signal[i + j]*kernel[j], (i, 0, n - 1), (j, 0, m - 1)), kernel, "x has shape (m + n - 1,)", id="a length from ranges"),
+    pytest.param(sm.sum(MS("M", n + m - 1, 1)), MS("M", n + m - 1, 1), "M has shape (m + n - 1, 1)", id="a declared size"),
+    pytest.param(sp.Sum(long[i + 3]**2, (i, 0, n - 1)), long, "from 3 to n + 2 where 0 to n - 1 is allowed", id="a position"),
+    pytest.param(sp.Sum(long[i - 2], (i, 0, n - 1)), long, "from -2 to n - 3 where", id="a position before the first"),
+])  # fmt: skip
+def test_sizes_in_messages(loss: Any, wrt: Any, words: str) -> None:
+    with pytest.raises(ShapeError) as caught:
+        sm.grad(loss, wrt)
+    assert words in str(caught.value)
+
+
+# ------------------------------------------------------------------------------------------------ stages
+
+
+def test_the_graph_is_a_table() -> None:
+    """Symbols and named values by their names; what has none by the number that the code has for it."""
+    model = sm.compile(sm.sum(sm.named("h", sm.tanh(A * v))), parameters=[A])
+    lines = model.stages["graph"].splitlines()
+    assert lines[0].split() == ["value", "shape", "formula"]
+    assert any(line.startswith("h[e, i] ") and "tanh(t" in line and "examples×4" in line for line in lines)
+    assert any(line.startswith("dobjective/dA[i, j] ") and line.endswith("/examples") for line in lines)
+    assert not any(word in model.stages["graph"] for word in ("#", "-1*", "i0", "r0", "None"))
+
+
+def test_the_loops_are_tables() -> None:
+    model = sm.compile(sm.sum(sm.named("h", sm.tanh(A * v))), parameters=[A])
+    values, nests = model.stages["loops"].split("\n\n")
+    assert values.splitlines()[0].split() == ["group", "value", "stored", "as", "shape", "formula"]
+    assert nests.splitlines()[0].startswith("group  ")
+    assert "h[e, i]" in values and "dobjective/dA[i, j]" in values and "e < examples" in nests
+    assert "Loops(" not in model.stages["loops"] and "None" not in nests
+
+
+@pytest.mark.parametrize(("expression", "want"), [
+    pytest.param(y - 1, "y[e] - 1", id="a constant is taken off"),
+    pytest.param(1/(y**2 + 1), "1/(y[e]**2 + 1)", id="a reciprocal"),
+    pytest.param(-2*sp.sin(y)/3, "-2*sin(y[e])/3", id="sign, factor and divisor"),
+    pytest.param(sp.Piecewise((y, y > 1), (0, True)), "where(1 < y[e], y[e], 0)", id="a guard"),
+    pytest.param(sp.Piecewise((y, y >= 1), (y**2, True)), "where(1 <= y[e], y[e], y[e]**2)", id="a choice"),
+    pytest.param((y + 1)**sp.Rational(3, 2), "(y[e] + 1)**(3/2)", id="a root"),
+])  # fmt: skip
+def test_plain_texts(expression: Any, want: str) -> None:
+    a = sp.Symbol("a")
+    model = sm.compile(expression + 0*a, parameters=[a], allow_unused=[a], rewrites="exact")
+    line = next(line for line in model.stages["graph"].splitlines() if line.startswith("loss"))
+    assert line.split(maxsplit=2)[2].replace("1 + y[e]**2", "y[e]**2 + 1").replace("1 + y[e]", "y[e] + 1") == want

@@ -8,6 +8,7 @@ from sympile.compiler.graph.arithmetic import add, factors_of, mul, terms_of
 from sympile.compiler.graph.conditions import conditions_of, negation, when
 from sympile.compiler.graph.definition import Definition, define, elementwise, is_whole, read
 from sympile.compiler.graph.flat import flat_sum
+from sympile.compiler.graph.inverses import with_inverses
 from sympile.compiler.graph.mapping import each_formula
 from sympile.compiler.graph.node import ONE, Node, postorder, target
 from sympile.compiler.graph.rebuild import rebuild, substitute, transform
@@ -59,8 +60,8 @@ def rewritten(
 
 
 def core(outputs: Iterable[Definition]) -> tuple[Definition, ...]:
-    """The inlined normal form, nested sums flattened: programs mean the same if their cores are the same objects."""
-    wanted = list(outputs)
+    """The inlined normal form, sums flat, systems solved by inverses: programs mean the same if their cores are one."""
+    wanted = with_inverses(list(outputs))
     for _ in range(_MOST_ROUNDS):
         new = inlined(wanted)
         now = _flattened([new[o] for o in wanted])

@@ -21,6 +21,7 @@ class Written:
 
     text: str
     tight: int = ATOM
+    terms: tuple[str, ...] = ()  # of a sum
 
     def inside(self, tight: int) -> str:
         """In parentheses where it would come apart."""
@@ -108,8 +109,22 @@ def _listed(texts: Iterable[str]) -> str:
 
 def _sum(node: Node, parts: Sequence[Written]) -> Written:
     """Terms with a plus first."""
-    terms = sorted((part.inside(ADDED) for part in parts), key=lambda term: term.startswith("-"))
-    return Written(terms[0] + "".join(f" - {t[1:]}" if t[:1] == "-" else f" + {t}" for t in terms[1:]), ADDED)
+    return _added([part.inside(ADDED) for part in parts])
+
+
+def _added(texts: Iterable[str]) -> Written:
+    terms = sorted(texts, key=lambda term: term.startswith("-"))
+    joined = terms[0] + "".join(f" - {t[1:]}" if t[:1] == "-" else f" + {t}" for t in terms[1:])
+    return Written(joined, ADDED, tuple(terms))
+
+
+def _sign_inside(value: Fraction, parts: list[Written]) -> tuple[Fraction, list[Written]]:
+    """-(a - b) as b - a."""
+    at = next((k for k, part in enumerate(parts) if any(t.startswith("-") for t in part.terms)), None)
+    if at is None or value > 0:
+        return value, parts
+    flipped = _added(t[1:] if t.startswith("-") else f"-{t}" for t in parts[at].terms)
+    return -value, [*parts[:at], flipped, *parts[at + 1 :]]
 
 
 def _product(node: Node, parts: Sequence[Written]) -> Written:
@@ -117,23 +132,26 @@ def _product(node: Node, parts: Sequence[Written]) -> Written:
     value = number(node.args[0]) if node.args[0].op == "const" else 1
     if not math.isfinite(value):
         return Written("*".join(part.inside(MULTIPLIED) for part in parts), MULTIPLIED)
-    value = Fraction(value)
     factors = [(a, p) for a, p in zip(node.args, parts, strict=True) if a.op != "const"]
-    below = [p for a, p in factors if _is_reciprocal(a)]
-    above = [p.inside(MULTIPLIED) for a, p in factors if not _is_reciprocal(a)]
-    top = abs(value.numerator) if value.denominator < LONGEST else float(abs(value))
-    front = [str(top)] if top != 1 or not above else []
-    under = [p.text[2:] for p in below] + ([str(value.denominator)] if 1 < value.denominator < LONGEST else [])
+    under = [p.text[2:] for a, p in factors if _is_reciprocal(a)]
+    value, above = _sign_inside(Fraction(value), [p for a, p in factors if not _is_reciprocal(a)])
+    if value == 1 and not under and len(above) == 1:
+        return above[0]
+    exact = value.denominator < LONGEST
+    size = str(abs(value.numerator)) if exact else f"{float(abs(value))!r}"
+    front = [size] if size != "1" or not above else []
+    under += [str(value.denominator)] if exact and value.denominator > 1 else []
     over = f"/{under[0] if len(under) == 1 else '(' + '*'.join(under) + ')'}" if under else ""
-    return Written(f"{'-' if value < 0 else ''}{'*'.join([*front, *above])}{over}", MULTIPLIED)
+    factors_text = "*".join([*front, *[p.inside(MULTIPLIED) for p in above]])
+    return Written(f"{'-' if value < 0 else ''}{factors_text}{over}", MULTIPLIED)
 
 
 def _is_reciprocal(node: Node) -> bool:
-    return node.op == "pow" and node.data < 0  # type: ignore[operator, no-any-return]
+    return node.op == "pow" and node.data < 0  # type: ignore[operator]
 
 
 def _power(node: Node, parts: Sequence[Written]) -> Written:
-    base, exponent = parts[0], Fraction(node.data)  # type: ignore[arg-type]
+    base, exponent = parts[0], Fraction(node.data)  # type: ignore[call-overload]
     size = abs(exponent)
     raised = (
         base.inside(ATOM) if size == 1 else f"{base.inside(ATOM)}**{size if size.denominator == 1 else f'({size})'}"

@@ -18,8 +18,8 @@ from sympile.compiler.passes.derive import partials
 from sympile.compiler.passes.read import read_all
 from sympile.compiler.passes.reading.scope import Scope
 from sympile.compiler.show.index_notation import IndexNotation
-from sympile.compiler.show.patterns import with_choices
 from sympile.compiler.show.latex import latex
+from sympile.compiler.show.patterns import with_choices
 from sympile.compiler.show.symbols import Symbols
 from sympile.compiler.show.text import text
 
