@@ -16,7 +16,9 @@ from truth import complex_step
 import sympile as sm
 from sympile.compiler.errors import DuplicateName, MissingValue, ShapeError
 from sympile.compiler.graph.definition import definitions
+from sympile.compiler.graph.inline import core
 from sympile.compiler.graph.transfer import Transfer
+from sympile.compiler.passes.read import read_all
 from sympile.compiler.passes.reading.scope import Scope
 from sympile.compiler.pipeline import Request, analyse
 
@@ -130,6 +132,38 @@ def test_awkward_formulas(loss: Any, wrt: Any, value: Callable[[Mapping[str, Any
         found = sm.lambdify([known[name] for name in names], form)(*[VALUES[name] for name in names])
         np.testing.assert_allclose(np.reshape(found, expected.shape), expected, rtol=1e-11, atol=1e-12)
     assert "_i_1" not in str(formula)
+
+
+# Sums of a shorter range under a guard, and functions at a fixed position: the same numbers, another core.
+OTHERWISE = ("slices of one matrix", "guards on positions in nested sums", "a function of an entry")
+# fmt: off
+THERE_AND_BACK = [
+    *[pytest.param(*row.values[:2], id=row.id) for row in AWKWARD if row.id not in OTHERWISE],
+    pytest.param(sm.scalar(b.T * A.I * b), A, id="solves, by the matrix"),
+    pytest.param(sm.scalar(b.T * A.I * b), b, id="solves, by the vector"),
+    pytest.param(sp.Trace(A3.I * B3), A3, id="a solve with a matrix"),
+    pytest.param(sp.Trace((A3.T).I * B3 * A3.I), A3, id="the inverse of a transpose"),
+    pytest.param(sp.Trace(A3.I * B3 * A3.I * B3), A3, id="an inverse that occurs twice"),
+]
+# fmt: on
+
+
+def written_again(formula: Any) -> Any:
+    given = formula.scope
+    scope = Scope(parameters=given.parameters, constants=given.constants, batched=given.batched)
+    return read_all({"gradient": formula.expanded()}, scope)["gradient"].tensor
+
+
+@pytest.mark.parametrize(("loss", "wrt"), THERE_AND_BACK)
+def test_way_back(loss: Any, wrt: Any) -> None:
+    """What is shown is the definition, also where an inverse was computed as a solve, or a sum is read at one place."""
+    formula = sm.grad(loss, wrt)
+    assert core([written_again(formula)]) == core([formula.definition]), str(formula)
+
+
+def test_the_way_back_of_a_solve_can_fail() -> None:
+    one, other = (sm.grad(sm.scalar(b.T * matrix.I * b), b) for matrix in (A, 2 * A))
+    assert core([written_again(one)]) != core([other.definition])
 
 
 def test_a_hessian_of_scalars_through_an_inverse_is_shown() -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+from sympile.compiler.graph.arithmetic import add, factors_of, mul, terms_of
+from sympile.compiler.graph.conditions import conditions_of, negation, when
 from sympile.compiler.graph.definition import Definition, define, elementwise, is_whole, read
 from sympile.compiler.graph.flat import flat_sum
+from sympile.compiler.graph.inverses import with_inverses
 from sympile.compiler.graph.mapping import each_formula
-from sympile.compiler.graph.node import Node, postorder, target
-from sympile.compiler.graph.rebuild import rebuild, substitute
+from sympile.compiler.graph.node import ONE, Node, postorder, target
+from sympile.compiler.graph.rebuild import rebuild, substitute, transform
 from sympile.compiler.graph.reduce import reduce
 
 
@@ -57,8 +60,8 @@ def rewritten(
 
 
 def core(outputs: Iterable[Definition]) -> tuple[Definition, ...]:
-    """The inlined normal form, nested sums flattened: programs mean the same if their cores are the same objects."""
-    wanted = list(outputs)
+    """The inlined normal form, sums flat, systems solved by inverses: programs mean the same if their cores are one."""
+    wanted = with_inverses(list(outputs))
     for _ in range(_MOST_ROUNDS):
         new = inlined(wanted)
         now = _flattened([new[o] for o in wanted])
@@ -72,11 +75,12 @@ _MOST_ROUNDS = 100  # a normal form that is none would turn in circles
 
 
 def _flattened(outputs: Sequence[Definition]) -> list[Definition]:
-    """Every sum in its flat form, elementwise where that is a product of sums."""
+    """Every sum in its flat form, elementwise where that is a product of sums; choices as sums of guards."""
     done: dict[Node, Node] = {}
+    spelled: dict[Node, Node] = {}
 
     def flat(tensor: Definition, new: dict[Definition, Definition]) -> Definition:
-        body = rewritten(tensor.formula, new, lambda t: False, done)
+        (body,) = transform([rewritten(tensor.formula, new, lambda t: False, done)], _guarded, spelled)
         if tensor.monoid == "sum":
             return elementwise(tensor.axes, flat_sum(tensor.reduced, body))
         if tensor.monoid is None:
@@ -85,3 +89,39 @@ def _flattened(outputs: Sequence[Definition]) -> list[Definition]:
 
     new = each_formula(outputs, flat)
     return [new[o] for o in outputs]
+
+
+def _guarded(node: Node) -> Node:
+    """a if c else b as a where c holds plus b where it does not; single entries of arrays multiplied out."""
+    if node.op == "select":
+        condition, yes, no = node.args
+        return add(_guarded(when(yes, condition)), _guarded(when(no, negation(condition))))
+    if node.op == "when":
+        value, *conditions = node.args
+        terms = _multiplied_out(value) if any(_is_place(c) for c in conditions) else terms_of(value)
+        return add(*[when(term, *conditions) for term in terms]) if len(terms) > 1 else node
+    listed = node.op == "mul" and any(_lists_entries(factor) for factor in node.args)
+    return add(*_multiplied_out(node)) if listed else node
+
+
+def _lists_entries(factor: Node) -> bool:
+    """Whether a sum has entries at single positions, as matrices of numbers have."""
+    return factor.op == "add" and any(_is_place(c) for term in factor.args for c in conditions_of(term))
+
+
+def _is_place(condition: Node) -> bool:
+    """[i == 3]"""
+    return condition.op == "eq" and any(side.op == "const" for side in condition.args)
+
+
+def _multiplied_out(value: Node) -> list[Node]:
+    """The terms of a product of sums."""
+    terms = [ONE]
+    for factor in factors_of(value):
+        terms = [mul(term, part) for term in terms for part in terms_of(factor)]
+    return [part for term in terms for part in ([term] if term.op != "mul" or term is value else _again(term))]
+
+
+def _again(term: Node) -> list[Node]:
+    """A product may have become one of sums again."""
+    return _multiplied_out(term) if any(f.op == "add" for f in term.args) else [term]

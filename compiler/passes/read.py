@@ -23,6 +23,7 @@ from sympile.compiler.passes.reading.ours import OURS
 from sympile.compiler.passes.reading.scalars import SCALARS
 from sympile.compiler.passes.reading.scope import Constraint, Scope, shape_text
 from sympile.compiler.passes.reading.values import Value
+from sympile.compiler.passes.reading.words import size_text
 
 CONDITIONS = frozenset({"eq", "ge", "divides", "less", "less_equal", "equals", "differs", "and", "or", "not"})
 TABLE: Table = {**SCALARS, **MATRICES, **INDICES, **OURS}
@@ -171,7 +172,8 @@ def _constraints(node: Node, at: Node, length: Node) -> list[Constraint]:
         message = f"an index of {target(node).name} runs outside of its axis"
         if expression.op == "const" and expression.data < 0:  # type: ignore[operator]
             raise ShapeError(
-                f"{message}, from {_plain(low)} to {_plain(high)} where 0 to {_plain(sub(length, ONE))} is allowed"
+                f"{message}, from {size_text(low)} to {size_text(high)} "
+                f"where 0 to {size_text(sub(length, ONE))} is allowed"
             )
         if expression.op != "const":
             result.append(Constraint(expression, message))
@@ -190,7 +192,3 @@ def _unguarded_reads(body: Node) -> list[Node]:
             found.append(node)
         stack.extend(node.args)
     return found
-
-
-def _plain(node: Node) -> str:
-    return repr(node).strip("()")

@@ -68,6 +68,14 @@ def _greater(low: Any, high: Any) -> Any:
     return language.greater(high, low)
 
 
+def _mask(*operands: Any) -> Any:
+    """m != 0 as the condition m."""
+    arrays = [o for o in operands if o != 0]
+    if len(arrays) != 1 or not getattr(arrays[0], "is_Matrix", False):
+        raise NoMatrixForm
+    return arrays[0]
+
+
 def _extreme(fold: Callable[[Any, Any], Any]) -> Callable[..., Any]:
     def build(*operands: Any) -> Any:
         result = operands[0]
@@ -82,6 +90,7 @@ _OF_ARRAYS: Mapping[str, Callable[..., Any]] = {
     "max": _extreme(language.maximum),
     "min": _extreme(language.minimum),
     "less": _greater,
+    "differs": _mask,
     "select": _where,
     "power": sp.HadamardPower,
 }

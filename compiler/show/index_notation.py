@@ -15,7 +15,7 @@ from sympile.compiler.graph.node import ONE, Node, extent, target
 from sympile.compiler.graph.rebuild import substitute
 from sympile.compiler.passes.reading.scope import Scope
 from sympile.compiler.show.numbers import shown_size
-from sympile.compiler.show.patterns import log_softmax_of
+from sympile.compiler.show.patterns import log_softmax_of, with_choices
 from sympile.compiler.show.pieces import Piece
 from sympile.compiler.show.scalars import scalar
 from sympile.compiler.show.symbols import Symbols, element_of
@@ -126,6 +126,7 @@ class IndexNotation:
     def node(self, root: Node, known: Mapping[Node, Any] | None = None) -> Any:
         """A scalar graph as a SymPy expression; iterative within one definition. `known`: what some nodes are."""
         done: dict[Node, Any] = dict(known or {})
+        root = root if known else with_choices(root)
         stack = [root]
         while stack:
             node = stack[-1]

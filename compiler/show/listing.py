@@ -1,24 +1,21 @@
-"""A program as a list of definitions, for reading while it is compiled."""
+"""A program as a table of values and formulas, for reading while it is compiled."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
 from sympile.compiler.graph.definition import Definition, definitions
-from sympile.compiler.graph.node import brief, extent
+from sympile.compiler.show.plain import PlainText, letters_for, shape_text, table
 
 
 def listing(outputs: Iterable[Definition], names: Mapping[Definition, str]) -> str:
-    """One line a definition, operands before users: `h[i<32] = tanh(v1[i])`."""
-    return "\n".join(f"  {line(tensor, names)}" for tensor in definitions(outputs) if tensor.kind != "input")
+    """One line a definition, operands before users: `h[e, i]  examples×32  tanh(t1[e, i])`."""
+    below = definitions(outputs)
+    taken = [*names.values(), *[t.name for t in below]]
+    rows = [_row(tensor, names, taken) for tensor in below if tensor.kind != "input"]
+    return table([("value", "shape", "formula"), *rows])
 
 
-def line(tensor: Definition, names: Mapping[Definition, str]) -> str:
-    """One definition."""
-    label = names.get(tensor, tensor.name)
-    if tensor.kind == "call":
-        return f"{label} = {tensor.routine}({', '.join(names.get(o, o.name) for o in tensor.operands)})"
-    axes = ", ".join(f"{brief(a)}<{brief(extent(a))}" for a in tensor.axes)
-    head = f"{label}[{axes}]" if axes else label
-    reduced = ", ".join(f"{brief(r)}<{brief(extent(r))}" for r in tensor.reduced)
-    return f"{head} = {f'{tensor.monoid} over {reduced} of ' if tensor.monoid else ''}{brief(tensor.formula)}"
+def _row(tensor: Definition, names: Mapping[Definition, str], taken: Iterable[str]) -> tuple[str, str, str]:
+    words = PlainText(names, letters_for((*tensor.axes, *tensor.reduced), taken))
+    return words.value(tensor), shape_text(tensor), words.formula(tensor)

@@ -203,13 +203,12 @@ class MatrixNotation:
         count = len(factors_of(node.args[0]))
         conditions = [c for c in node.args[1:] if c.op != "eq"]
         checked = list(zip(conditions, parts[count:], strict=True))
-        factors = [p if p.axes else Piece(indicator(p.expression), ()) for c, p in checked if not _is_negation(c, p)]
-        value = self._product([*parts[:count], *factors])
+        factors = [p if p.axes else Piece(indicator(p.expression), ()) for c, p in checked if not _is_choice(c, p)]
+        pieces = [*parts[:count], *factors]
         for condition, piece in checked:
-            if _is_negation(condition, piece):
-                axes = value.axes if set(piece.axes) <= set(value.axes) else piece.axes
-                whole, hit = (broadcast(p, axes, self.size) for p in (value, piece))
-                value = Piece(language.where(hit, 0, whole), axes)
+            if _is_choice(condition, piece):
+                pieces = self._chosen(condition, piece, pieces)
+        value = self._product(pieces)
         places = [split for c in node.args[1:] if c.op == "eq" and (split := _place(c)) is not None]
         if places:
             value = self._product([value, self._product([self._unit(axis, at) for axis, at in places])])
@@ -217,6 +216,14 @@ class MatrixNotation:
             if condition.op == "eq" and _place(condition) is None:
                 value = self._diagonal(value, *condition.args)
         return value
+
+    def _chosen(self, condition: Node, hit: Piece, pieces: Sequence[Piece]) -> list[Piece]:
+        """Factors under a condition: where(hit, those over its axes, 0); of a negated one where(hit, 0, those)."""
+        near = [p for p in pieces if set(p.axes) <= set(hit.axes)]
+        value = self._product(near) if near else Piece(sp.S.One, ())
+        whole = broadcast(value, hit.axes, self.size) if value.axes else value.expression
+        branches = (0, whole) if condition.op == "not" else (whole, 0)
+        return [Piece(language.where(hit.expression, *branches), hit.axes), *[p for p in pieces if p not in near]]
 
     def _unit(self, axis: Node, position: Node) -> Piece:
         """[axis == 3] is a column of the identity, [axis == class number] a one-hot column, or a row for each."""
@@ -308,12 +315,15 @@ def _is_array_negation(condition: Node) -> bool:
 
 def _place(condition: Node) -> tuple[Node, Node] | None:
     """[i == 3] as (i, 3), [i == c] as (i, c); of two indices None."""
+    if condition.op != "eq":
+        return None
     i, j = sorted(condition.args, key=lambda side: side.op != "index")
     return (i, j) if i.op == "index" and j.op in ("const", "read") else None
 
 
-def _is_negation(condition: Node, piece: Piece) -> bool:
-    return _is_array_negation(condition) and bool(piece.axes)
+def _is_choice(condition: Node, piece: Piece) -> bool:
+    """not (a < b), and m != 0: what is a factor of its own need not be 0 or 1."""
+    return bool(piece.axes) and (_is_array_negation(condition) or condition.op == "differs")
 
 
 def _entry(whole: Any, row: int, column: int) -> Any:

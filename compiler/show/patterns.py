@@ -1,8 +1,9 @@
-"""Formulas that have a name of their own: exp(u - lse u) is softmax(u), u - lse u is log_softmax(u)."""
+"""Formulas that have a form of their own: softmax(u) of exp(u - lse u), log_softmax(u), one choice of two guards."""
 
 from __future__ import annotations
 
 from sympile.compiler.graph.arithmetic import add, mul, terms_of
+from sympile.compiler.graph.conditions import conditions_of, select, unguarded, when
 from sympile.compiler.graph.definition import instance
 from sympile.compiler.graph.node import Node, const, extent, make, target
 from sympile.compiler.graph.rebuild import substitute, transform
@@ -12,8 +13,51 @@ SOFTMAX, LOG_SOFTMAX = "softmax", "log_softmax"  # operands: the argument, and t
 
 def normalized(root: Node) -> Node:
     """The body with these formulas as one operation each."""
-    (result,) = transform([root], _recognized)
+    (result,) = transform([with_choices(root)], _recognized)
     return result
+
+
+def with_choices(root: Node) -> Node:
+    """The body with a where c holds plus b where it does not as one choice."""
+    (result,) = transform([root], _chosen)
+    return result
+
+
+def _chosen(node: Node) -> Node:
+    if node.op == "mul":
+        return _sign_inside(node)
+    return _choice(list(node.args)) if node.op == "add" else node
+
+
+def _sign_inside(product: Node) -> Node:
+    """-2*(a if c else b) as -2*a if c else -2*b."""
+    number, *rest = product.args
+    found = next((f for f in rest if f.op == "select"), None)
+    if found is None or number.op != "const" or not number.data < 0:  # type: ignore[operator]
+        return product
+    condition, yes, no = found.args
+    return mul(select(condition, mul(number, yes), mul(number, no)), *[f for f in rest if f is not found])
+
+
+def _choice(terms: list[Node]) -> Node:
+    """The sum of terms, those under a condition and those under its negation as two branches."""
+    found = []
+    for negation in dict.fromkeys(c for term in terms for c in conditions_of(term) if c.op == "not"):
+        sides = {c: [t for t in terms if c in conditions_of(t)] for c in (negation.args[0], negation)}
+        if all(sides.values()):
+            found.append(sides)
+    if not found:
+        return add(*terms) if len(terms) > 1 else terms[0]  # a sum of one term would multiply it out
+    widest = max(found, key=lambda sides: sum(map(len, sides.values())))
+    (condition, yes), (_, no) = widest.items()
+    branches = [_choice([_without(t, c) for t in own]) for c, own in widest.items()]
+    rest = [t for t in terms if t not in yes and t not in no]
+    return _choice([*rest, select(condition, *branches)])
+
+
+def _without(term: Node, condition: Node) -> Node:
+    """A term under one condition less."""
+    return when(unguarded(term), *[c for c in conditions_of(term) if c is not condition])
 
 
 def _recognized(node: Node) -> Node:

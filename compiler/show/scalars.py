@@ -117,7 +117,8 @@ def indicator(condition: Any) -> Any:
 
 def _select(node: Node, args: Sequence[Any]) -> Any:
     condition, yes, no = args
-    return sp.Piecewise((yes, condition_of(condition)), (no, True))
+    otherwise = no.args if isinstance(no, sp.Piecewise) else ((no, True),)
+    return sp.Piecewise((yes, condition_of(condition)), *otherwise)
 
 
 def condition_of(item: Any) -> Any:

@@ -19,6 +19,7 @@ from sympile.compiler.passes.read import read_all
 from sympile.compiler.passes.reading.scope import Scope
 from sympile.compiler.show.index_notation import IndexNotation
 from sympile.compiler.show.latex import latex
+from sympile.compiler.show.patterns import with_choices
 from sympile.compiler.show.symbols import Symbols
 from sympile.compiler.show.text import text
 
@@ -88,7 +89,7 @@ def trace(expr: Any) -> Trace:
     if whole.axes or any(t.axes or t.kind == "call" or t.monoid for t in definitions([whole])):
         raise NonScalarLoss(f"a trace is of a formula of scalar symbols; {expr} is no such formula")
     root = read(whole) if whole.kind == "input" else whole.formula
-    return _Tracer(scope).run(root)
+    return _Tracer(scope).run(with_choices(root))
 
 
 class _Tracer:

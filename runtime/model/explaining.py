@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from sympile.compiler.code.jit import emit_assembly
-from sympile.compiler.pipeline import GRADIENT, PASSES
+from sympile.compiler.graph.definition import Definition
+from sympile.compiler.pipeline import GRADIENT, METRIC, OBJECTIVE, PASSES, PREDICTION
 from sympile.compiler.show.batched import batched_names, batched_scope
 from sympile.compiler.show.formula import formula
-from sympile.compiler.show.listing import line, listing
+from sympile.compiler.show.listing import listing
+from sympile.compiler.show.nests import nests_text
 from sympile.runtime.byname import name_of
 from sympile.runtime.model.memory import memory_plan
 from sympile.runtime.model.notation import kind_of
@@ -60,17 +62,27 @@ def _batched(model: Model) -> str:
 
 
 def _graph(model: Model) -> str:
-    work = model._work
-    return listing(work.roots(), work.names)
+    return listing(model._work.roots(), _names(model))
 
 
 def _loops(model: Model) -> str:
     built = model._step.built
-    lines = []
-    for group in built.fused.groups:
-        lines += [line(t, model._work.names) for t in group.results]
-        lines.append(f"    {built.loops.get(group.members[0], 'a call')}")
-    return "\n".join(lines)
+    names = _names(model)
+    outputs = {now: names[label] for label, now in built.fused.outputs.items() if label in names}
+    return nests_text(built.fused, built.loops, {**names, **outputs})
+
+
+def _names(model: Model) -> dict[Definition, str]:
+    """What the values are called: as the user named them, outputs by what they are."""
+    work = model._work
+    outputs = {tensor: _output_name(label) for label, tensor in work.outputs.items()}
+    return {**outputs, **work.names}
+
+
+def _output_name(label: str) -> str:
+    if label.startswith(GRADIENT):
+        return f"d{OBJECTIVE}/d{label.removeprefix(GRADIENT)}"
+    return label.removeprefix(PREDICTION).removeprefix(METRIC)
 
 
 def _once(model: Model) -> str:

@@ -11,9 +11,10 @@ import sympy as sp
 from sympile.compiler.errors import ShapeError, UnknownFunction, UnsupportedNode, pointed
 from sympile.compiler.graph.affine import never_at_least_zero
 from sympile.compiler.graph.arithmetic import sub
-from sympile.compiler.graph.node import ONE, Node, brief
+from sympile.compiler.graph.node import ONE, Node
 from sympile.compiler.passes.reading.scope import Scope, shape_text
 from sympile.compiler.passes.reading.values import Value, broadcast_shape, elementwise_of, lifted
+from sympile.compiler.passes.reading.words import size_text
 
 
 @dataclass(slots=True)
@@ -116,17 +117,13 @@ class Reader:
         """Refuses a position that is outside of its axis whatever the indices are."""
         if never_at_least_zero(point) or never_at_least_zero(sub(sub(length, ONE), point)):
             raise self.refuse(
-                item, f"position {_plain(point)} lies outside of an axis of length {_plain(length)}", ShapeError
+                item, f"position {size_text(point)} lies outside of an axis of length {size_text(length)}", ShapeError
             )
 
     def shapes_in(self, item: Any) -> list[tuple[str, str]]:
         """Names and shapes of the array symbols in an expression, for messages."""
         found = sorted(n for n in self.scope.symbols if any(str(getattr(s, "name", s)) == n for s in item.free_symbols))
         return [(n, shape_text(self.scope.symbols[n].declared)) for n in found]
-
-
-def _plain(node: Node) -> str:
-    return brief(node).strip("()")
 
 
 _MOST_PRINTED, _DEEPEST_PRINTED = 3000, 60

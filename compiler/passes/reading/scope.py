@@ -13,6 +13,7 @@ from sympile.compiler.graph.arithmetic import add, mul, power
 from sympile.compiler.graph.definition import EXAMPLE, EXAMPLES, Definition, input_tensor
 from sympile.compiler.graph.node import ONE, Node, const, size
 from sympile.compiler.language import Index
+from sympile.compiler.passes.reading.words import size_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,7 @@ class Scope:
             raise DuplicateName(f"{known.name} is used both as an integer index and as a real number; use two symbols")
         if integer and limit is not known.limit and limit is not None and known.limit is not None:
             raise ShapeError(
-                f"{known.name} indexes axes of two different lengths, {_one(known.limit)} and {_one(limit)}"
+                f"{known.name} indexes axes of two different lengths, {size_text(known.limit)} and {size_text(limit)}"
             )
         return known
 
@@ -137,14 +138,4 @@ def shape_text(shape: Iterable[Node]) -> str:
 
 
 def _shown(shape: tuple[Node, ...]) -> str:
-    return "(" + ", ".join(_one(n) for n in shape) + ("," if len(shape) == 1 else "") + ")"
-
-
-def _one(length: Node) -> str:
-    return (
-        "#examples"
-        if length is EXAMPLES
-        else str(length.data)
-        if length.op in ("const", "size")
-        else repr(length).strip("()")
-    )
+    return "(" + ", ".join(map(size_text, shape)) + ("," if len(shape) == 1 else "") + ")"
