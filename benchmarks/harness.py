@@ -96,13 +96,14 @@ def ratios(contender: Contender, reference: Contender) -> tuple[float, float, fl
 def table(contenders: list[Contender]) -> str:
     """One line a contender, fastest first; ratios are to the best peer."""
     reference = best_peer(contenders)
-    head = f"  {'contender':<22}{'median':>11}   {'range':<24}{'/ best peer':<24}final loss"
+    wide = max(22, *(len(each.name) + 1 for each in contenders))
+    head = f"  {'contender':<{wide}}{'median':>11}   {'range':<24}{'/ best peer':<26}final loss"
     lines = [head]
     for each in sorted(contenders, key=lambda contender: contender.median):
         middle, low, high = ratios(each, reference)
         spread = f"{duration(min(each.seconds))} … {duration(max(each.seconds))}"
         ratio = f"{short(middle)} ({short(low)} … {short(high)})"
-        lines.append(f"  {each.name:<22}{duration(each.median):>11}   {spread:<24}{ratio:<24}{each.loss:.12g}")
+        lines.append(f"  {each.name:<{wide}}{duration(each.median):>11}   {spread:<24}{ratio:<26}{each.loss:.12g}")
     return "\n".join(lines)
 
 

@@ -19,7 +19,7 @@ def network(data: Training) -> Run:
     x, t = tensor.matrix("x", dtype=data.dtype.name), tensor.matrix("t", dtype=data.dtype.name)
     shared = [pytensor.shared(value.copy(), borrow=True) for value in data.start]
     moments = [pytensor.shared(np.zeros_like(value)) for value in data.start * 2]
-    powers = [pytensor.shared(np.ones((), data.dtype)) for _ in range(2)]
+    powers = [pytensor.shared(np.ones(())) for _ in range(2)]
     h = x
     for number, (W, b) in enumerate(zip(shared[::2], shared[1::2], strict=True)):
         h = tensor.dot(tensor.maximum(h, 0) if number else h, W.T) + b
@@ -33,7 +33,7 @@ def network(data: Training) -> Run:
         for variable in moments:
             variable.set_value(np.zeros_like(variable.get_value(borrow=True)))
         for variable in powers:
-            variable.set_value(np.ones((), data.dtype))
+            variable.set_value(np.ones(()))
         for batch in training.batches(data):
             step(*batch)
         return tuple(variable.get_value() for variable in shared)
@@ -46,9 +46,9 @@ def adam(loss: Any, shared: list[Any], moments: list[Any], powers: list[Any], da
     tensor: Any = installed("pytensor.tensor")
     number = data.dtype.type
     count = len(shared)
-    grown = [power * number(decay) for power, decay in zip(powers, (training.B1, training.B2), strict=True)]
+    grown = [power * decay for power, decay in zip(powers, (training.B1, training.B2), strict=True)]
     updates = list(zip(powers, grown, strict=True))
-    scale, shrink = number(data.rate) / (1 - grown[0]), 1 / (1 - grown[1])
+    scale, shrink = (each.astype(data.dtype.name) for each in (data.rate / (1 - grown[0]), 1 / (1 - grown[1])))
     slopes = pytensor.grad(loss, shared)
     for value, slope, m, v in zip(shared, slopes, moments[:count], moments[count:], strict=True):
         new_m = m + number(1 - training.B1) * (slope - m)

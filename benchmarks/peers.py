@@ -46,8 +46,8 @@ def gradient_step(loss: Array, parameters: list[Array], learning_rate: float) ->
 
 
 def compiled(loss: Callable[..., Array]) -> dict[str, Callable[..., Array]]:
-    """PyTorch's compiled form of a loss and its gradient; only where SLOW_COMPILERS is set, as it takes minutes."""
-    return {"PyTorch compiled": torch.compile(loss)} if os.environ.get("SLOW_COMPILERS") else {}
+    """PyTorch's compiled form of a loss and its gradient; only on request (run.py --compiled), as it takes a minute."""
+    return {"PyTorch compiled": torch.compile(loss)} if os.environ.get("BENCHMARK_COMPILED") else {}
 
 
 def tensors(parameters: tuple[np.ndarray, ...]) -> list[Array]:

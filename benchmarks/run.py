@@ -34,7 +34,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--peers", action="store_true", help="without sympile")
     parser.add_argument("--rounds", type=int, default=9, help="interleaved rounds (default 9)")
     parser.add_argument("--patience", type=float, default=0.5, help="who needs more seconds runs twice (default 0.5)")
+    parser.add_argument("--compiled", action="store_true", help="with torch.compile, which takes a minute a network")
     arguments = parser.parse_args()
+    if arguments.compiled:
+        os.environ["BENCHMARK_COMPILED"] = "1"
     arguments.names = [name.replace("-", "_") for name in arguments.names] or list(ALL)
     unknown = [name for name in arguments.names if name not in ALL]
     if unknown:

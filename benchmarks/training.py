@@ -81,9 +81,9 @@ def batches(training: Training) -> Any:
         yield from (training.examples for _ in range(training.epochs))
         return
     for order in training.orders:
-        shuffled = tuple(each[order] for each in training.examples)
         for begin in range(0, len(order), training.batch):
-            yield tuple(each[begin : begin + training.batch] for each in shuffled)
+            rows = order[begin : begin + training.batch]
+            yield tuple(each[rows] for each in training.examples)
 
 
 def change(training: Training, slope: np.ndarray, m: np.ndarray, v: np.ndarray, number: int) -> np.ndarray:
@@ -130,12 +130,12 @@ def adam(loss: Loss, rate: float, start: Array) -> tuple[Callable[[Array, Array]
         slopes = jax.grad(loss)(parameters, *batch)
         m = jax.tree.map(lambda m, g: m + (1.0 - B1) * (g - m), m, slopes)
         v = jax.tree.map(lambda v, g: v + (1.0 - B2) * (g * g - v), v, slopes)
-        scale, shrink = rate / (1.0 - b1), 1.0 / (1.0 - b2)
+        scale, shrink = (each.astype(start[0].dtype) for each in (rate / (1.0 - b1), 1.0 / (1.0 - b2)))
         update = lambda p, m, v: p - scale * m / (jax.numpy.sqrt(v * shrink) + EPSILON)  # noqa: E731
         return jax.tree.map(update, parameters, m, v), m, v, b1, b2
 
     zeros = jax.tree.map(lambda value: 0 * value, start)
-    one = jax.numpy.ones((), start[0].dtype)
+    one = jax.numpy.ones(())  # in float64 for all: 1 - b2 has few digits in float32
     return step, (start, zeros, zeros, one, one)
 
 

@@ -40,7 +40,7 @@ class Images:
 
     @property
     def RTOL(self) -> float:
-        return 1e-9 if self.dtype == "float64" else 1e-3
+        return 1e-9 if self.dtype == "float64" else 1e-3  # PyTorch sums slopes in float32 one by one
 
     @property
     def sides(self) -> tuple[int, int, int, int]:

@@ -37,7 +37,7 @@ class Network:
 
     @property
     def RTOL(self) -> float:
-        return 1e-8 if self.dtype == "float64" else 2e-2  # Adam divides by small moments: rounding grows
+        return 1e-8 if self.dtype == "float64" else 1e-4
 
     def make_data(self) -> Training:
         rng = np.random.default_rng(0)
