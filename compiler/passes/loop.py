@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sympile.compiler.code.target import Target
+from sympile.compiler.passes.gather import gather
 from sympile.compiler.program import DONE, GATHER_WORDS, JOB, NOT_FINITE, PAUSED, POOL_SYMBOL, SINGULAR, STOPPED, Code
 
 ENTRY = "sympile_train"
@@ -19,8 +20,7 @@ def training_loop(dtype: str, target: Target) -> Code:
         [
             _DECLARATIONS,
             _shuffle(target),
-            _gather(target),
-            _gather_part(target),
+            gather(target),
             _finite(element, target),
             _train(element, target),
         ]
@@ -36,10 +36,9 @@ def _word(name: str, kind: str, result: str, table: str = "%job") -> str:
 
 
 _DECLARATIONS = """
-declare <16 x i32> @llvm.masked.load.v16i32.p0(ptr, i32, <16 x i1>, <16 x i32>)
-declare void @llvm.masked.store.v16i32.p0(<16 x i32>, ptr, i32, <16 x i1>)
 declare double @llvm.fabs.f64(double)
 declare i64 @llvm.smax.i64(i64, i64)
+declare i64 @llvm.smin.i64(i64, i64)
 """
 
 
@@ -89,78 +88,6 @@ draw.body:
   br label %draw
 done:
   store i64 %state, ptr %random
-  ret void
-}}"""
-
-
-def _gather(target: Target) -> str:
-    """Copies rows of 4-byte words into a batch: row r of the buffer is row order[r] of the source."""
-    return f"""
-define internal void @gather(ptr noalias %source, ptr noalias %buffer, i64 %words, ptr noalias %order, i64 %rows)
-    nounwind noinline {target.attributes} {{
-entry:
-  %whole = and i64 %words, -16
-  %left = sub i64 %words, %whole
-  %left32 = trunc i64 %left to i32
-  %l0 = insertelement <16 x i32> poison, i32 %left32, i64 0
-  %l1 = shufflevector <16 x i32> %l0, <16 x i32> poison, <16 x i32> zeroinitializer
-  %mask = icmp slt <16 x i32> <i32 0, i32 1, i32 2, i32 3, i32 4, i32 5, i32 6, i32 7,
-    i32 8, i32 9, i32 10, i32 11, i32 12, i32 13, i32 14, i32 15>, %l1
-  br label %row
-row:
-  %r = phi i64 [0, %entry], [%r.next, %row.end]
-  %o.p = getelementptr i64, ptr %order, i64 %r
-  %o = load i64, ptr %o.p
-  %from.at = mul i64 %o, %words
-  %to.at = mul i64 %r, %words
-  %from = getelementptr i32, ptr %source, i64 %from.at
-  %to = getelementptr i32, ptr %buffer, i64 %to.at
-  br label %block
-block:
-  %w = phi i64 [0, %row], [%w.next, %block.body]
-  %in = icmp slt i64 %w, %whole
-  br i1 %in, label %block.body, label %rest
-block.body:
-  %a = getelementptr i32, ptr %from, i64 %w
-  %b = getelementptr i32, ptr %to, i64 %w
-  %v = load <16 x i32>, ptr %a, align 4
-  store <16 x i32> %v, ptr %b, align 4
-  %w.next = add i64 %w, 16
-  br label %block
-rest:
-  %some = icmp ne i64 %left, 0
-  br i1 %some, label %tail, label %row.end
-tail:
-  %ta = getelementptr i32, ptr %from, i64 %whole
-  %tb = getelementptr i32, ptr %to, i64 %whole
-  %tv = call <16 x i32> @llvm.masked.load.v16i32.p0(ptr %ta, i32 4, <16 x i1> %mask, <16 x i32> zeroinitializer)
-  call void @llvm.masked.store.v16i32.p0(<16 x i32> %tv, ptr %tb, i32 4, <16 x i1> %mask)
-  br label %row.end
-row.end:
-  %r.next = add i64 %r, 1
-  %again = icmp ult i64 %r.next, %rows
-  br i1 %again, label %row, label %out
-out:
-  ret void
-}}"""
-
-
-def _gather_part(target: Target) -> str:
-    """One chunk of a region: some rows of a batch, for the words of a data array and the order of the rows."""
-    return f"""
-@{POOL_SYMBOL} = external global ptr
-define internal void @gather.part(ptr noalias %words, ptr noalias %order, i64 %first, i64 %last, i64 %number)
-    nounwind noinline {target.attributes} {{
-  %source = load ptr, ptr %words
-  %buffer.p = getelementptr i64, ptr %words, i64 1
-  %buffer = load ptr, ptr %buffer.p
-  %row.p = getelementptr i64, ptr %words, i64 2
-  %row = load i64, ptr %row.p
-  %skipped = mul i64 %first, %row
-  %to = getelementptr i32, ptr %buffer, i64 %skipped
-  %from = getelementptr i64, ptr %order, i64 %first
-  %rows = sub i64 %last, %first
-  call void @gather(ptr %source, ptr %to, i64 %row, ptr %from, i64 %rows)
   ret void
 }}"""
 
@@ -264,7 +191,7 @@ cut:
 
 
 def _batch_arrays() -> str:
-    """Every data array: rows gathered by the permutation, or a pointer to where they lie."""
+    """Every data array: rows gathered by the permutation, or a pointer to where they lie; one row is not copied."""
     words = len(GATHER_WORDS)
     return f"""arrays:
   %g = phi i64 [0, %cut], [%g.next, %array.end]
@@ -280,7 +207,10 @@ array:
   %buffer = load ptr, ptr %buffer.p
   %row_words = load i64, ptr %row_words.p
   %word = load ptr, ptr %word.p
-  br i1 %ordered, label %array.gather, label %array.direct
+  br i1 %ordered, label %array.ordered, label %array.direct
+array.ordered:
+  %single = icmp eq i64 %rows, 1
+  br i1 %single, label %array.single, label %array.gather
 array.gather:
   %moved = mul i64 %rows, %row_words
   %much = icmp sge i64 %moved, {SHARED_WORDS}
@@ -297,8 +227,14 @@ array.shared:
 array.gathered:
   store ptr %buffer, ptr %word
   br label %array.end
+array.single:
+  %single.row = load i64, ptr %chosen
+  br label %array.there
 array.direct:
-  %skip = mul i64 %position, %row_words
+  br label %array.there
+array.there:
+  %there = phi i64 [%single.row, %array.single], [%position, %array.direct]
+  %skip = mul i64 %there, %row_words
   %direct = getelementptr i32, ptr %source, i64 %skip
   store ptr %direct, ptr %word
   br label %array.end
