@@ -1,4 +1,4 @@
-"""Addresses of what generated code uses: LAPACK, as SciPy carries it; CPython's and NumPy's own; the pool of threads."""
+"""Addresses of what generated code uses: LAPACK, as SciPy carries it; CPython's, NumPy's; the pool of threads."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ class Formula:
 
     @property
     def expr(self) -> Any:
-        """The SymPy expression; one that nobody could read is not made, but compiles and can be derived all the same."""
+        """The SymPy expression; one that nobody could read is not made, but compiles and can be derived."""
         if isinstance(self.shown, TooLarge):
             raise FormulaTooLarge(str(self.shown))
         return self.shown

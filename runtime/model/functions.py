@@ -14,7 +14,6 @@ from sympile.compiler.errors import (
     DtypeError,
     DuplicateName,
     MissingValue,
-    ValuesError,
     did_you_mean,
     listed,
 )

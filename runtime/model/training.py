@@ -130,7 +130,8 @@ class Steps:
     def _widths(self, training: Training, given: _Given) -> dict[str, int]:
         """How many numbers of one example each input holds that is to be replaced."""
         inputs = {array.name: array for array in training.step.program.inputs}
-        return {name: math.prod(n.value(given.sizes) for n in inputs[name].shape[1:]) for name in training.columns or ()}
+        shapes = {name: inputs[name].shape[1:] for name in training.columns or ()}
+        return {name: math.prod(n.value(given.sizes) for n in shape) for name, shape in shapes.items()}
 
     def _bytes(self, training: Training, given: _Given) -> int:
         """The memory of what is prepared."""

@@ -19,6 +19,7 @@ from sympile.compiler.passes.emitting.row_block import RowBlock, Running, held, 
 from sympile.compiler.passes.group import BLOCK, Group, Rows
 from sympile.compiler.passes.rowwise import common_index, kind_of
 
+
 @dataclass(frozen=True, slots=True)
 class RowNest:
     """Writes a row group into a function."""

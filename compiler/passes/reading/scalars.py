@@ -190,7 +190,7 @@ def _comparison(op: str, swapped: bool = False) -> Callable[..., Node]:
 
 
 def _index_comparison(op: str, low: Node, high: Node) -> Node | None:
-    """i <= j, i < j, i == j of bound indices is a condition that becomes a loop bound, as 2 <= n is; None for values."""
+    """i <= j, i < j, i == j of bound indices is a condition that becomes a loop bound, as 2 <= n; None for values."""
     difference = sub(high, low)
     if op == "differs" or affine(difference) is None or reads(difference):
         return None
