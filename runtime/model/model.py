@@ -331,7 +331,7 @@ class Model:
         """Every stage as text, computed when asked for."""
         return explaining.Stages(self)
 
-    def _repr_latex_(self) -> str:
+    def _repr_latex_(self) -> str | None:
         return self.loss._repr_latex_()
 
     def __repr__(self) -> str:
