@@ -13,7 +13,9 @@ import numpy as np
 
 COMPILER = shutil.which("gcc") or shutil.which("cc")
 FOLDER = Path(__file__).resolve().parent / "c"
-FLAGS = ("-O3", "-march=native", "-ffast-math", "-shared", "-fPIC", "-fno-semantic-interposition")
+FLAGS = ("-O3", "-march=native", "-ffast-math", "-fPIC", "-fno-semantic-interposition")
+# A library that is linked with -ffast-math makes the whole process flush denormal numbers to zero when it is loaded.
+LINK = ("-shared",)
 
 
 def c_function(name: str) -> Callable[..., None] | None:
@@ -21,9 +23,9 @@ def c_function(name: str) -> Callable[..., None] | None:
     if COMPILER is None:
         return None
     with tempfile.TemporaryDirectory() as folder:
-        library = Path(folder) / f"{name}.so"
-        source = FOLDER / f"{name}.c"
-        subprocess.run([COMPILER, *FLAGS, "-o", str(library), str(source), "-lm"], check=True)
+        library, compiled = Path(folder) / f"{name}.so", Path(folder) / f"{name}.o"
+        subprocess.run([COMPILER, *FLAGS, "-c", "-o", str(compiled), str(FOLDER / f"{name}.c")], check=True)
+        subprocess.run([COMPILER, *LINK, "-o", str(library), str(compiled), "-lm"], check=True)
         function = getattr(ctypes.CDLL(str(library)), name)
     function.restype = None
     return lambda *arguments: function(*converted(arguments))

@@ -63,3 +63,9 @@ def test_the_loss_judges_single_elements() -> None:
         wrong = [np.array(each) for each in right]
         wrong[-1].flat[[3, 4]] = wrong[-1].flat[[4, 3]]
         assert workload.final_loss(data, right) != pytest.approx(workload.final_loss(data, wrong), rel=workload.RTOL)
+
+
+def test_loops_in_c_leave_denormal_numbers_alone() -> None:
+    """Linked with -ffast-math they would be flushed to zero in the whole process, ours included."""
+    importlib.import_module("by_c").c_function("line")
+    assert np.float64(5e-324) * np.float64(1.0) > 0
