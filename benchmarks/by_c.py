@@ -14,8 +14,6 @@ import numpy as np
 COMPILER = shutil.which("gcc") or shutil.which("cc")
 FOLDER = Path(__file__).resolve().parent / "c"
 FLAGS = ("-O3", "-march=native", "-ffast-math", "-fPIC", "-fno-semantic-interposition")
-# A library that is linked with -ffast-math makes the whole process flush denormal numbers to zero when it is loaded.
-LINK = ("-shared",)
 
 
 def c_function(name: str) -> Callable[..., None] | None:
@@ -23,12 +21,20 @@ def c_function(name: str) -> Callable[..., None] | None:
     if COMPILER is None:
         return None
     with tempfile.TemporaryDirectory() as folder:
-        library, compiled = Path(folder) / f"{name}.so", Path(folder) / f"{name}.o"
-        subprocess.run([COMPILER, *FLAGS, "-c", "-o", str(compiled), str(FOLDER / f"{name}.c")], check=True)
-        subprocess.run([COMPILER, *LINK, "-o", str(library), str(compiled), "-lm"], check=True)
-        function = getattr(ctypes.CDLL(str(library)), name)
+        function = getattr(library(COMPILER, FOLDER / f"{name}.c", Path(folder)), name)
     function.restype = None
     return lambda *arguments: function(*converted(arguments))
+
+
+def library(compiler: str, source: Path, folder: Path) -> ctypes.CDLL:
+    """A source file compiled in a folder, and loaded.
+
+    It is linked without -ffast-math: with it, loading would make the whole process flush denormal numbers to zero.
+    """
+    compiled, linked = folder / "compiled.o", folder / "linked.so"
+    subprocess.run([compiler, *FLAGS, "-c", "-o", str(compiled), str(source)], check=True)
+    subprocess.run([compiler, "-shared", "-o", str(linked), str(compiled), "-lm"], check=True)
+    return ctypes.CDLL(str(linked))
 
 
 def converted(arguments: Sequence[object]) -> list[object]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from by_c import FLAGS
+from by_c import library
 from peers import installed
 
 casadi: Any = installed("casadi") if shutil.which("gcc") else None
@@ -101,8 +100,6 @@ def built(function: Any, loop: str, name: str, **numbers: int) -> Any:
         generator.generate(f"{folder}/")
         text = loop.format(work=function.sz_w(), **sizes, **numbers)
         (folder / "loop.c").write_text((folder / "function.c").read_text() + text)
-        library = folder / "loop.so"
-        subprocess.run(["gcc", *FLAGS, "-o", str(library), str(folder / "loop.c"), "-lm"], check=True)
-        found = getattr(ctypes.CDLL(str(library)), name)
+        found = getattr(library("gcc", folder / "loop.c", folder), name)
     found.restype = None
     return found
