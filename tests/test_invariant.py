@@ -10,6 +10,7 @@ import pytest
 import sympy as sp
 
 import sympile as sm
+from sympile.compiler.errors import DuplicateName
 from sympile.compiler.graph.definition import computed
 from sympile.compiler.graph.node import postorder
 from sympile.runtime.model.model import Model
@@ -86,6 +87,12 @@ def test_explain_once(capsys: pytest.CaptureFixture[str]) -> None:
     assert "exp(x[e])" in printed and "R factor of the columns" in printed
     sm.compile((sp.exp(a * x) - y) ** 2, [a]).explain("once")
     assert capsys.readouterr().out == "(nothing)\n"
+
+
+def test_names_of_our_own_are_refused() -> None:
+    """A symbol "#0" would be taken for the first value that a fit prepares."""
+    with pytest.raises(DuplicateName, match="'#0'"):
+        sm.compile((a * sp.exp(x) + sp.Symbol("#0") - y) ** 2, [a])
 
 
 def test_nan_in_data_shows() -> None:

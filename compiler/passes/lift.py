@@ -10,7 +10,7 @@ from sympile.compiler.graph.arithmetic import factors_of, mul, split
 from sympile.compiler.graph.conditions import conditions_of, unguarded, when
 from sympile.compiler.graph.definition import Definition, computed, define, define_free, read
 from sympile.compiler.graph.mapping import Mapping, each_formula, redirected
-from sympile.compiler.graph.node import ZERO, Node, const, extent, index, postorder, target
+from sympile.compiler.graph.node import ZERO, Node, Number, const, extent, index, postorder, target
 from sympile.compiler.graph.rebuild import rebuild, transform
 from sympile.compiler.passes.group import costly, domain_of
 
@@ -55,15 +55,33 @@ class _Run:
             groups.setdefault(factor.free, []).append(factor)
         alone = len([free for free in groups if free]) < 2
         products = {free: mul(*factors) for free, factors in groups.items()}
-        conditions = _into_operands(products, conditions_of(body))
-        operands = [self._operand(product, domain, alone) for product in products.values()]
+        conditions = conditions_of(body)
+        if alone:
+            return self._alone(coefficient, products, conditions)
+        conditions = _into_operands(products, conditions)
+        operands = [self._operand(product, domain) for product in products.values()]
         return when(mul(const(coefficient), *operands), *conditions)
 
-    def _operand(self, node: Node, domain: frozenset[Node], alone: bool) -> Node:
+    def _alone(self, coefficient: Number, products: dict[frozenset[Node], Node], conditions: Sequence[Node]) -> Node:
+        """A sum of one operand reads it with its mask where that is held; nothing is held for it."""
+        scalars = [product for free, product in products.items() if not free]
+        varying = [product for free, product in products.items() if free]
+        masked = when(varying[0], *conditions) if varying else None
+        if masked is None or any(_may_leave_range(n) for n in postorder([masked])):
+            return when(mul(const(coefficient), *products.values()), *conditions)
+        if masked.op == "read":
+            return mul(const(coefficient), *scalars, masked)
+        tensor, axes = define_free(masked.free, (), None, masked)
+        if tensor in self.held:
+            return mul(const(coefficient), *scalars, read(tensor, *axes))
+        self.wanted.add(tensor)
+        return when(mul(const(coefficient), *products.values()), *conditions)
+
+    def _operand(self, node: Node, domain: frozenset[Node]) -> Node:
         """An operand as one read; one that spans everything only if it is held already."""
         if not node.free or (node.op == "read" and all(arg.op == "index" for arg in node.args)):
             return node
-        if node.free != domain and not alone:
+        if node.free != domain:
             result = _held(node)
             if result.op == "read":
                 self.held.add(target(result))
@@ -82,21 +100,24 @@ def _into_operands(products: dict[frozenset[Node], Node], conditions: Sequence[N
     Conditions on indices stay, since they say what may be read.
     """
     staying = []
+    masks: dict[frozenset[Node], list[Node]] = {}
     for condition in conditions:
-        homes = sorted((free for free in products if free and condition.free <= free), key=len)
-        masked = _masked(products[homes[0]], condition) if homes else None
-        if masked is None:
-            staying.append(condition)
+        homes = [free for free in products if free and condition.free <= free]
+        if homes and any(n.op == "read" for n in postorder([condition])):
+            masks.setdefault(min(homes, key=len), []).append(condition)
         else:
-            products[homes[0]] = masked
+            staying.append(condition)
+    for home, own in masks.items():
+        masked = _masked(when(products[home], *own))
+        if masked is None:
+            staying += own
+        else:
+            products[home] = masked
     return staying
 
 
-def _masked(product: Node, condition: Node) -> Node | None:
-    """The product where a condition on data holds, computed at all places and read where it is wanted."""
-    node = when(product, condition)
-    if not any(n.op == "read" for n in postorder([condition])):
-        return None
+def _masked(node: Node) -> Node | None:
+    """An operand under its mask, computed at all places and read where it is wanted."""
     places: dict[Node, Node] = {}
     for item in postorder([node]):
         for at, length in zip(item.args, target(item).shape, strict=True) if item.op == "read" else ():

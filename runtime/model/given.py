@@ -18,12 +18,17 @@ def as_given(expression: Any) -> Any:
     return expression.derived if isinstance(expression, Formula) else sp.sympify(expression)
 
 
+OWN = "#"  # sizes and inputs of ours begin so, and are told from the user's by their names alone
+
+
 def demand_one_symbol_per_name(expressions: Iterable[Any]) -> None:
     """Two different symbols of one name would be confused, whatever their assumptions are."""
     known: dict[str, Any] = {}
     for expression in expressions:
         for symbol in sorted(_symbols_of(expression), key=lambda s: (name_of(s), _described(s))):
             name = name_of(symbol)
+            if name.startswith(OWN):
+                raise DuplicateName(f"names that begin with {OWN} are our own; give {name!r} another one")
             other = known.setdefault(name, symbol)
             if other != symbol and type(other) is type(symbol) and not isinstance(symbol, sp.Indexed):
                 raise DuplicateName(

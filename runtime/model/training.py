@@ -92,12 +92,16 @@ class Steps:
         return build_training(self._model._work, labels, self._model.dtype, whole, squares)
 
     def _native(self, training: Training) -> NativeProgram:
-        return self._natives.setdefault(id(training), NativeProgram(training.step.program))
+        if id(training) not in self._natives:
+            self._natives[id(training)] = NativeProgram(training.step.program)
+        return self._natives[id(training)]
 
     def _prepared(self, training: Training, given: _Given) -> dict[str, Array]:
         """The arrays, and what is computed from them."""
         arrays = dict(given.arrays)
-        for program in self._before.setdefault(id(training), [NativeProgram(b.program) for b in training.before]):
+        if id(training) not in self._before:
+            self._before[id(training)] = [NativeProgram(built.program) for built in training.before]
+        for program in self._before[id(training)]:
             arrays |= program.run(arrays, given.all_sizes)
         return arrays
 
