@@ -55,10 +55,9 @@ class _Run:
             groups.setdefault(factor.free, []).append(factor)
         alone = len([free for free in groups if free]) < 2
         products = {free: mul(*factors) for free, factors in groups.items()}
-        conditions = conditions_of(body)
         if alone:
-            return self._alone(coefficient, products, conditions)
-        conditions = _into_operands(products, conditions)
+            return self._alone(coefficient, products, conditions_of(body))
+        conditions = _into_operands(products, conditions_of(body))
         operands = [self._operand(product, domain) for product in products.values()]
         return when(mul(const(coefficient), *operands), *conditions)
 
