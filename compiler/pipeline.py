@@ -29,6 +29,7 @@ from sympile.compiler.passes.least_squares import least_squares
 from sympile.compiler.passes.loop import training_loop
 from sympile.compiler.passes.read import Output, demand_number, range_constraints, read_all, scalar_output
 from sympile.compiler.passes.reading.scope import Constraint, Scope
+from sympile.compiler.passes.reciprocals import with_reciprocals
 from sympile.compiler.passes.schedule import schedule
 from sympile.compiler.passes.simplify import Rewriting, simplify
 from sympile.compiler.passes.update import Rule, read_update
@@ -301,15 +302,20 @@ def _build_alone(work: Work, outputs: Mapping[str, Definition], dtype: str) -> B
     return build(work, outputs, [t for t in definitions(outputs.values()) if t.kind == "input"], dtype)
 
 
-def build_update(rule: Rule, dtype: str, one_by_one: bool = False, shelf: Shelf | None = None) -> Program:
+def build_update(
+    rule: Rule, dtype: str, one_by_one: bool = False, rewrites: str = "stable", shelf: Shelf | None = None
+) -> Program:
     """The program that moves all parameters by an optimizer's rule.
 
     `one_by_one` is for few numbers: a vector that is read where single numbers were just written must wait for them.
     """
     update = read_update(rule)
-    work = Work(Request({}, Scope(batched=False), shelf=shelf))
+    work = Work(Request({}, Scope(batched=False), rewrites=rewrites, shelf=shelf))
     target = replace(this_machine(), lanes64=1, lanes32=1) if one_by_one else None
-    return build(work, update.outputs, update.inputs, dtype, target).program
+    outputs = update.outputs
+    if rewrites != "exact":
+        outputs = {name: with_reciprocals(tensor) for name, tensor in outputs.items()}
+    return build(work, outputs, update.inputs, dtype, target).program
 
 
 def build_loop(dtype: str) -> Code:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from sympile.compiler.code.target import Target
+from sympile.compiler.passes.finite import finite
 from sympile.compiler.passes.gather import gather
 from sympile.compiler.program import DONE, GATHER_WORDS, JOB, NOT_FINITE, PAUSED, POOL_SYMBOL, SINGULAR, STOPPED, Code
 
 ENTRY = "sympile_train"
 SHARED_WORDS = 1 << 17  # of 4 bytes, from which on threads share the copy of a batch
 CHUNK_WORDS = 1 << 14  # of one chunk of it
-CHUNK = 16  # gradients are padded with zeros to a multiple of this many numbers
 # What runs once a step or once an epoch is "optnone": generated in half the time, and not measurably slower.
 
 
@@ -21,7 +21,7 @@ def training_loop(dtype: str, target: Target) -> Code:
             _DECLARATIONS,
             _shuffle(target),
             gather(target),
-            _finite(element, target),
+            finite(element, target),
             _train(element, target),
         ]
     )
@@ -89,34 +89,6 @@ draw.body:
 done:
   store i64 %state, ptr %random
   ret void
-}}"""
-
-
-def _finite(element: str, target: Target) -> str:
-    """Whether no number of a padded array is nan or infinite: 0 * x is 0 or nan."""
-    kind = f"<{CHUNK} x {element}>"
-    suffix = f"v{CHUNK}{'f64' if element == 'double' else 'f32'}"
-    return f"""
-declare {element} @llvm.vector.reduce.fadd.{suffix}({element}, {kind})
-declare {kind} @llvm.fma.{suffix}({kind}, {kind}, {kind})
-define internal i1 @finite(ptr noalias %x, i64 %n) nounwind {target.attributes} {{
-entry:
-  br label %loop
-loop:
-  %i = phi i64 [0, %entry], [%i.next, %body]
-  %s = phi {kind} [zeroinitializer, %entry], [%s.next, %body]
-  %more = icmp slt i64 %i, %n
-  br i1 %more, label %body, label %done
-body:
-  %p = getelementptr {element}, ptr %x, i64 %i
-  %v = load {kind}, ptr %p, align 8
-  %s.next = call {kind} @llvm.fma.{suffix}({kind} %v, {kind} zeroinitializer, {kind} %s)
-  %i.next = add i64 %i, {CHUNK}
-  br label %loop
-done:
-  %sum = call reassoc {element} @llvm.vector.reduce.fadd.{suffix}({element} 0.0, {kind} %s)
-  %ok = fcmp oeq {element} %sum, 0.0
-  ret i1 %ok
 }}"""
 
 

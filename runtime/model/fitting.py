@@ -103,7 +103,7 @@ def _shape(model: Model, ready: Ready, optimizer: Optimizer, layout: FlatLayout,
     plan = ready.plan
     return Shape(
         ready.native,
-        _update(optimizer.rule, optimizer, model.dtype, layout.few),
+        _update(optimizer, model.dtype, layout.few, model._arguments["rewrites"]),
         layout,
         tuple(sizes.items()),
         plan.batch,
@@ -237,8 +237,10 @@ def _loop(dtype: str) -> Native:
 
 
 @lru_cache(maxsize=64)
-def _update_of(rule: object, dtype: str, few: bool, shape: Callable[[], Optimizer]) -> NativeProgram:
-    return NativeProgram(build_update(shape(), dtype, few, SHELF))
+def _update_of(
+    rule: object, dtype: str, few: bool, rewrites: str, shape: Callable[[], Optimizer]
+) -> NativeProgram:
+    return NativeProgram(build_update(shape(), dtype, few, rewrites, SHELF))
 
 
 class _Rule:
@@ -257,9 +259,9 @@ class _Rule:
         return 0
 
 
-def _update(rule: object, optimizer: Optimizer, dtype: str, few: bool) -> NativeProgram:
+def _update(optimizer: Optimizer, dtype: str, few: bool, rewrites: str) -> NativeProgram:
     """The compiled update; rules that differ in their numbers only share it."""
-    return _update_of(rule, dtype, few, _Rule(optimizer))
+    return _update_of(optimizer.rule, dtype, few, rewrites, _Rule(optimizer))
 
 
 # ------------------------------------------------------------------------------------------------ epochs and the end
