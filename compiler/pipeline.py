@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cache
 from typing import Any
 
@@ -34,6 +34,7 @@ from sympile.compiler.passes.schedule import schedule
 from sympile.compiler.passes.simplify import Rewriting, simplify
 from sympile.compiler.passes.update import Rule, read_update
 from sympile.compiler.program import BATCH, Code, Extent, Program, Signature, Slot
+from sympile.compiler.records import dataclass
 from sympile.compiler.show.listing import listing
 
 LOSS, OBJECTIVE = "loss", "objective"
@@ -213,7 +214,6 @@ def this_machine() -> Target:
     return host()
 
 
-@collection_paused()
 def build(
     work: Work,
     outputs: Mapping[str, Definition],
@@ -235,6 +235,7 @@ def _rows(request: Request) -> str:
     return f"{request.math}, exact" if request.rewrites == "exact" else request.math
 
 
+@collection_paused()
 def _stages(
     work: Work, outputs: Mapping[str, Definition], inputs: Sequence[Definition], dtype: str, target: Target
 ) -> Stages:

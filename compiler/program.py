@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from sympile.compiler.records import dataclass
 
 Extent = int | str  # a number, or the name of a size that arrays tell at run time; BATCH is the number of examples
 BATCH = "#examples"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from sympile.compiler.records import dataclass
 
 ALIGN = 64  # bytes: a cache line, and the widest vector
 TINY = 64  # bytes: up to here sharing saves nothing

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy.typing as npt
 
 from sympile.compiler.errors import ArgumentError, DuplicateName, MissingValue, UnknownKey, did_you_mean, listed
 from sympile.compiler.program import BATCH, Signature, Slot
+from sympile.compiler.records import dataclass
 from sympile.runtime.byname import name_of
 from sympile.runtime.convert import INTEGER, check_range, converted
 from sympile.runtime.shapes import Plan, shown, solve

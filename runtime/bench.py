@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy.typing as npt
 
 from sympile.compiler.program import BATCH, GATHER_WORDS, JOB
 from sympile.compiler.program import Array as Slotted
+from sympile.compiler.records import dataclass
 from sympile.runtime.flat import FlatLayout
 from sympile.runtime.job import Job, Plan
 from sympile.runtime.load import Native

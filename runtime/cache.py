@@ -15,9 +15,9 @@ import stat
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from sympile.compiler.records import dataclass
 from sympile.runtime.cache_place import Place, place
 
 MAGIC = b"sympile\x01"  # the last byte counts the formats

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from sympile.compiler.errors import EnvironmentProblem
+from sympile.compiler.records import dataclass
 
 SWITCH, FOLDER, SIZE = "SYMPILE_CACHE", "SYMPILE_CACHE_DIR", "SYMPILE_CACHE_SIZE"
 USUAL_SIZE = 256  # megabytes: some thousand models

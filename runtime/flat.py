@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from sympile.compiler.records import dataclass
 from sympile.runtime.native import aligned
 
 Array = npt.NDArray[Any]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from sympile.compiler.program import JOB
+from sympile.compiler.records import dataclass
 from sympile.runtime.load import Native
 from sympile.runtime.native import address_of
 from sympile.runtime.rewind import Rewind

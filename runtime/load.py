@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 
 # Against the list of layers: turning IR text into machine code is compiler.code's, and needs no graph.
 from sympile.compiler.code.jit import COMPILING, Loaded, emit_object, link, surroundings
 from sympile.compiler.program import Code
+from sympile.compiler.records import dataclass
 from sympile.compiler.version import VERSION
 from sympile.runtime.cache import forget, keep, key_of, recall
 from sympile.runtime.libraries import import_addresses

@@ -6,7 +6,6 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import numpy.typing as npt
 
 from sympile.compiler.errors import ArrayShapeError
 from sympile.compiler.program import Array, Program
+from sympile.compiler.records import dataclass
 from sympile.runtime.arena import ALIGN, Block, arena
 from sympile.runtime.load import Native, load
 from sympile.runtime.objects import quickest_address

@@ -11,7 +11,7 @@ import ctypes
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from sympile.compiler.code.jit import COMPILING, Loaded, compile_text
 from sympile.compiler.code.pool import FUNCTIONS, pool_code
 from sympile.compiler.code.target import host
 from sympile.compiler.program import POOL_SYMBOL
+from sympile.compiler.records import dataclass
 from sympile.runtime.pool_memory import WORDS, address, put, wanted_threads
 
 Pointer = ctypes.c_void_p

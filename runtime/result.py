@@ -6,13 +6,13 @@ import html
 import math
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from sympile.compiler.records import dataclass
 from sympile.runtime.byname import ByName, shown
 from sympile.runtime.storage import save_arrays
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from sympile.compiler.errors import ArrayShapeError, EmptyData, InternalError, LengthMismatch
 from sympile.compiler.program import BATCH, Extent, Slot
+from sympile.compiler.records import dataclass
 
 Form = tuple[Extent, ...]
 

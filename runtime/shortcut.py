@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -18,6 +17,7 @@ from sympile.compiler.program import (
     POOL_SYMBOL,
     RESULT_WORDS,
 )
+from sympile.compiler.records import dataclass
 from sympile.runtime.load import Native
 from sympile.runtime.native import NativeProgram, address_of
 from sympile.runtime.objects import as_expected

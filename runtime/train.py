@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from sympile.compiler.program import NOT_FINITE, PAUSED, SINGULAR, STOPPED
+from sympile.compiler.records import dataclass
 from sympile.runtime.byname import ByName
 from sympile.runtime.interrupts import interrupt_flag
 from sympile.runtime.job import Job, Plan

@@ -6,12 +6,12 @@ import itertools
 import math
 import numbers
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import sympy as sp
 
 from sympile.compiler.errors import ArgumentError, DuplicateName, MissingValue, UnknownKey, did_you_mean, listed
+from sympile.compiler.records import dataclass
 from sympile.runtime.byname import name_of
 
 GLOBAL_NORM = sp.Symbol("global_norm")    # root of the sum of squares of all parameters' gradients, for clipping

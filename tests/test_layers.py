@@ -30,13 +30,15 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("sympile.compiler.rules",),
     ("sympile.compiler.graph", "sympile.compiler.code", "sympile.compiler.language"),
     ("sympile.compiler.program",),
-    ("sympile.compiler.errors", "sympile.compiler.locks", "sympile.compiler.version", "sympile.compiler.collection"),
+    ("sympile.compiler.errors", "sympile.compiler.locks", "sympile.compiler.version", "sympile.compiler.collection",
+     "sympile.compiler.records"),
     ("=sympile.compiler",),
 )
 
 # Parts that may reach less than the layers below them: part -> all that it may import.
 NARROW: dict[str, tuple[str, ...]] = {
-    "sympile.runtime": ("sympile.compiler.program", "sympile.compiler.errors", "sympile.compiler.version"),
+    "sympile.runtime": ("sympile.compiler.program", "sympile.compiler.errors", "sympile.compiler.version",
+                        "sympile.compiler.records"),
 }
 
 # (importing module, imported part): why this one import against the list is right.

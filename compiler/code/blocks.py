@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
 from sympile.compiler.code.value import Value
+from sympile.compiler.records import dataclass
 
 
 class Writer(Protocol):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 import llvmlite
 import llvmlite.binding as llvm
@@ -13,6 +12,7 @@ import llvmlite.binding as llvm
 from sympile.compiler.code.target import Target, host, target_machine
 from sympile.compiler.errors import InternalError
 from sympile.compiler.locks import process_lock
+from sympile.compiler.records import dataclass
 
 COMPILING = process_lock()  # LLVM is used by one thread at a time
 _serial = itertools.count()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
 from sympile.compiler.code.target import Target
 from sympile.compiler.code.value import Integer, Value, i64, literal, typed
 from sympile.compiler.code.writer import Function
+from sympile.compiler.records import dataclass
 
 Real = Value | float   # Python floats become constants of the element type
 

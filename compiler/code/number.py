@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from sympile.compiler.code.lanes import Lanes
 from sympile.compiler.code.polynomial import estrin, horner
 from sympile.compiler.code.value import Value
+from sympile.compiler.records import dataclass
 
 
 @dataclass(frozen=True, slots=True, eq=False)

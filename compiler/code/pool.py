@@ -6,10 +6,9 @@ there are depends on the work alone, so results do not depend on the number of t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from sympile.compiler.code.target import Target
 from sympile.compiler.program import POOL, POOL_SYMBOL, Code
+from sympile.compiler.records import dataclass
 
 ENTRY = "sympile_pool_functions"
 FUNCTIONS = ("region", "worker", "stop")

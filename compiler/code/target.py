@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import llvmlite.binding as llvm
 
 from sympile.compiler.errors import EnvironmentProblem
+from sympile.compiler.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from sympile.compiler.code.blocks import Either, Loop
 from sympile.compiler.code.target import Target
 from sympile.compiler.code.value import Integer, Value, i64, truth, typed
 from sympile.compiler.errors import InternalError
+from sympile.compiler.records import dataclass
 
 __all__ = ["Either", "Function", "Integer", "Loop", "Module", "Value", "i64", "truth"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
 from sympile.compiler.graph.node import (
@@ -21,6 +20,7 @@ from sympile.compiler.graph.node import (
 )
 from sympile.compiler.graph.rebuild import substitute
 from sympile.compiler.program import BATCH
+from sympile.compiler.records import dataclass
 
 EXAMPLES = size(BATCH)  # how many examples there are
 EXAMPLE = index(EXAMPLES, "e")  # the example index: in front of the axes of all that depends on data

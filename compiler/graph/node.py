@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Container, Iterable, Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from hashlib import blake2b
 from typing import TYPE_CHECKING, TypeAlias
 from weakref import WeakValueDictionary
 
 from sympile.compiler.locks import process_lock
+from sympile.compiler.records import dataclass
 
 if TYPE_CHECKING:
     from sympile.compiler.graph.definition import Definition

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copyreg
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from sympile.compiler.graph.definition import Definition, definitions, interned
 from sympile.compiler.graph.node import Node, extent, index_name, make, postorder, reads, target
+from sympile.compiler.records import dataclass
 
 # A node:       op, operands, data; that of an index is (name, extent), that of a read its definition's row.
 # A definition: how many nodes come before it, then the arguments of `interned`.

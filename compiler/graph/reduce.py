@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 
 from sympile.compiler.graph.affine import affine
@@ -15,6 +14,7 @@ from sympile.compiler.graph.definition import EXAMPLES, define, define_free, ext
 from sympile.compiler.graph.node import ONE, ZERO, Node, Number, const, extent, index_name, postorder, target
 from sympile.compiler.graph.ranges import stays_inside
 from sympile.compiler.graph.rebuild import substitute
+from sympile.compiler.records import dataclass
 
 
 def reduce(monoid: str, reduced: Iterable[Node], body: Node) -> Node:

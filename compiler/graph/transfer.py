@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from sympile.compiler.graph.definition import (
     EXAMPLE,
@@ -17,6 +17,7 @@ from sympile.compiler.graph.definition import (
 )
 from sympile.compiler.graph.node import ONE, ZERO, Node, extent, index, index_name, postorder, target
 from sympile.compiler.graph.rebuild import rebuild
+from sympile.compiler.records import dataclass
 
 
 class LostAxis(Exception):

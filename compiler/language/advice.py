@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import sympy as sp
@@ -13,6 +12,7 @@ from sympy.matrices.expressions.adjoint import Adjoint
 from sympile.compiler.language import printing
 from sympile.compiler.language.protocol import Ours
 from sympile.compiler.language.sizes import is_array
+from sympile.compiler.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import sympy as sp
@@ -13,6 +12,7 @@ from sympile.compiler.language.bridges import as_scalar
 from sympile.compiler.language.intake import is_relation, operand
 from sympile.compiler.language.sizes import is_array, shape_of
 from sympile.compiler.language.tensor import TensorExpr, build
+from sympile.compiler.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

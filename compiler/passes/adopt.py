@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from sympile.compiler.errors import ShapeError
@@ -11,6 +10,7 @@ from sympile.compiler.graph.definition import EXAMPLES, Definition, definitions
 from sympile.compiler.graph.node import ONE, Node, postorder
 from sympile.compiler.graph.transfer import LostAxis, Transfer
 from sympile.compiler.passes.reading.scope import Constraint, Scope, Symbol
+from sympile.compiler.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

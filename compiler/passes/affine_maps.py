@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from sympile.compiler.graph.arithmetic import add, factors_of, mul, split, terms_of
 from sympile.compiler.graph.conditions import conditions_of
@@ -11,6 +11,7 @@ from sympile.compiler.graph.definition import Definition, depends_on, elementwis
 from sympile.compiler.graph.node import Node, const, postorder, target
 from sympile.compiler.graph.rebuild import substitute
 from sympile.compiler.graph.reduce import total
+from sympile.compiler.records import dataclass
 
 NAME, BEFORE, AFTER, WHY = "affine map", "A*(C*x + d)", "(A*C)*x + A*d", "constants are multiplied once"
 

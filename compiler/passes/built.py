@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from sympile.compiler.code.target import Target
+from sympile.compiler.collection import collection_paused
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.fingerprint import fingerprint
 from sympile.compiler.locks import once
@@ -15,6 +15,7 @@ from sympile.compiler.passes.group import Fused
 from sympile.compiler.passes.reading.scope import Constraint
 from sympile.compiler.passes.schedule import Loops
 from sympile.compiler.program import Program
+from sympile.compiler.records import dataclass
 
 
 class Shelf(Protocol):
@@ -74,6 +75,7 @@ class Built:
         return self.stages.times
 
 
+@collection_paused()
 def description(
     outputs: Mapping[str, Definition],
     inputs: Iterable[Definition],

@@ -7,7 +7,6 @@ share what they have in common, and lie side by side in memory.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import product
 from math import prod
 
@@ -16,6 +15,7 @@ from sympile.compiler.graph.conditions import conditions_of, unguarded, when
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import Node, const, extent, make, number, postorder
 from sympile.compiler.graph.rebuild import substitute
+from sympile.compiler.records import dataclass
 
 CELLS = "cells"  # the operation whose operands are the formulas of all cells, the last axis fastest
 MOST = 4096  # cells of one tensor, which are as many formulas in machine code

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from sympile.compiler.errors import NotDifferentiable
 from sympile.compiler.graph.arithmetic import add, mul, power, sub
@@ -20,6 +20,7 @@ from sympile.compiler.graph.definition import (
 from sympile.compiler.graph.node import HALF, ONE, ZERO, Node, const, extent, index, number, postorder, target
 from sympile.compiler.graph.rebuild import function, substitute
 from sympile.compiler.graph.reduce import contribution, total
+from sympile.compiler.records import dataclass
 from sympile.compiler.rules.derivatives import PARTIALS, a, b, y
 from sympile.compiler.rules.linalg import ADJOINTS, TANGENTS
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from sympile.compiler.code.lanes import Lanes
@@ -24,6 +23,7 @@ from sympile.compiler.passes.group import Fused, Group, contents_of, scatter_axi
 from sympile.compiler.passes.regions import Split, split_of
 from sympile.compiler.passes.schedule import Loops, loops_of
 from sympile.compiler.program import POOL_SYMBOL
+from sympile.compiler.records import dataclass
 
 ELEMENT = {"float64": "double", "float32": "float"}
 ENTRY = "sympile_run"

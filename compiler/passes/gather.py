@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from sympile.compiler.code.target import Target
 from sympile.compiler.program import POOL_SYMBOL
+from sympile.compiler.records import dataclass
 
 AHEAD = 4  # rows: so far ahead long rows are asked for, which do not follow each other in memory
 

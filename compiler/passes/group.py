@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from math import prod
 
 from sympile.compiler.graph.conditions import conditions_of
 from sympile.compiler.graph.definition import Definition, computed, computed_operands, extent_value
 from sympile.compiler.graph.node import Node, extent, postorder, target
 from sympile.compiler.passes.cells import listed_axes, written_out
+from sympile.compiler.records import dataclass
 from sympile.compiler.rules.lowering import CHEAP
 
 BLOCK = 8  # rows of a block, at most

@@ -7,7 +7,7 @@ data and constants. Always: the values do not depend on a parameter, and none ca
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from sympile.compiler.graph.conditions import CONDITIONS
 from sympile.compiler.graph.definition import (
@@ -28,6 +28,7 @@ from sympile.compiler.graph.node import Node, extent, postorder, target
 from sympile.compiler.graph.rebuild import rebuild
 from sympile.compiler.graph.reduce import always_in_range
 from sympile.compiler.passes.group import costly
+from sympile.compiler.records import dataclass
 
 PREFIX = "#"  # no symbol of a user begins with it
 

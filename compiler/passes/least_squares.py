@@ -8,7 +8,7 @@ QᵀQ = 1 (Golub and Van Loan, Matrix Computations, 5.3). No square is ever expa
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from sympile.compiler.graph.arithmetic import add, mul, power, split
 from sympile.compiler.graph.conditions import CONDITIONS
@@ -29,6 +29,7 @@ from sympile.compiler.graph.node import ONE, Node, const, extent, target
 from sympile.compiler.graph.rebuild import rebuild
 from sympile.compiler.graph.reduce import always_in_range
 from sympile.compiler.passes.invariant import PREFIX, Fixed, Prepared
+from sympile.compiler.records import dataclass
 
 COLUMN = f"{PREFIX}column "  # and a number: the names of the new inputs
 COUNT = f"{PREFIX}count"  # the input that holds the number of examples, as a number of the formula's dtype

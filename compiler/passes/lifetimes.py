@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
-from dataclasses import dataclass
 
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import Node, postorder, target
 from sympile.compiler.passes.group import Group
+from sympile.compiler.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

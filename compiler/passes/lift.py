@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from sympile.compiler.graph.arithmetic import factors_of, mul, split
 from sympile.compiler.graph.conditions import conditions_of, unguarded, when
@@ -13,6 +13,7 @@ from sympile.compiler.graph.mapping import Mapping, each_formula, redirected
 from sympile.compiler.graph.node import ZERO, Node, Number, const, extent, index, postorder, target
 from sympile.compiler.graph.rebuild import rebuild, transform
 from sympile.compiler.passes.group import costly, domain_of
+from sympile.compiler.records import dataclass
 
 
 def lift(outputs: list[Definition]) -> dict[Definition, Definition]:

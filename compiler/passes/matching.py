@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from fractions import Fraction
 from typing import TypeAlias
 
@@ -13,6 +13,7 @@ from sympile.compiler.graph.node import ONE, ZERO, Node, Number, const, number, 
 from sympile.compiler.graph.rebuild import function, rebuild, substitute
 from sympile.compiler.passes.filling import INDICES, SPECIAL, Bindings, filled, holes, is_filled
 from sympile.compiler.passes.matching_calls import match_tensor
+from sympile.compiler.records import dataclass
 from sympile.compiler.rules.rewrites import Through
 
 OPERATION: Mapping[str, str] = {"raised": "pow", "each": "add"}  # what a pattern's op is a form of

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import prod
 
 from sympile.compiler.graph.arithmetic import factors_of, split
@@ -11,6 +10,7 @@ from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import Node
 from sympile.compiler.passes.strides import strides_along
 from sympile.compiler.passes.tiles import Tile, known, length_of
+from sympile.compiler.records import dataclass
 
 # All in numbers: float64 takes twice the room of float32, and both stay within the caches and the stack.
 PANEL = 16384  # of a panel of vectors at most

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import sympy as sp
@@ -24,6 +23,7 @@ from sympile.compiler.passes.reading.scalars import SCALARS
 from sympile.compiler.passes.reading.scope import Constraint, Scope, shape_text
 from sympile.compiler.passes.reading.values import Value
 from sympile.compiler.passes.reading.words import size_text
+from sympile.compiler.records import dataclass
 
 CONDITIONS = frozenset({"eq", "ge", "divides", "less", "less_equal", "equals", "differs", "and", "or", "not"})
 TABLE: Table = {**SCALARS, **MATRICES, **INDICES, **OURS}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import partial
 
 from sympile.compiler.graph.definition import Definition, extent_value, read
@@ -12,6 +11,7 @@ from sympile.compiler.graph.node import Node, extent, postorder
 from sympile.compiler.passes.group import Group, scatter_axis
 from sympile.compiler.passes.schedule import Loops
 from sympile.compiler.passes.strides import strides_along
+from sympile.compiler.records import dataclass
 from sympile.compiler.rules.costs import LANES, PICOSECONDS, picoseconds
 
 WORTH = 40_000_000  # picoseconds of work from which a group is split

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from fractions import Fraction
 
 from sympile.compiler.graph.arithmetic import neg, power, split
@@ -11,6 +10,7 @@ from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import Node, index_name, make, number, target
 from sympile.compiler.graph.rebuild import rebuild
 from sympile.compiler.passes.filling import Bindings, Bound, holes
+from sympile.compiler.records import dataclass
 from sympile.compiler.rules.rewrites import Rewrite
 
 SHORT = 8  # an operand with more operations is shown by its hole's letter

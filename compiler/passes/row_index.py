@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from fractions import Fraction
 
 from sympile.compiler.graph.arithmetic import mul, split
@@ -11,6 +11,7 @@ from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import Node, const, target
 from sympile.compiler.passes.filling import holes
 from sympile.compiler.passes.matching import OPERATION, Matcher
+from sympile.compiler.records import dataclass
 from sympile.compiler.rules.rewrites import Rewrite, Through
 
 _ROOT: Mapping[str, str] = {**OPERATION, "over": "read", "call": "read"}

@@ -12,13 +12,14 @@ Columns and totals are complete after the last row: who reads them must wait for
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from sympile.compiler.graph.definition import EXAMPLE, Definition, axis, computed_operands, extent_value
 from sympile.compiler.graph.node import Node, extent, postorder, target
 from sympile.compiler.graph.rebuild import substitute
 from sympile.compiler.passes.cells import listed_axes
 from sympile.compiler.passes.group import Group, Rows, contents_of, costly, scatter_axis
+from sympile.compiler.records import dataclass
 
 NARROWEST = 4  # entries across a row, below which lanes across it are wasted
 NARROWEST_COSTLY = 5  # the same where something costly is computed for each

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from sympile.compiler.graph.conditions import conditions_of, unguarded, when
 from sympile.compiler.graph.definition import Definition
@@ -14,6 +13,7 @@ from sympile.compiler.passes.group import Fused, Group, scatter_axis
 from sympile.compiler.passes.packing import packing
 from sympile.compiler.passes.strides import own_stride, strides_along
 from sympile.compiler.passes.tiles import best_tile, length_of
+from sympile.compiler.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fractions import Fraction
 
 from sympile.compiler.graph.arithmetic import mul, power, split
 from sympile.compiler.graph.definition import Definition, read
 from sympile.compiler.graph.node import Node, extent, target
 from sympile.compiler.graph.rebuild import substitute
+from sympile.compiler.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

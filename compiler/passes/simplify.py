@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, MutableMapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from fractions import Fraction
 
 from sympile.compiler.errors import ArgumentError, InternalError, did_you_mean, listed
@@ -28,6 +28,7 @@ from sympile.compiler.passes.filling import Bindings, filled
 from sympile.compiler.passes.matching import Found, products, sums
 from sympile.compiler.passes.rewriting import Rewriting, recorded
 from sympile.compiler.passes.row_index import Indexed, RowIndex, by_operation
+from sympile.compiler.records import dataclass
 from sympile.compiler.rules.facts import Facts
 from sympile.compiler.rules.rewrites import LEVELS, Faith, Rewrite, rows_for
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from math import prod
 
 from sympile.compiler.graph.conditions import conditions_of, unguarded
@@ -15,6 +14,7 @@ from sympile.compiler.graph.definition import Definition, extent_value
 from sympile.compiler.graph.node import Node, extent, postorder
 from sympile.compiler.passes.group import costly
 from sympile.compiler.passes.strides import own_stride, strides_along
+from sympile.compiler.records import dataclass
 
 ROWS = 26  # of one axis in a tile
 SECONDS = 9  # of a second axis, all of which stand in the tile

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import sympy as sp
@@ -16,6 +15,7 @@ from sympile.compiler.passes.read import TABLE
 from sympile.compiler.passes.reading.engine import Bindings, Reader
 from sympile.compiler.passes.reading.scope import Scope
 from sympile.compiler.passes.reading.values import Value
+from sympile.compiler.records import dataclass
 
 COUNT = "#parameters"  # how many numbers the flat array holds
 GRADIENT, PARAMETER, STEP, EPOCH, NORM = "gradient", "parameter", "step", "epoch", "global_norm"

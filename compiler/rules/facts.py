@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from fractions import Fraction
 from functools import reduce
 from operator import or_
@@ -14,6 +14,7 @@ from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.inline import core
 from sympile.compiler.graph.node import ONE, Node, index, number, postorder, target
 from sympile.compiler.graph.rebuild import rebuild, substitute
+from sympile.compiler.records import dataclass
 
 # A sign is the set of signs that a real value may have, as bits. A nan has none: where it comes in, it goes through.
 Sign: TypeAlias = int

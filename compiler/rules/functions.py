@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from fractions import Fraction
 from importlib import import_module
 from typing import Any
@@ -17,6 +16,7 @@ from sympile.compiler.graph.arithmetic import add, div, mul, neg, power, sub
 from sympile.compiler.graph.conditions import select, when
 from sympile.compiler.graph.node import ONE, ZERO, Node, const, hole
 from sympile.compiler.graph.rebuild import function
+from sympile.compiler.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

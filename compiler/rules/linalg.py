@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from sympile.compiler.graph.arithmetic import mul, neg, sub
 from sympile.compiler.graph.definition import Definition, call, elementwise, read
 from sympile.compiler.graph.node import ZERO, Node, extent, index, index_name
 from sympile.compiler.graph.reduce import total
+from sympile.compiler.records import dataclass
 from sympile.compiler.rules.facts import symmetric
 
 Adjoint = Callable[..., Node]      # the adjoint of the result, at given indices

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from sympile.compiler.code.lanes import Lanes
 from sympile.compiler.code.number import Number
 from sympile.compiler.code.value import Value
 from sympile.compiler.code.writer import Function
 from sympile.compiler.errors import InternalError
+from sympile.compiler.records import dataclass
 from sympile.compiler.rules import machine_circular as circular
 from sympile.compiler.rules import machine_exponential as exponential
 from sympile.compiler.rules import machine_fast as fast

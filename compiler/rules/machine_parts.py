@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import struct
-from dataclasses import dataclass
 
 from sympile.compiler.code import quick
 from sympile.compiler.code.number import Mask, Number
+from sympile.compiler.records import dataclass
 from sympile.compiler.rules.coefficients import COEFFICIENTS, CONSTANTS
 
 

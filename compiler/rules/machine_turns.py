@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from sympile.compiler.code.lanes import Lanes
 from sympile.compiler.code.number import Bits, Mask, Number
 from sympile.compiler.code.value import Value, literal, typed
 from sympile.compiler.code.writer import Function, Module
+from sympile.compiler.records import dataclass
 from sympile.compiler.rules.coefficients import CONSTANTS, INVERSE_PI
 
 NAME = "sympile.turns"

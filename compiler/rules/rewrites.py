@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import IntEnum
 from fractions import Fraction
 
 from sympile.compiler.graph.arithmetic import add, div, mul, neg, power, sub
 from sympile.compiler.graph.node import HALF, NEGATIVE_INFINITY, ONE, TWO, ZERO, Node, hole, make
 from sympile.compiler.graph.rebuild import function, maximum
+from sympile.compiler.records import dataclass
 from sympile.compiler.rules.facts import (
     even,
     is_number,

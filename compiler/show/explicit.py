@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import sympy as sp
@@ -16,6 +15,7 @@ from sympile.compiler.graph.inline import rewritten
 from sympile.compiler.graph.node import ONE, Node, Number, const, extent, index, number, target
 from sympile.compiler.graph.rebuild import transform
 from sympile.compiler.graph.reduce import total
+from sympile.compiler.records import dataclass
 from sympile.compiler.show.numbers import shown_number
 
 MOST_ENTRIES = 1024

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 import sympy as sp
@@ -14,6 +14,7 @@ from sympile.compiler.graph.definition import Definition, definitions
 from sympile.compiler.graph.node import ONE, Node, postorder
 from sympile.compiler.passes.adopt import Derived
 from sympile.compiler.passes.reading.scope import Scope
+from sympile.compiler.records import dataclass
 from sympile.compiler.show.explicit import with_explicit
 from sympile.compiler.show.latex import latex, latex_lines
 from sympile.compiler.show.naming import Adjoints, Candidates, Names, Plan, candidates

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import sympy as sp
@@ -14,6 +14,7 @@ from sympile.compiler.graph.definition import EXAMPLE, EXAMPLES, Definition, ins
 from sympile.compiler.graph.node import ONE, Node, extent, target
 from sympile.compiler.graph.rebuild import substitute
 from sympile.compiler.passes.reading.scope import Scope
+from sympile.compiler.records import dataclass
 from sympile.compiler.show.numbers import shown_size
 from sympile.compiler.show.patterns import log_softmax_of, with_choices
 from sympile.compiler.show.pieces import Piece

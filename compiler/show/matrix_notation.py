@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import sympy as sp
@@ -17,6 +17,7 @@ from sympile.compiler.graph.definition import EXAMPLE, EXAMPLES, Definition, def
 from sympile.compiler.graph.node import ONE, Node, extent, index_name, number, target
 from sympile.compiler.graph.ranges import stays_inside
 from sympile.compiler.passes.reading.scope import Scope
+from sympile.compiler.records import dataclass
 from sympile.compiler.show.elementwise import elementwise_form
 from sympile.compiler.show.network import Network, NoMatrixForm
 from sympile.compiler.show.numbers import shown_size

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from sympile.compiler.graph.arithmetic import split
 from sympile.compiler.graph.definition import Definition, definitions, is_whole
 from sympile.compiler.graph.inline import inlined
 from sympile.compiler.graph.node import Node, postorder, target
+from sympile.compiler.records import dataclass
 from sympile.compiler.rules.functions import FUNCTIONS
 from sympile.compiler.show.explicit import explicit_matrix
 from sympile.compiler.show.folding import folded

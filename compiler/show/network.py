@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import sympy as sp
 
 from sympile.compiler import language
 from sympile.compiler.graph.node import Node
+from sympile.compiler.records import dataclass
 from sympile.compiler.show.products import hadamard, inner_product, split_scalars, times, transposed
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import sympy as sp
 
 from sympile.compiler.graph.node import Node
+from sympile.compiler.records import dataclass
 from sympile.compiler.show.network import NoMatrixForm
 from sympile.compiler.show.products import times, transposed
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 
 from sympile.compiler.graph.definition import EXAMPLE, EXAMPLES, Definition
 from sympile.compiler.graph.node import Node, extent, index_name, number, postorder, target
+from sympile.compiler.records import dataclass
 
 LONGEST = 400  # letters of one formula; the rest is cut off
 LETTERS = "ijklmpqrsuvw"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import sympy as sp
@@ -11,6 +10,7 @@ import sympy as sp
 from sympile.compiler import language
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import extent
+from sympile.compiler.records import dataclass
 from sympile.compiler.show.explicit import explicit_matrix
 from sympile.compiler.show.numbers import shown_size
 

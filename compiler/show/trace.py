@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import sympy as sp
@@ -17,6 +16,7 @@ from sympile.compiler.graph.rebuild import rebuild
 from sympile.compiler.passes.derive import partials
 from sympile.compiler.passes.read import read_all
 from sympile.compiler.passes.reading.scope import Scope
+from sympile.compiler.records import dataclass
 from sympile.compiler.show.index_notation import IndexNotation
 from sympile.compiler.show.latex import latex
 from sympile.compiler.show.patterns import with_choices

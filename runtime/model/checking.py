@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from sympile.compiler.records import dataclass
 from sympile.runtime.byname import name_of
 
 if TYPE_CHECKING:

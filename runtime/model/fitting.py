@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ import numpy.typing as npt
 from sympile.compiler.errors import ArgumentError, EmptyData, StationaryStart, did_you_mean, listed
 from sympile.compiler.pipeline import GRADIENT, OBJECTIVE, build_loop, build_update
 from sympile.compiler.program import BATCH
+from sympile.compiler.records import dataclass
 from sympile.runtime.arguments import Bound
 from sympile.runtime.bench import Shape, is_data
 from sympile.runtime.byname import ByName, name_of

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sympile.compiler.program import BATCH, Polynomial, Program, Slot
+from sympile.compiler.records import dataclass
 from sympile.runtime.native import Layout, laid_out
 from sympile.runtime.optimizers import adam
 

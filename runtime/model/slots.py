@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from sympile.compiler.program import BATCH, Extent, Signature, Slot
+from sympile.compiler.records import dataclass
 from sympile.runtime.arguments import Binder
 from sympile.runtime.initializers import start_binder
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from sympile.compiler.passes.invariant import PREFIX
 from sympile.compiler.passes.least_squares import COUNT
 from sympile.compiler.pipeline import GRADIENT, OBJECTIVE, Training, build_training
 from sympile.compiler.program import BATCH
+from sympile.compiler.records import dataclass
 from sympile.runtime.job import Plan
 from sympile.runtime.native import NativeProgram
 from sympile.runtime.triangle import triangle

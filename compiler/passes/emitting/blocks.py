@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sympile.compiler.code.value import Integer, Value
@@ -14,6 +13,7 @@ from sympile.compiler.passes.emitting.panels import Panel
 from sympile.compiler.passes.emitting.reduction import Reduction
 from sympile.compiler.passes.emitting.row_panels import RowPanel, Span, size
 from sympile.compiler.passes.emitting.turns import Block
+from sympile.compiler.records import dataclass
 
 if TYPE_CHECKING:
     from sympile.compiler.passes.emitting.nest import Nest

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sympile.compiler.code.transpose import transposed
@@ -13,6 +12,7 @@ from sympile.compiler.graph.node import ZERO, Node, const
 from sympile.compiler.passes.cells import positions
 from sympile.compiler.passes.emitting.memory import address
 from sympile.compiler.passes.emitting.places import Place
+from sympile.compiler.records import dataclass
 
 if TYPE_CHECKING:
     from sympile.compiler.passes.emitting.nest import Nest

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from sympile.compiler.code.lanes import Lanes
 from sympile.compiler.code.value import Integer, Value
@@ -13,6 +13,7 @@ from sympile.compiler.graph.node import Node
 from sympile.compiler.passes.emitting.layout import Frame
 from sympile.compiler.passes.emitting.operations import WRITERS
 from sympile.compiler.passes.emitting.places import Place, as_tuple, parts
+from sympile.compiler.records import dataclass
 from sympile.compiler.rules.machine import VECTOR_MATH, call_or_inline
 
 CONDITIONS = frozenset({"eq", "ge", "divides", "less", "less_equal", "equals", "differs", "and", "or", "not"})

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from sympile.compiler.code.value import Integer
 from sympile.compiler.code.writer import Function
+from sympile.compiler.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

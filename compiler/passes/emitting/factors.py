@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from sympile.compiler.code.lanes import Lanes
 from sympile.compiler.code.value import Integer, Value, i64, literal, truth, typed
@@ -17,6 +16,7 @@ from sympile.compiler.code.writer import Function
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.passes.emitting.layout import Frame, Layout
 from sympile.compiler.passes.emitting.room import matrix_order
+from sympile.compiler.records import dataclass
 from sympile.compiler.rules.linalg import shared_factors
 
 PREFIX = "lapack_"  # of a symbol in the code; the rest is the name in scipy.linalg.cython_lapack

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from sympile.compiler.code.value import Integer, Value
 from sympile.compiler.code.writer import Function
@@ -11,6 +11,7 @@ from sympile.compiler.errors import InternalError
 from sympile.compiler.graph.affine import affine
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import Node
+from sympile.compiler.records import dataclass
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 
 from sympile.compiler.code.value import Integer, Value
@@ -20,6 +20,7 @@ from sympile.compiler.passes.emitting.places import Place
 from sympile.compiler.passes.emitting.shared_sums import SharedSums
 from sympile.compiler.passes.group import Group
 from sympile.compiler.passes.schedule import Loops
+from sympile.compiler.records import dataclass
 
 
 def _held(value: Value, place: Place) -> Value:

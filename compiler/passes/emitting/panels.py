@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sympile.compiler.code.transpose import transposed
@@ -13,6 +12,7 @@ from sympile.compiler.passes.emitting.memory import address
 from sympile.compiler.passes.emitting.places import Place
 from sympile.compiler.passes.emitting.turns import Block, range_of, turn_of
 from sympile.compiler.passes.strides import strides_along
+from sympile.compiler.records import dataclass
 
 if TYPE_CHECKING:
     from sympile.compiler.passes.emitting.nest import Nest

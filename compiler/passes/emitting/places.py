@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from sympile.compiler.graph.node import Node, postorder
+from sympile.compiler.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

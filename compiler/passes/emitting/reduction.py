@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sympile.compiler.code.lanes import Lanes
@@ -17,6 +16,7 @@ from sympile.compiler.passes.emitting.integers import place_of
 from sympile.compiler.passes.emitting.operations import accumulate, all_of
 from sympile.compiler.passes.emitting.places import Place
 from sympile.compiler.passes.emitting.turns import Block, range_of
+from sympile.compiler.records import dataclass
 
 if TYPE_CHECKING:
     from sympile.compiler.passes.emitting.nest import Nest

@@ -7,7 +7,7 @@ added up in the order of the chunks: the bits depend on the shape, not on the nu
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import groupby
 
 from sympile.compiler.code.lanes import Lanes
@@ -21,6 +21,7 @@ from sympile.compiler.passes.emitting.reduction import COMBINE
 from sympile.compiler.passes.group import Group
 from sympile.compiler.passes.regions import CHUNK, WORTH, Split, sums_over, words_of
 from sympile.compiler.program import POOL_SYMBOL
+from sympile.compiler.records import dataclass
 
 PART_PARAMETERS = [("ptr noalias", "table"), ("ptr", "partials"), ("i64", "first"), ("i64", "last"), ("i64", "number")]
 LINE = 8  # words of 8 bytes in a cache line

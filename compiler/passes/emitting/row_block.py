@@ -7,7 +7,7 @@ of the block in its lanes. What is reduced across the rows of a block is packed 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 
 from sympile.compiler.code.lanes import Lanes
@@ -21,6 +21,7 @@ from sympile.compiler.passes.emitting.places import Place
 from sympile.compiler.passes.emitting.reduction import COMBINE, IDENTITY, accumulated
 from sympile.compiler.passes.group import Group
 from sympile.compiler.passes.rowwise import common_index, kind_of, stages_of
+from sympile.compiler.records import dataclass
 
 WRITTEN_OUT = 2  # vectors across a row, up to which there is no loop over them
 Turn = Callable[[Place, Sequence[Value]], list[Value]]

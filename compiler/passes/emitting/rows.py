@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from sympile.compiler.code.lanes import Lanes
@@ -18,6 +17,7 @@ from sympile.compiler.passes.emitting.reduction import ACROSS, COMBINE, IDENTITY
 from sympile.compiler.passes.emitting.row_block import RowBlock, Running, held, swept
 from sympile.compiler.passes.group import BLOCK, Group, Rows
 from sympile.compiler.passes.rowwise import common_index, kind_of
+from sympile.compiler.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from sympile.compiler.code.value import Integer
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import extent
@@ -13,6 +11,7 @@ from sympile.compiler.passes.emitting.nest import Nest
 from sympile.compiler.passes.emitting.places import Place
 from sympile.compiler.passes.group import Group
 from sympile.compiler.passes.schedule import Loops, scattered_body
+from sympile.compiler.records import dataclass
 
 
 @dataclass(slots=True)

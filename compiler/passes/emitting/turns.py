@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sympile.compiler.code.value import Integer, Value
 from sympile.compiler.graph.node import Node
 from sympile.compiler.passes.emitting.elements import Elements
+from sympile.compiler.records import dataclass
 
 if TYPE_CHECKING:
     from sympile.compiler.passes.emitting.nest import Nest

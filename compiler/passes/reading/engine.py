@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import sympy as sp
@@ -15,6 +15,7 @@ from sympile.compiler.graph.node import ONE, Node
 from sympile.compiler.passes.reading.scope import Scope, shape_text
 from sympile.compiler.passes.reading.values import Value, broadcast_shape, elementwise_of, lifted
 from sympile.compiler.passes.reading.words import size_text
+from sympile.compiler.records import dataclass
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import sympy as sp
@@ -14,6 +14,7 @@ from sympile.compiler.graph.definition import EXAMPLE, EXAMPLES, Definition, inp
 from sympile.compiler.graph.node import ONE, Node, const, size
 from sympile.compiler.language import Index
 from sympile.compiler.passes.reading.words import size_text
+from sympile.compiler.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

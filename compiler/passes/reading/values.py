@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from sympile.compiler.graph.definition import EXAMPLE, Definition, define, read
 from sympile.compiler.graph.node import ONE, ZERO, Node, extent, index, index_name
 from sympile.compiler.graph.rebuild import substitute
+from sympile.compiler.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)
