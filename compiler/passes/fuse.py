@@ -21,6 +21,7 @@ from sympile.compiler.graph.mapping import each_formula, redirected
 from sympile.compiler.graph.node import INFINITY, Node, extent, target
 from sympile.compiler.graph.rebuild import function, substitute, transform
 from sympile.compiler.passes import factor as factoring
+from sympile.compiler.passes.arrange import arrange
 from sympile.compiler.passes.folding import folded
 from sympile.compiler.passes.group import (
     Fused,
@@ -41,7 +42,7 @@ def fuse(outputs: Sequence[Definition], math: str = "accurate", exact: bool = Fa
     """The groups that compute the outputs: everything elementwise inlined, then stored again where that is cheaper."""
     mapping = {o: o for o in outputs}
     lower = partial(_lower, TIERS[math], exact)
-    for step in (factoring.factor, _inline, lower, lift, _order_axes, _pack):
+    for step in (factoring.factor, _inline, lower, lift, arrange, _order_axes, _pack):
         mapping = _chained(mapping, step)
     wanted = list(mapping.values())
     groups = with_row_groups(grouped(wanted), wanted)
