@@ -244,7 +244,7 @@ def _stages(
     started = time.perf_counter()
     fused = fuse(list(outputs.values()), work.request.math, work.request.rewrites == "exact")
     times["fuse"] = time.perf_counter() - started
-    loops = schedule(fused, target.lanes({"float64": "double", "float32": "float"}[dtype]), target.registers)
+    loops = schedule(fused, target.core({"float64": "double", "float32": "float"}[dtype]))
     times["schedule"] = time.perf_counter() - started - times["fuse"]
     program = assemble(outputs, inputs, fused, loops, dtype, target, work.constraints)
     times["emit"] = time.perf_counter() - started - sum(times.values())

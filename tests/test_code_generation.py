@@ -49,7 +49,7 @@ def compiled(w: World, outputs: Sequence[Definition], dtype: str, target: Target
     named = {f"out{k}": tensor for k, tensor in enumerate(outputs)}
     below = set(definitions(outputs))
     fused = fuse(list(named.values()))
-    loops = schedule(fused, target.lanes({"float64": "double", "float32": "float"}[dtype]), target.registers)
+    loops = schedule(fused, target.core({"float64": "double", "float32": "float"}[dtype]))
     return assemble(named, [t for t in w.inputs if t in below], fused, loops, dtype, target)
 
 

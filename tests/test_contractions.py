@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,9 @@ import pytest
 from definition_cases import World
 from test_code_generation import DTYPES, at_the_edge, compiled, run
 
+from sympile.compiler.code.caches import Caches
 from sympile.compiler.code.jit import emit_assembly
-from sympile.compiler.code.target import TARGETS
+from sympile.compiler.code.target import TARGETS, Target, host
 from sympile.compiler.graph.arithmetic import add, mul, sub
 from sympile.compiler.graph.brackets import at_least_zero
 from sympile.compiler.graph.conditions import when
@@ -129,11 +130,7 @@ def sizes(m: int, n: int, k: int) -> dict[str, int]:
 
 
 def packs(loops: Loops) -> bool:
-    return bool(loops.packed) and not loops.packed_rows
-
-
-def packs_rows(loops: Loops) -> bool:
-    return bool(loops.packed and loops.packed_rows)
+    return bool(loops.packed)
 
 
 def as_it_lies(loops: Loops) -> bool:
@@ -143,8 +140,7 @@ def as_it_lies(loops: Loops) -> bool:
 LARGE = sizes(150, 203, 451)
 CASES: dict[str, Case] = {
     **{f"{ways} small": Case(product(ways), sizes(13, 21, 17), by_numpy(ways)) for ways in ("NN", "TN", "NT", "TT")},
-    **{f"{ways} large": Case(product(ways), LARGE, by_numpy(ways), packs_rows) for ways in ("NN", "TN", "NT")},
-    "TT large": Case(product("TT"), LARGE, by_numpy("TT"), packs),  # its vectors along the rows of the result
+    **{f"{ways} large": Case(product(ways), LARGE, by_numpy(ways), packs) for ways in ("NN", "TN", "NT", "TT")},
     **{f"{ways} in blocks": Case(product(ways), sizes(130, 37, 2100), by_numpy(ways), packs) for ways in ("NN", "NT")},
     "a bias, in blocks": Case(
         finished, sizes(130, 37, 2100), lambda v: np.maximum(2 * (v["a"] @ v["b"]) + v["bias"], 0), packs
@@ -198,18 +194,70 @@ def test_one_program_for_all_sizes(name: str) -> None:
         assert_right(CASES[name], w, found, "float64", f"at {lengths}")
 
 
-def loops_of(name: str, lanes: int, registers: int) -> Loops:
+def loops_of(name: str, target: Target) -> Loops:
     """The loops of the sum, which is computed last."""
     w = World(CASES[name].lengths, symbolic=False)
     fused = fuse([CASES[name].build(w)])
-    return schedule(fused, lanes, registers)[fused.groups[-1].members[0]]
+    return schedule(fused, target.core("double"))[fused.groups[-1].members[0]]
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_the_way_it_is_meant_to_go(name: str) -> None:
-    """A row that is here for packed rows must have them packed, on the machine with the widest vectors."""
-    loops = loops_of(name, 8, 32)
+    """A row that is here for packing must be packed, on the machine with the widest vectors."""
+    loops = loops_of(name, TARGETS["avx512"])
     assert CASES[name].shows(loops), loops
+
+
+HERE = host()
+TINY = Caches(1024, 8192, 65536)
+
+
+def narrow(row: str) -> Target:
+    """This machine with the registers of another one, and with caches so small that everything is large."""
+    other = TARGETS[row]
+    registers = {"lanes64": other.lanes64, "lanes32": other.lanes32, "registers": other.registers}
+    return replace(HERE, **registers, masked=other.masked, caches=TINY)
+
+
+@pytest.mark.parametrize(("row", "dtype"), [("avx512", "float32"), ("avx2", "float64"), ("neon", "float32")])
+@pytest.mark.parametrize("symbolic", [False, True], ids=["known", "symbolic"])
+@pytest.mark.parametrize("name", CASES)
+def test_tiny_caches(name: str, symbolic: bool, row: str, dtype: str) -> None:
+    """Panels and blocks of a few turns, whose borders fall anywhere, for other registers than this machine has."""
+    case = CASES[name]
+    w = World(case.lengths, symbolic=symbolic)
+    (found,) = run(compiled(w, [case.build(w)], dtype, narrow(row)), w)
+    assert_right(case, w, found, dtype)
+
+
+def test_small_caches_take_small_blocks() -> None:
+    """The sizes of panels follow the second-level cache, and square tiles those operands that are far away."""
+    usual, tiny = (loops_of("NN large", target) for target in (TARGETS["avx512"], narrow("avx512")))
+    assert usual.block > tiny.block > 0
+    assert usual.rows > tiny.rows and usual.vectors < tiny.vectors
+
+
+@pytest.mark.parametrize("name", ["NN large", "NT in blocks", "a bias, in blocks", "one row", "ten columns"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_stays_where_it_belongs(name: str, bad: float) -> None:
+    """Lanes beyond the end, and rows of other tiles, never mix with results."""
+    case = CASES[name]
+    w = World(case.lengths, symbolic=False)
+    tensor = case.build(w)
+    w.values["a"].flat[w.values["a"].size // 2] = bad
+    w.values["b"].flat[-1] = bad
+    (found,) = run(compiled(w, [tensor], "float64"), w)
+    with np.errstate(invalid="ignore"):
+        want = case.numpy(w.values)
+    np.testing.assert_allclose(found, want, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("lengths", [(0, 5, 7), (5, 0, 7), (5, 7, 0), (0, 0, 0)], ids=str)
+def test_nothing_of_something(lengths: tuple[int, int, int]) -> None:
+    """A product with an empty side is empty; one with nothing to sum is 0."""
+    w = World(sizes(*lengths), symbolic=True)
+    (found,) = run(compiled(w, [product("NN")(w)], "float64"), w)
+    assert found.shape == lengths[:2] and (found == 0).all()
 
 
 @pytest.mark.parametrize("row", ["avx512", "avx2", "neon"])
@@ -220,7 +268,7 @@ def test_every_target_has_code(name: str, row: str) -> None:
     w = World(CASES[name].lengths, symbolic=False)
     program = compiled(w, [CASES[name].build(w)], "float64", target)
     assert emit_assembly(program.code.text, target, program.code.level)
-    loops = loops_of(name, target.lanes64, target.registers)
+    loops = loops_of(name, target)
     assert loops.rows * loops.seconds * loops.vectors < target.registers
 
 

@@ -85,7 +85,7 @@ class Ready:
 def compiled(outputs: Sequence[Definition], dtype: str = "float64") -> Ready:
     target = host()
     fused = fuse(list(outputs))
-    loops = schedule(fused, target.lanes("double" if dtype == "float64" else "float"), target.registers)
+    loops = schedule(fused, target.core("double" if dtype == "float64" else "float"))
     inputs = [t for t in definitions(outputs) if t.kind == "input"]
     program = assemble({str(k): t for k, t in enumerate(outputs)}, inputs, fused, loops, dtype, target)
     words = tuple(polynomial(calls.scratch_words(t)) for t in fused.stored if t.kind == "call")

@@ -101,7 +101,7 @@ def test_the_judge_can_fail() -> None:
 def compiled(outputs: Sequence[Definition]) -> tuple[Program, Fused, dict[Definition, int]]:
     """The program, its groups, and the slots of its work arrays by tensor."""
     fused = fuse(list(outputs))
-    loops = schedule(fused, host().lanes("double"), host().registers)
+    loops = schedule(fused, host().core("double"))
     inputs = [t for t in definitions(outputs) if t.kind == "input"]
     program = assemble({f"out{k}": t for k, t in enumerate(outputs)}, inputs, fused, loops, "float64", host())
     slots = {array.name: array.slot for array in program.work}

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import llvmlite.binding as llvm
 
+from sympile.compiler.code.caches import Caches, own_caches
 from sympile.compiler.errors import EnvironmentProblem
 from sympile.compiler.records import dataclass
 
@@ -24,6 +25,7 @@ class Target:
     registers: int         # vector registers
     fma: bool              # a fused multiply-add in hardware
     masked: bool           # masked loads, stores and gathers in hardware
+    caches: Caches         # as is usual for such machines; `host()` knows better
     attributes: str = ""   # added to every function
     exponents: bool = False  # scales by 2**n and takes numbers apart in one instruction
 
@@ -31,18 +33,41 @@ class Target:
         """How many numbers of type "double" or "float" one vector register holds."""
         return self.lanes64 if element == "double" else self.lanes32
 
+    def core(self, element: str) -> Core:
+        """What work on numbers of type "double" or "float" is fitted to."""
+        size = 8 if element == "double" else 4
+        levels = (level // size for level in (self.caches.first, self.caches.second, self.caches.third))
+        return Core(self.lanes(element), self.registers, LINE // size, *levels)
 
-LINUX = "x86_64-unknown-linux-gnu"
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """One core as a schedule sees it, counted in numbers of one type."""
+
+    lanes: int      # in a vector register
+    registers: int  # vector registers
+    line: int       # that caches move at once
+    first: int      # in the first-level cache
+    second: int
+    third: int
+
+
+X86, AARCH64 = "x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"
 V3 = "+avx2,+fma,+bmi,+bmi2,+f16c,+lzcnt,+movbe,+popcnt"
 V4 = V3 + ",+avx512f,+avx512dq,+avx512bw,+avx512cd,+avx512vl"
+KB = 1 << 10
+MB = 1 << 20
+LINE = 64  # bytes
+LARGE = Caches(48 * KB, 1 * MB, 16 * MB)  # as is usual: what a system tells of its own goes before
+SMALL = Caches(32 * KB, 512 * KB, 8 * MB)
 WIDE = '"prefer-vector-width"="512"'   # some Intel processors are tuned for 256 bits
 
 # fmt: off
 TARGETS: dict[str, Target] = {
-    #                name      triple                       cpu          features  64 32 registers fma masked attributes
-    "avx512": Target("avx512", LINUX,                       "x86-64-v4", V4,       8, 16, 32, True, True,  WIDE, True),
-    "avx2":   Target("avx2",   LINUX,                       "x86-64-v3", V3,       4, 8,  16, True, True),
-    "neon":   Target("neon",   "aarch64-unknown-linux-gnu", "generic",   "+neon",  2, 4,  32, True, False),
+    #                name      triple   cpu          features 64 32 registers fma masked caches attributes
+    "avx512": Target("avx512", X86,     "x86-64-v4", V4,      8, 16, 32, True, True,  LARGE, WIDE, True),
+    "avx2":   Target("avx2",   X86,     "x86-64-v3", V3,      4, 8,  16, True, True,  SMALL),
+    "neon":   Target("neon",   AARCH64, "generic",   "+neon", 2, 4,  32, True, False, SMALL),
 }
 # fmt: on
 
@@ -51,7 +76,7 @@ NEEDS_AVX2 = ("avx2", "fma")
 
 
 def host() -> Target:
-    """The row of this machine, with its own triple, processor and features.
+    """The row of this machine, with its own triple, processor, features and caches.
 
     Raises:
         EnvironmentProblem: the processor has neither AVX2 with FMA (x86-64, since 2013) nor NEON (64-bit ARM).
@@ -59,7 +84,8 @@ def host() -> Target:
     features = llvm.get_host_cpu_features()
     triple = llvm.get_process_triple()
     row = TARGETS[_host_row(triple.split("-")[0], {name for name, there in features.items() if there})]
-    return replace(row, triple=triple, cpu=llvm.get_host_cpu_name(), features=features.flatten())
+    caches = own_caches(row.caches)
+    return replace(row, triple=triple, cpu=llvm.get_host_cpu_name(), features=features.flatten(), caches=caches)
 
 
 def _host_row(architecture: str, features: set[str]) -> str:

@@ -253,11 +253,6 @@ class Function:
         """Writes a counter that another thread may read."""
         self.do(f"store atomic {typed(value)}, ptr {pointer.text} {order}, align {int(value.type[1:]) // 8}")
 
-    def prefetch(self, pointer: Value, write: bool = False, locality: int = 3) -> None:
-        """Asks for a cache line ahead of time."""
-        hints = [Value(str(hint), "i32") for hint in (int(write), locality, 1)]
-        self.call("void", "@llvm.prefetch.p0", pointer, *hints)
-
     # ---------------------------------------------------------------------------------------------- branches
 
     @contextmanager

@@ -135,8 +135,7 @@ def _write_part(
 def _write_finish(group: Group, scalar: Lanes, frame: Frame, finish: Definition) -> None:
     """What is made of sums that chunks have left, once they are added up."""
     last = Group((finish,), finish.axes, contents=contents_of((finish,)), bodies=group.bodies)
-    target = scalar.target
-    _write_group(frame, last, loops_of(last, target.lanes(scalar.element), target.registers), scalar)
+    _write_group(frame, last, loops_of(last, scalar.target.core(scalar.element)), scalar)
 
 
 def _write_group(

@@ -116,7 +116,7 @@ def _axes(loops: Loops, group: Group) -> Iterable[tuple[Node, int, int]]:
     if loops.vector is not None and not loops.vector_is_reduced:
         grain = loops.lanes * loops.vectors
         columns = _length(loops.vector) // grain
-        whole = loops.packed and not loops.packed_rows and columns >= FEW
+        whole = loops.packed and columns >= FEW
         yield loops.vector, grain, ENOUGH if whole else columns
     if loops.row is not None:
         rows = loops.rows * (-(-PANEL_ROWS // loops.rows) if loops.block else 1)

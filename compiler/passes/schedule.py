@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+from sympile.compiler.code.target import Core
 from sympile.compiler.graph.conditions import conditions_of, unguarded, when
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import Node, postorder
@@ -33,9 +34,7 @@ class Loops:
     lanes: int
     second: Node | None = None
     packed: tuple[Node, ...] = ()  # factors that are copied side by side, a block of turns of inner[0] at a time
-    packed_rows: tuple[Node, ...] = ()  # others, `span` rows at a time
     block: int = 0
-    span: int = 0
 
     @property
     def seconds(self) -> int:
@@ -46,13 +45,14 @@ class Loops:
         return self.vector is not None and self.vector in self.inner
 
 
-def schedule(fused: Fused, lanes: int, registers: int) -> dict[Definition, Loops]:
-    """The loops of every group (by its first member) for a machine with so many lanes and vector registers."""
-    return {g.members[0]: loops_of(g, lanes, registers) for g in fused.groups if g.members[0].kind == "formula"}
+def schedule(fused: Fused, core: Core) -> dict[Definition, Loops]:
+    """The loops of every group (by its first member) on such a core."""
+    return {g.members[0]: loops_of(g, core) for g in fused.groups if g.members[0].kind == "formula"}
 
 
-def loops_of(group: Group, lanes: int, registers: int) -> Loops:
+def loops_of(group: Group, core: Core) -> Loops:
     """The loops of one group."""
+    lanes = core.lanes
     if group.rows is not None:
         return Loops((), group.domain[0], lanes, None, 1, group.domain[1:], lanes)
     if not group.domain:
@@ -61,7 +61,7 @@ def loops_of(group: Group, lanes: int, registers: int) -> Loops:
     if scatter_axis(first) is not None:
         return _scatter_loops(first, lanes)
     if first.reduced and first.axes:
-        return _reduction_loops(group, first, lanes, registers)
+        return _reduction_loops(group, first, core)
     bodies = [group.body(tensor) for tensor in group.results]
     vector = min(group.domain, key=lambda i: (_cost(i, group, bodies, lanes), group.domain.index(i)))
     return _plain_loops(group, first, vector, lanes if length_of(vector) > 1 else 1)
@@ -91,15 +91,15 @@ def _plain_loops(group: Group, first: Definition, vector: Node, lanes: int) -> L
     return Loops(outer, None, 1, vector, _unrolled(group, vector, lanes), _in_memory_order(inner, first, vector), lanes)
 
 
-def _reduction_loops(group: Group, first: Definition, lanes: int, registers: int) -> Loops:
+def _reduction_loops(group: Group, first: Definition, core: Core) -> Loops:
     """Sums of which there are several: a tile of them is kept in registers."""
-    tile = best_tile(first, lanes, registers)
+    tile = best_tile(first, core)
     vector = tile.vector
-    lanes = lanes if length_of(vector) > 1 else 1
+    lanes = core.lanes if length_of(vector) > 1 else 1
     reduced = tuple(i for i in first.reduced if i is not vector)
     inner = _in_memory_order((*reduced, vector) if vector in first.reduced else reduced, first, vector)
     outer = tuple(a for a in first.axes if a not in (vector, tile.row, tile.second))
-    packed = packing(group.body(first), first, tile, inner, lanes)
+    packed = packing(group.body(first), first, tile, inner, lanes, core)
     return Loops(outer, tile.row, tile.rows, vector, tile.vectors, inner, lanes, tile.second, *packed)
 
 

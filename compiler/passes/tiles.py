@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from math import prod
 
+from sympile.compiler.code.target import Core
 from sympile.compiler.graph.conditions import conditions_of, unguarded
 from sympile.compiler.graph.definition import Definition, extent_value
 from sympile.compiler.graph.node import Node, extent, postorder
@@ -28,6 +29,8 @@ STEPS = 64  # turns of a loop whose length is not known
 COPIED, TURNED, GATHERED = 1.5, 4.5, 1.5  # cycles for a vector side by side; turned over; for one lane that lies apart
 WIDE = 1.6  # loads that one of a whole vector takes which may lie across two cache lines
 MASKED = 1.5  # multiply-adds that a condition takes which differs within a tile
+FAR, FARTHER = 1.0, 2.5  # cycles for a line out of the third-level cache; from beyond it, or with its pages looked up
+SHARE = 4  # operands that the third-level cache has room for, beside what other cores keep there
 ACROSS = 8.0  # cycles to add up the lanes of a sum
 
 
@@ -60,12 +63,12 @@ def known(index: Node) -> bool:
     return extent(index).op == "const"
 
 
-def best_tile(tensor: Definition, lanes: int, registers: int) -> Tile:
+def best_tile(tensor: Definition, core: Core) -> Tile:
     """The tile with the least estimated time."""
     loads = [n for n in postorder([unguarded(tensor.formula), *conditions_of(tensor.formula)]) if n.op == "read"]
     copies = max(1, WRITTEN // _weight(tensor.formula))
-    models = [_model(tensor, vector, loads, lanes, copies) for vector in (*tensor.axes, *tensor.reduced)]
-    tiles = [(model.cycles(tile), order, tile) for model in models for order, tile in enumerate(model.tiles(registers))]
+    models = [_model(tensor, vector, loads, core, copies) for vector in (*tensor.axes, *tensor.reduced)]
+    tiles = [(model.cycles(tile), order, tile) for model in models for order, tile in enumerate(model.tiles())]
     return min(tiles, key=lambda found: found[:2])[2]
 
 
@@ -74,14 +77,14 @@ def _weight(body: Node) -> int:
     return 1 + sum(COSTLY if costly(n) else 1 for n in postorder([body]) if n.op not in ("index", "const", "size"))
 
 
-def _model(tensor: Definition, vector: Node, loads: Sequence[Node], lanes: int, copies: int) -> Model:
+def _model(tensor: Definition, vector: Node, loads: Sequence[Node], core: Core, copies: int) -> Model:
     axes = tuple(axis for axis in tensor.axes if axis is not vector)
     apart = {
         node: any(strides_along(node, index) == 1 for index in tensor.reduced)
         for node in loads
         if strides_along(node, vector) not in (0, 1)
     }
-    return Model(tensor, vector, tuple(loads), lanes, axes, copies, conditions_of(tensor.formula), apart)
+    return Model(tensor, vector, tuple(loads), core, axes, copies, conditions_of(tensor.formula), apart)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,7 @@ class Model:
     tensor: Definition
     vector: Node
     loads: tuple[Node, ...]  # reads in one turn of the innermost loop
-    lanes: int
+    core: Core
     axes: tuple[Node, ...]  # of the result, without the vector
     copies: int  # of the body in a tile, at most
     conditions: tuple[Node, ...]
@@ -99,27 +102,27 @@ class Model:
 
     # ------------------------------------------------------------------------------------------ candidates
 
-    def tiles(self, registers: int) -> Iterator[Tile]:
+    def tiles(self) -> Iterator[Tile]:
         """Every tile whose sums, shared operands and one more fit the registers."""
         axes = self.axes
         vectors = range(1, min(VECTORS, self._columns) + 1) if self.vector in self.tensor.axes else (1,)
         for row in axes or (None,):
             seconds = [None, *[a for a in axes if a is not row and known(a) and 1 < length_of(a) <= SECONDS]]
             for count, second in itertools.product(vectors, seconds):
-                for rows in _counts(row, self._most_rows(row, second, count, registers)):
+                for rows in _counts(row, self._most_rows(row, second, count)):
                     yield Tile(self.vector, count, row, rows, second)
 
-    def _most_rows(self, row: Node | None, second: Node | None, vectors: int, registers: int) -> int:
+    def _most_rows(self, row: Node | None, second: Node | None, vectors: int) -> int:
         """As many as leave a register for each operand that rows share and one more; none if that is not one row."""
         shared = any(self.vector in node.free and row not in node.free for node in self.loads)
-        spare = 2 if registers > 16 else 3
+        spare = 2 if self.core.registers > 16 else 3
         one = vectors * (1 if second is None else length_of(second))
-        fit = min(registers - spare - vectors * shared, self.copies) // one
+        fit = min(self.core.registers - spare - vectors * shared, self.copies) // one
         return max(fit, int(one == 1))
 
     @property
     def _columns(self) -> int:
-        return -(-length_of(self.vector) // self.lanes)
+        return -(-length_of(self.vector) // self.core.lanes)
 
     # ------------------------------------------------------------------------------------------ time
 
@@ -152,7 +155,17 @@ class Model:
         sums = rows * tile.seconds * vectors
         read = sum(self._copies(node, rows, tile, vectors) * self._slots(node, tile) for node in self.loads)
         masked = sum(not tile.own.isdisjoint(condition.free) for condition in self.conditions)
-        return max(sums * (1 + masked * MASKED) / 2, read / 2, LATENCY if sums < CHAINS else 0.0) + 0.15
+        busy = max(sums * (1 + masked * MASKED) / 2, read / 2, LATENCY if sums < CHAINS else 0.0)
+        return busy + self._fetched(tile, rows) + 0.15
+
+    def _fetched(self, tile: Tile, rows: int) -> float:
+        """Cycles of a turn for what each column of tiles fetches again: rows of operands too large for near caches."""
+        total = 0.0
+        for node in (node for node in self.loads if tile.row in node.free and self.vector not in node.free):
+            swept = prod(length_of(index) for index in node.free if index in (*self.tensor.reduced, *tile.own))
+            line = 0.0 if swept <= self.core.second else FAR if swept <= self.core.third // SHARE else FARTHER
+            total += line * self._copies(node, rows, tile, 1) / self.core.line
+        return total
 
     def _copies(self, node: Node, rows: int, tile: Tile, vectors: int) -> int:
         """How many different values of a node a tile has."""
@@ -162,7 +175,7 @@ class Model:
     def _slots(self, node: Node, tile: Tile) -> float:
         """How many loads a value takes."""
         if node in self.apart and not self._is_packable(node, tile):
-            return 2 * GATHERED * self.lanes
+            return 2 * GATHERED * self.core.lanes
         return WIDE if self.vector in node.free else 1.0
 
     def _is_packable(self, node: Node, tile: Tile) -> bool:
@@ -172,14 +185,14 @@ class Model:
         sums = rows * tile.seconds * vectors
         if self.vector not in self.tensor.axes:
             return sums * ACROSS
-        return sums * (1.0 if own_stride(self.tensor, self.vector) == 1 else GATHERED * self.lanes)
+        return sums * (1.0 if own_stride(self.tensor, self.vector) == 1 else GATHERED * self.core.lanes)
 
     def _packing_time(self, tile: Tile) -> float:
         """What it takes to copy operands whose lanes lie apart."""
         total = 0.0
         for node, is_turned in self.apart.items():
             if self._is_packable(node, tile):
-                total += self._turns * self._columns * (TURNED if is_turned else GATHERED * self.lanes)
+                total += self._turns * self._columns * (TURNED if is_turned else GATHERED * self.core.lanes)
         return total
 
 

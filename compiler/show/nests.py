@@ -81,10 +81,7 @@ def _vectors(loops: Loops, words: PlainText) -> str:
 
 def _copied(loops: Loops, words: PlainText) -> str:
     """Operands that are copied to lie as they are read."""
-    found = [f"{words.node(factor).text} ({loops.block} at a time)" for factor in loops.packed]
-    return ", ".join(
-        [*found, *[f"{words.node(factor).text} ({loops.span} rows at a time)" for factor in loops.packed_rows]]
-    )
+    return ", ".join(f"{words.node(factor).text} ({loops.block} at a time)" for factor in loops.packed)
 
 
 def _threads(group: Group, loops: Loops, words: PlainText) -> str:

@@ -9,9 +9,9 @@ from sympile.compiler.code.value import Integer, Value
 from sympile.compiler.graph.conditions import conditions_of, unguarded, when
 from sympile.compiler.graph.node import extent, number
 from sympile.compiler.passes.bounds import bounding
+from sympile.compiler.passes.emitting.extents import Run
 from sympile.compiler.passes.emitting.panels import Panel
 from sympile.compiler.passes.emitting.reduction import Reduction
-from sympile.compiler.passes.emitting.row_panels import RowPanel, Span, size
 from sympile.compiler.passes.emitting.turns import Block
 from sympile.compiler.records import dataclass
 
@@ -23,53 +23,27 @@ if TYPE_CHECKING:
 class Blocks:
     """Writes a reduction of which there are several results.
 
-    From the outside in: spans of rows; blocks of turns, rows packed; columns of vectors, packed; tiles of rows.
-    The results of a span stay in the second-level cache from block to block.
+    From the outside in: blocks of turns; columns of vectors, packed; tiles of rows.
     """
 
     nest: Nest
 
     def write(self) -> None:
         loops, function = self.nest.loops, self.nest.elements.frame.function
-        if loops.row is None:
-            self._blocks(Span(0, 1))
-            return
-        run = self.nest.run(loops.row)
-        if not loops.packed_rows or (isinstance(run.last, int) and run.last <= loops.span):
-            self._blocks(Span(run.first, run.last))
-            return
-        with function.loop(run.first, run.last, loops.span) as loop, self._scope():
-            self._blocks(Span(loop.index, function.min(function.add(loop.index, loops.span), run.last)))
-
-    def _scope(self) -> _Scope:
-        return _Scope(self.nest)
-
-    def _blocks(self, span: Span) -> None:
-        loops, function = self.nest.loops, self.nest.elements.frame.function
         if not loops.block:
-            self._block(span, Block())
+            self._columns(Block())
             return
         length = self.nest.length(loops.inner[0])
         if isinstance(length, int) and length <= loops.block:
-            self._block(span, Block(0, length))
+            self._columns(Block(0, length))
             return
         with function.loop(0, length, loops.block) as loop, self._scope():
             stop = function.min(function.add(loop.index, loops.block), length)
             first, last = function.compare("eq", loop.index, 0), function.compare("eq", stop, length)
-            self._block(span, Block(loop.index, stop, first, last))
+            self._columns(Block(loop.index, stop, first, last))
 
-    def _block(self, span: Span, block: Block) -> None:
-        element = self.nest.elements.wide.element
-        panels = []
-        for node in self.nest.loops.packed_rows:
-            room = self.nest.elements.frame.function.alloca(element, size(self.nest, node))
-            panels.append(RowPanel(self.nest, node, block, span, room))
-        for panel in panels:
-            panel.pack()
-        self.nest.elements.packed.update((panel.node, panel.load) for panel in panels)
-        self._columns(block, span)
-        for panel in panels:
-            del self.nest.elements.packed[panel.node]
+    def _scope(self) -> _Scope:
+        return _Scope(self.nest)
 
     def _room(self, numbers: int) -> Value:
         """Space on the stack for so many numbers for each turn of a block."""
@@ -79,19 +53,19 @@ class Blocks:
         element = self.nest.elements.wide.element
         return self.nest.elements.frame.function.alloca(element, loops.block * numbers)
 
-    def _rows(self, span: Span, write: Callable[[int], None]) -> None:
+    def _rows(self, write: Callable[[int], None]) -> None:
         """Full tiles of rows, then what is left: at once if its number is known, else in ever smaller tiles."""
         row, rows = self.nest.loops.row, self.nest.loops.rows
         if row is None:
             write(1)
             return
-        length = self.nest.length(row)
-        if isinstance(length, int):
-            self._known_rows(span, length, write)
+        run = self.nest.run(row)
+        if isinstance(run.extent, int):
+            self._known_rows(run, run.extent, write)
             return
-        start = span.start
+        start = run.first
         for count in [rows, *[n for n in (4, 1) if n < rows]]:
-            start = self._tiles(start, span.stop, count, write)
+            start = self._tiles(start, run.last, count, write)
 
     def _tiles(self, start: Integer, stop: Integer, count: int, write: Callable[[int], None]) -> Integer:
         """As many whole tiles as fit; returns where they end."""
@@ -103,17 +77,17 @@ class Blocks:
                 write(count)
         return whole
 
-    def _known_rows(self, span: Span, length: int, write: Callable[[int], None]) -> None:
-        """Spans but for the last are whole tiles; the last one may leave some rows, as many as the length says."""
+    def _known_rows(self, run: Run, length: int, write: Callable[[int], None]) -> None:
+        """Parts but for the last are whole tiles; the last one may leave some rows, as many as the length says."""
         function, row, rows = self.nest.elements.frame.function, self.nest.loops.row, self.nest.loops.rows
         assert row is not None
         whole = length - length % rows
-        stop = function.min(span.stop, whole)
+        stop = function.min(run.last, whole)
         if whole:
-            with function.loop(span.start, stop, rows) as loop, self.nest.bind(row, loop.index, hoist=False):
+            with function.loop(run.first, stop, rows) as loop, self.nest.bind(row, loop.index, hoist=False):
                 write(rows)
         if length > whole:
-            at_end = function.compare("eq", span.stop, length)
+            at_end = function.compare("eq", run.last, length)
             if at_end.text == "true":
                 with self.nest.bind(row, whole, hoist=False):
                     write(length - whole)
@@ -123,7 +97,7 @@ class Blocks:
 
     # ------------------------------------------------------------------------------------------ columns
 
-    def _columns(self, block: Block, span: Span) -> None:
+    def _columns(self, block: Block) -> None:
         loops = self.nest.loops
         rooms = [self._room(loops.vectors * self.nest.elements.wide.lanes) for _ in loops.packed]
 
@@ -135,13 +109,13 @@ class Blocks:
             for panel in panels:
                 panel.pack(masked)
             packed.update((panel.node, panel.load) for panel in panels)
-            self._tiles_of(vectors, masked, block, span)
+            self._tiles_of(vectors, masked, block)
             for panel in panels:
                 del packed[panel.node]
 
         self.nest.columns(column)
 
-    def _tiles_of(self, vectors: int, masked: bool, block: Block, span: Span) -> None:
+    def _tiles_of(self, vectors: int, masked: bool, block: Block) -> None:
         loops, full = self.nest.loops, self.nest.group.body(self.nest.first)
         bounds = bounding(full, loops.outer, tuple(index for index in loops.inner if index is not loops.vector))
         dropped = {condition for conditions in bounds.values() for condition in conditions}
@@ -152,10 +126,10 @@ class Blocks:
                 Reduction(self.nest, self.nest.places(rows, vectors, masked), block, body, bounds).write()
 
         if self.nest.loops.second is None:
-            self._rows(span, tile)
+            self._rows(tile)
             return
         with self.nest.bind(self.nest.loops.second, 0, hoist=False):
-            self._rows(span, tile)
+            self._rows(tile)
 
 
 @dataclass(frozen=True, slots=True)

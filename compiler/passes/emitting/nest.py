@@ -199,10 +199,6 @@ class Nest:
         assert along is not None
         elements.wide.store_strided(value, pointer, along, elements.mask if place.masked else None)
 
-    def prefetch(self, tensor: Definition, place: Place) -> None:
-        """Asks for the memory that `store` is going to write."""
-        self.elements.frame.function.prefetch(address(self.elements, tensor, tensor.axes, place)[0], write=True)
-
     def stored_at(self, tensor: Definition, place: Place) -> Value:
         """What `store` has written at a place."""
         elements = self.elements

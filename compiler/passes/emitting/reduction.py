@@ -81,9 +81,6 @@ class Reduction:
         return str(self.nest.first.monoid)
 
     def write(self) -> None:
-        if self.nest.loops.packed_rows:
-            for place in self.places:
-                self.nest.prefetch(self.nest.group.stored[0], place)
         start = [self.lanes.constant(IDENTITY[self.monoid]) for _ in self.places]
         sums = self._over(self.nest.loops.inner, self.places, start)
         if self.nest.loops.vector_is_reduced:
