@@ -24,8 +24,6 @@ from sympile.compiler.passes.assemble import assemble
 from sympile.compiler.passes.built import Built, Shelf, Stages, description
 from sympile.compiler.passes.call import python_call
 from sympile.compiler.passes.fuse import fuse
-from sympile.compiler.passes.invariant import prepare
-from sympile.compiler.passes.least_squares import least_squares
 from sympile.compiler.passes.loop import training_loop
 from sympile.compiler.passes.read import Output, demand_number, range_constraints, read_all, scalar_output
 from sympile.compiler.passes.reading.scope import Constraint, Scope
@@ -225,12 +223,12 @@ def build(
     target, given = target or this_machine(), list(inputs)
     return Built(
         lambda: _stages(work, outputs, given, dtype, target),
-        lambda: description(outputs, given, work.constraints, dtype, target, _rows(work.request)),
+        lambda: description(outputs, given, work.constraints, dtype, target, rows_of(work.request)),
         work.request.shelf,
     )
 
 
-def _rows(request: Request) -> str:
+def rows_of(request: Request) -> str:
     """What decides, beside the formulas, how they are computed."""
     return f"{request.math}, exact" if request.rewrites == "exact" else request.math
 
@@ -253,54 +251,6 @@ def _stages(
     if _asked("emit") or _asked("llvm"):
         print(f"--- emit\n{program.code.text}", file=sys.stderr)
     return Stages(program, fused, loops, times)
-
-
-@dataclass(frozen=True, slots=True)
-class Training:
-    """What runs for every batch of a fit, and what runs once before: programs in order, each gives inputs of the next.
-
-    Attributes:
-        step: the program of the objective and its gradient.
-        before: programs whose outputs are inputs of the later ones, by name.
-        prepared: those inputs, and how they are computed.
-        columns: the inputs to be replaced by their R factor, name → name of the array that holds them; else None.
-    """
-
-    step: Built
-    before: tuple[Built, ...]
-    prepared: dict[Definition, Definition]
-    columns: dict[str, str] | None = None
-
-
-def build_training(work: Work, labels: Sequence[str], dtype: str, whole: bool, squares: bool) -> Training | None:
-    """The step of a fit without what is the same in every step; None where there is nothing of that kind.
-
-    Args:
-        work: a loss and its gradient.
-        labels: the outputs of a step.
-        dtype: of all numbers.
-        whole: every step sees all examples.
-        squares: as formulas of columns of data, if it is a sum of squares that are linear in them.
-    """
-    first = prepare({label: work.outputs[label] for label in labels}, whole)
-    rounds, outputs, columns = [first.values], first.outputs, None
-    if squares:
-        found = least_squares(first.outputs)
-        if found is None:
-            return None
-        rounds.append({i: value for i, value in found.values.items() if value.kind != "input"})
-        outputs = found.outputs
-        columns = {i.name: (v.name if v.kind == "input" else i.name) for i, v in found.values.items() if i.batched}
-    before = tuple(_build_alone(work, {i.name: v for i, v in values.items()}, dtype) for values in rounds if values)
-    prepared = {i: value for values in rounds for i, value in values.items()}
-    if not prepared and columns is None:
-        return None
-    return Training(_build_alone(work, outputs, dtype), before, prepared, columns)
-
-
-def _build_alone(work: Work, outputs: Mapping[str, Definition], dtype: str) -> Built:
-    """A program whose inputs are whatever it reads."""
-    return build(work, outputs, [t for t in definitions(outputs.values()) if t.kind == "input"], dtype)
 
 
 def build_update(

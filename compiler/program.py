@@ -115,13 +115,15 @@ class Program:
     demands: tuple[Demand, ...] = ()
     calls: tuple[str, ...] = ()  # what the status numbers mean
     large: Code | None = None  # the same for large data, whose work is shared among threads
-    heavy: tuple[Polynomial, ...] = ()  # where one of them is positive, `large` is the code to run
+    heavy: tuple[Polynomial, ...] = ()  # where one of them is positive, threads share the work
 
     def code_for(self, sizes: Mapping[str, int]) -> Code:
         """The code to run for these sizes."""
-        if self.large is not None and any(work.value(sizes) > 0 for work in self.heavy):
-            return self.large
-        return self.code
+        return self.large if self.large is not None and self.heavy_for(sizes) else self.code
+
+    def heavy_for(self, sizes: Mapping[str, int]) -> bool:
+        """Whether threads would share the work."""
+        return any(work.value(sizes) > 0 for work in self.heavy)
 
     @property
     def work(self) -> tuple[Array, ...]:

@@ -23,12 +23,21 @@ COUNT = "#parameters"
 COUNTERS = ("step", "epoch")  # what the loop tells the update
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Together:
+    """A step with its update in one loop of its own (passes/steps.py), and where its numbers lie."""
+
+    native: NativeProgram
+    places: Mapping[str, tuple[str, str, int]]  # of inputs and outputs: row (gradient, …), parameter, which number
+    numbers: Mapping[str, str]  # inputs that are numbers of the optimizer
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """All that decides how the memory of a fit is laid out; fits of equal shapes can use the same."""
 
     step: NativeProgram
-    update: NativeProgram
+    update: NativeProgram | Together  # Together: of the step too
     layout: FlatLayout
     sizes: tuple[tuple[str, int], ...]
     batch: int
@@ -36,6 +45,11 @@ class Shape:
     shuffled: int  # examples whose order is drawn anew each epoch; 0: none
     states: tuple[str, ...]
     numbers: tuple[str, ...]
+
+    @property
+    def first(self) -> NativeProgram:
+        """The program of a step."""
+        return self.update.native if isinstance(self.update, Together) else self.step
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +62,7 @@ class Bench:
     words: npt.NDArray[np.int64]  # of the loop, as they are before any fit
     gathers: npt.NDArray[np.int64]
     order: npt.NDArray[np.int64] | None
-    desks: tuple[Desk, Desk]
+    desks: tuple[Desk, ...]
     held: tuple[Array, ...]
     bytes: int  # of all that grows with the model and the data
 
@@ -85,12 +99,14 @@ class Bench:
     def _place_data(self, arrays: Mapping[str, Array]) -> list[Array]:
         """Pointers to the arrays of this fit; returns those."""
         table, used, at = self.desks[0].table, [], 0
-        for array in self.shape.step.program.inputs:
-            if array.name in self.shape.layout.offsets:
+        together = self.shape.update if isinstance(self.shape.update, Together) else None
+        placed = self.shape.layout.offsets if together is None else {**together.places, **together.numbers}
+        for array in self.shape.first.program.inputs:
+            if array.name in placed:
                 continue
             given = arrays[array.name]
             used.append(given)
-            if is_data(array):
+            if is_data(array) and together is None:
                 self.gathers[at] = address_of(given)
                 self.gathers[at + 2] = given.nbytes // len(given) // 4
                 at += len(GATHER_WORDS)
@@ -130,18 +146,48 @@ def make_bench(shape: Shape, gradient_prefix: str, objective: str) -> Bench:
     step, update = shape.step, shape.update
     sizes = {**dict(shape.sizes), BATCH: shape.batch}
     flat = aligned((2 + len(shape.states), shape.layout.count), step.program.dtype)
-    numbers = np.zeros(len(shape.numbers) + len(COUNTERS), update.program.dtype)
-    desks = (step.own_desk(sizes), update.own_desk({COUNT: shape.layout.moved}))
+    numbers = np.zeros(len(shape.numbers) + len(COUNTERS), step.program.dtype)
     words = dict.fromkeys(JOB, 0)
+    if isinstance(update, Together):
+        return _bench_of_loop(shape, update, sizes, flat, numbers, words, objective)
+    desks = (step.own_desk(sizes), update.own_desk({COUNT: shape.layout.moved}))
     order = np.zeros(shape.shuffled, np.int64) if shape.shuffled else None
     words["order"], words["shuffle"] = (0, 0) if order is None else (address_of(order), 1)
     gathers, buffers = _place_batches(shape, sizes, address_of(desks[0].table))
     words["gathers"], words["gather_count"] = address_of(gathers), len(gathers) // len(GATHER_WORDS)
     held = (*buffers, *_place_step(shape, words, flat, desks[0], gradient_prefix, objective))
-    _place_update(shape, words, flat, numbers, desks[1])
+    _place_update(shape, update, words, flat, numbers, desks[1])
     template = np.array([words[name] for name in JOB], np.int64)
     count = flat.nbytes + sum(each.nbytes for each in held) + sum(desk.bytes for desk in desks) + 8 * shape.shuffled
     return Bench(shape, flat, numbers, template, gathers, order, desks, held, count)
+
+
+def _bench_of_loop(
+    shape: Shape,
+    loop: Together,
+    sizes: Mapping[str, int],
+    flat: Array,
+    numbers: Array,
+    words: dict[str, int],
+    objective: str,
+) -> Bench:
+    """Memory for a loop that does step and update itself."""
+    desk, loss = loop.native.own_desk(sizes), aligned((1,), flat.dtype)
+    rows = dict(zip(("gradient", "parameter", *shape.states), map(address_of, flat), strict=True))
+    at = {name: address_of(numbers) + numbers.itemsize * k for k, name in enumerate(shape.numbers)}
+    for array in (*loop.native.program.inputs, *loop.native.program.outputs):
+        if array.name in loop.places:
+            row, parameter, position = loop.places[array.name]
+            desk.table[array.slot] = rows[row] + flat.itemsize * (shape.layout.offsets[parameter] + position)
+        elif array.name in loop.numbers:
+            desk.table[array.slot] = at[loop.numbers[array.name]]
+        elif array.name == objective:
+            desk.table[array.slot] = address_of(loss)
+    words["step_table"], words["parameter"] = desk.address, rows["parameter"]
+    template = np.array([words[name] for name in JOB], np.int64)
+    nothing = np.zeros(0, np.int64)
+    count = flat.nbytes + loss.nbytes + desk.bytes
+    return Bench(shape, flat, numbers, template, nothing, None, (desk,), (loss,), count)
 
 
 def _place_batches(shape: Shape, sizes: Mapping[str, int], table: int) -> tuple[npt.NDArray[np.int64], list[Array]]:
@@ -179,11 +225,13 @@ def _place_step(
     return loss, batch_word
 
 
-def _place_update(shape: Shape, words: dict[str, int], flat: Array, numbers: Array, desk: Desk) -> None:
+def _place_update(
+    shape: Shape, update: NativeProgram, words: dict[str, int], flat: Array, numbers: Array, desk: Desk
+) -> None:
     """Pointers of the update's table."""
     rows = dict(zip(("gradient", "parameter", *shape.states), map(address_of, flat), strict=True))
     places = {n: address_of(numbers) + numbers.itemsize * k for k, n in enumerate((*shape.numbers, *COUNTERS))}
-    program = shape.update.program
+    program = update.program
     for array in (*program.inputs, *program.outputs):
         desk.table[array.slot] = {**rows, **places}[array.name]
     words["update_function"], words["update_table"] = desk.native.address, desk.address

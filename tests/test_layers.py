@@ -24,6 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("=sympile",),
     ("sympile.runtime.model",),
     ("sympile.runtime",),
+    ("sympile.compiler.training",),
     ("sympile.compiler.pipeline",),
     ("sympile.compiler.show",),
     ("sympile.compiler.passes",),

@@ -264,7 +264,7 @@ class Function:
         Inside, read `loop.index` and `loop.carried` and set `loop.next`; afterwards `loop.results` are the last ones
         (`carry` itself where there was no turn). The step is positive.
         """
-        before, body, done = self.block, self._label(), self._label()
+        before, body, done = self.block, self.label(), self.label()
         loop = Loop(index=self._fresh("i64"), carried=[self._fresh(value.type) for value in carry])
         entered = self.compare("slt", start, stop)
         self.do(f"br label %{body}" if entered.text == "true" else f"br {typed(entered)}, label %{body}, label %{done}")
@@ -287,7 +287,7 @@ class Function:
     @contextmanager
     def when(self, condition: Value, unlikely: bool = False) -> Iterator[None]:
         """What stands inside happens only if the condition (i1) holds."""
-        yes, done = self._label(), self._label()
+        yes, done = self.label(), self.label()
         self.branch(condition, yes, done, unlikely)
         self.begin(yes)
         yield
@@ -306,7 +306,7 @@ class Function:
             ...         choice.give(b)
             >>> choice.results[0]
         """
-        yes, no, done = self._label(), self._label(), self._label()
+        yes, no, done = self.label(), self.label(), self.label()
         self.branch(condition, yes, no, unlikely)
         choice = Either(self, yes, no, done)
         yield choice
@@ -326,7 +326,7 @@ class Function:
     def divide(self) -> None:
         """Goes on in another block where this one is long: over one block, fast code generation is quadratic."""
         if len(self._lines) - self._begun > LONG_BLOCK:
-            label = self._label()
+            label = self.label()
             self.do(f"br label %{label}")
             self.begin(label)
 
@@ -353,7 +353,8 @@ class Function:
         self._count += 1
         return Value(f"%v{self._count}", kind)
 
-    def _label(self) -> str:
+    def label(self) -> str:
+        """A new name for a block."""
         self._count += 1
         return f"b{self._count}"
 

@@ -80,8 +80,8 @@ def assemble(
             taken.add(tensor)
             slots[name] = layout.tensors[tensor]
     emitted = emit(fused, loops, layout, copies, dtype, target)
-    heavy = _heavy(fused, loops) if emitted.together else ()
-    large = emit(fused, loops, layout, copies, dtype, target, large=True) if heavy else None
+    heavy = _heavy(fused, loops)
+    large = emit(fused, loops, layout, copies, dtype, target, large=True) if heavy and emitted.together else None
     own = {*[layout.tensors[t] for t in given], *[slots[name] for name in finals]}
     return Program(
         code=_code(emitted),
@@ -89,19 +89,24 @@ def assemble(
         heavy=heavy,
         dtype=dtype,
         length=layout.length,
-        inputs=tuple(_array(t.name, layout.tensors[t], t) for t in given),
-        outputs=tuple(_array(name, slots[name], tensor) for name, tensor in finals.items()),
+        inputs=tuple(as_array(t.name, layout.tensors[t], t) for t in given),
+        outputs=tuple(as_array(name, slots[name], tensor) for name, tensor in finals.items()),
         rooms=tuple(
-            _room(stay, layout) for stay in stays(fused.groups, {t for t in taken if layout.tensors[t] in own})
+            as_room(stay, layout) for stay in stays(fused.groups, {t for t in taken if layout.tensors[t] in own})
         ),
         sizes=dict(layout.sizes),
         status=layout.extra["status"],
         scratch=layout.extra["scratch"],
         scratch_words=tuple(polynomial(scratch_words(t)) for t in fused.stored if t.kind == "call"),
         scratch_use=_scratch_use(fused),
-        demands=tuple(Demand(polynomial(c.expression), c.message) for c in constraints),
+        demands=demands_of(constraints),
         calls=tuple(t.operands[0].name for t in numbered_calls(layout)),
     )
+
+
+def demands_of(constraints: Sequence[Constraint]) -> tuple[Demand, ...]:
+    """What sizes must satisfy, as plain data."""
+    return tuple(Demand(polynomial(c.expression), c.message) for c in constraints)
 
 
 def _code(emitted: Emitted) -> Code:
@@ -118,12 +123,14 @@ def _heavy(fused: Fused, loops: Mapping[Definition, Loops]) -> tuple[Polynomial,
     return tuple(found)
 
 
-def _array(name: str, slot: int, tensor: Definition) -> Array:
+def as_array(name: str, slot: int, tensor: Definition) -> Array:
+    """A tensor as plain data."""
     return Array(name, slot, tuple(polynomial(n) for n in tensor.shape), tensor.integer)
 
 
-def _room(stay: Stay, layout: Layout) -> Room:
-    return Room(tuple(_array(t.name, layout.tensors[t], t) for t in stay.tensors), stay.first, stay.last)
+def as_room(stay: Stay, layout: Layout) -> Room:
+    """The memory of work arrays as plain data."""
+    return Room(tuple(as_array(t.name, layout.tensors[t], t) for t in stay.tensors), stay.first, stay.last)
 
 
 def _scratch_use(fused: Fused) -> tuple[int, int]:

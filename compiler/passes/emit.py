@@ -84,9 +84,9 @@ def _write_together(
     """Small programs: everything in one function, scalars handed on in registers."""
     frame = Frame(main, layout, main.arguments[0])
     tensors = dict.fromkeys(tensor for group in fused.groups for tensor in _tensors(group))
-    frame.enter(tensors, sorted(set().union(*[_sizes(group) for group in fused.groups])))
+    frame.enter(tensors, sorted(set().union(*[sizes_of(group) for group in fused.groups])))
     for group in fused.groups:
-        _write_group(frame, group, loops.get(group.members[0]), scalar)
+        write_group(frame, group, loops.get(group.members[0]), scalar)
 
 
 def _write_apart(
@@ -101,10 +101,10 @@ def _write_apart(
             _write_part(main.module, f"{name}.part", group, own, split, layout, scalar, quick)
         function = Function(main.module, name, [("ptr noalias", "table")], linkage="internal", attributes=APART)
         frame = Frame(function, layout, function.arguments[0], fuses=not quick)
-        frame.enter(_tensors(group), sorted(_sizes(group)))
+        frame.enter(_tensors(group), sorted(sizes_of(group)))
         lanes = Lanes(function, scalar.element, 1, scalar.target)
         if split is None:
-            _write_group(frame, group, own, lanes)
+            write_group(frame, group, own, lanes)
         else:
             region = Region(frame, group, split, lanes, f"{name}.part")
             region.write(partial(_write_finish, group, lanes))
@@ -125,22 +125,23 @@ def _write_part(
     """The function for one chunk of a split group."""
     function = Function(module, name, PART_PARAMETERS, linkage="internal", attributes=APART)
     frame = Frame(function, layout, function.arguments[0], fuses=not quick)
-    frame.enter(_tensors(group), sorted(_sizes(group)))
+    frame.enter(_tensors(group), sorted(sizes_of(group)))
     parts = enter_part(frame, group, split, scalar.element)
     own = unfinished(group) if split.summed else group
-    _write_group(frame, own, loops, Lanes(function, scalar.element, 1, scalar.target), parts)
+    write_group(frame, own, loops, Lanes(function, scalar.element, 1, scalar.target), parts)
     function.ret()
 
 
 def _write_finish(group: Group, scalar: Lanes, frame: Frame, finish: Definition) -> None:
     """What is made of sums that chunks have left, once they are added up."""
     last = Group((finish,), finish.axes, contents=contents_of((finish,)), bodies=group.bodies)
-    _write_group(frame, last, loops_of(last, scalar.target.core(scalar.element)), scalar)
+    write_group(frame, last, loops_of(last, scalar.target.core(scalar.element)), scalar)
 
 
-def _write_group(
+def write_group(
     frame: Frame, group: Group, loops: Loops | None, scalar: Lanes, parts: Mapping[Node, Run] | None = None
 ) -> None:
+    """The loops of one group."""
     if group.contents.operations <= DESCRIBED:
         for tensor in group.results:
             frame.function.comment(_described(tensor))
@@ -183,19 +184,19 @@ def _described(tensor: Definition) -> str:
 
 def _tensors(group: Group) -> list[Definition]:
     """What a group reads and writes."""
-    found = dict.fromkeys(_operands(group))
+    found = dict.fromkeys(operands_of(group))
     inner = set(group.members) - set(group.stored)
     return [t for t in dict.fromkeys([*found, *group.stored]) if t not in inner]
 
 
-def _operands(group: Group) -> list[Definition]:
+def operands_of(group: Group) -> list[Definition]:
     called = [operand for t in group.results if t.kind == "call" for operand in t.operands]
     return list(dict.fromkeys([*called, *group.contents.operands]))
 
 
-def _sizes(group: Group) -> set[str]:
+def sizes_of(group: Group) -> set[str]:
     """Every symbolic size in extents and formulas of a group."""
-    tensors = [*group.results, *_operands(group)]
+    tensors = [*group.results, *operands_of(group)]
     roots = [n for t in tensors for n in t.shape] + [extent(r) for t in group.results for r in t.reduced]
     return size_names(roots) | group.contents.sizes
 
@@ -214,7 +215,7 @@ def make_layout(inputs: Sequence[Definition], fused: Fused, outputs: Sequence[De
     for tensor in layout.tensors:
         sizes |= size_names(tensor.shape)
     for group in fused.groups:
-        sizes |= _sizes(group)
+        sizes |= sizes_of(group)
     for name in sorted(sizes):
         layout.add_size(name)
     layout.add_extra("status")

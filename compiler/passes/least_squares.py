@@ -25,7 +25,7 @@ from sympile.compiler.graph.definition import (
     read,
 )
 from sympile.compiler.graph.inline import inlined
-from sympile.compiler.graph.node import ONE, Node, const, extent, target
+from sympile.compiler.graph.node import ONE, Node, const, extent, postorder, target
 from sympile.compiler.graph.rebuild import rebuild
 from sympile.compiler.graph.reduce import always_in_range
 from sympile.compiler.passes.invariant import PREFIX, Fixed, Prepared
@@ -52,6 +52,17 @@ def least_squares(outputs: Mapping[str, Definition]) -> Prepared | None:
     except _NoSquares:
         return None
     return Prepared(new, run.values) if any(column.batched for column in run.values) else None
+
+
+def columns_of(found: Prepared) -> dict[str, str]:
+    """The columns in the order of the triangle: name of the input → of the array that holds it.
+
+    Those that stand alone in a sum come last: the last rows of the triangle then have no parameter in them.
+    """
+    sums = [node for node in postorder(t.formula for t in computed(found.outputs.values())) if node.op == "add"]
+    alone = {target(rest) for node in sums for _, rest in map(split, node.args) if rest.op == "read"}
+    columns = sorted((made for made in found.values if made.batched), key=lambda made: made in alone)
+    return {i.name: (found.values[i].name if found.values[i].kind == "input" else i.name) for i in columns}
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,8 @@ NONE = slice(0)
 
 def with_reciprocals(tensor: Definition) -> Definition:
     """An elementwise definition whose quotients by scalars are products."""
+    if tensor.kind == "input":
+        return tensor
     done: dict[Node, Node] = {}
     stack = [tensor.formula]
     while stack:

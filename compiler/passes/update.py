@@ -19,6 +19,7 @@ from sympile.compiler.records import dataclass
 
 COUNT = "#parameters"  # how many numbers the flat array holds
 GRADIENT, PARAMETER, STEP, EPOCH, NORM = "gradient", "parameter", "step", "epoch", "global_norm"
+SQUARES = "squares"  # of all gradients
 
 Assignments = tuple[tuple[Any, Any], ...]
 
@@ -44,10 +45,17 @@ class Rule(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """New values of the parameter and of each state, and all inputs."""
+    """New values of the parameter and of each state, and all inputs.
+
+    Attributes:
+        outputs: the new values, over the axis of all parameters.
+        inputs: what they are computed from.
+        reads: what stands in them for the gradient, the parameter, a state, a number of the rule, the sum of squares.
+    """
 
     outputs: dict[str, Definition]
     inputs: tuple[Definition, ...]
+    reads: dict[str, Node]
 
 
 def read_update(rule: Rule) -> Update:
@@ -59,12 +67,14 @@ def read_update(rule: Rule) -> Update:
     }
     scalars = {name: input_tensor(name, [], "constant") for name in (STEP, EPOCH, *[name for name, _ in rule.numbers])}
     values = {name: read(t, axis) for name, t in flat.items()} | {name: read(t) for name, t in scalars.items()}
-    values[NORM] = sqrt(total([axis], power(read(flat[GRADIENT], axis), 2)))
+    squares = total([axis], power(read(flat[GRADIENT], axis), 2))
+    reads = {**values, SQUARES: squares}
+    values[NORM] = sqrt(squares)
     for symbol, expression in (*rule.schedules, *rule.clip, *rule.update):
         values[str(symbol)] = _read(expression, values)
     changed = [PARAMETER, *[str(s) for s, _ in rule.state]]
     outputs = {name: elementwise((axis,), values[name]) for name in changed}
-    return Update(outputs, (*flat.values(), *scalars.values()))
+    return Update(outputs, (*flat.values(), *scalars.values()), reads)
 
 
 def _read(expression: Any, values: Mapping[str, Node]) -> Node:

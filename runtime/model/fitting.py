@@ -14,7 +14,7 @@ from sympile.compiler.pipeline import GRADIENT, OBJECTIVE, build_loop, build_upd
 from sympile.compiler.program import BATCH
 from sympile.compiler.records import dataclass
 from sympile.runtime.arguments import Bound
-from sympile.runtime.bench import Shape, is_data
+from sympile.runtime.bench import Shape, Together, is_data
 from sympile.runtime.byname import ByName, name_of
 from sympile.runtime.flat import FlatLayout
 from sympile.runtime.initializers import first_parameters
@@ -88,9 +88,11 @@ def fit(model: Model, data: Mapping[Any, Any], options: Options) -> Result:
     model._circumstances = _circumstances(plan, ready, optimizer)
     layout = FlatLayout.of({name: start[name].shape for name in model._used})
     record = _recorded(model, options.record)
-    bench = model._benches.take(_shape(model, ready, optimizer, layout, sizes), GRADIENT, OBJECTIVE)
+    shape = _shape(model, ready, optimizer, layout, sizes)
+    bench = model._benches.take(shape, GRADIENT, OBJECTIVE)
     state, numbers = optimizer.first_state(), dict(optimizer.numbers)
-    job = bench.job(_loop(model.dtype), start, ready.arrays, ready.plan, state, numbers, bool(record))
+    loop = shape.update.native.native if isinstance(shape.update, Together) else _loop(model.dtype)
+    job = bench.job(loop, start, ready.arrays, ready.plan, state, numbers, bool(record))
     watch = _watch(model, job, layout, arrays, validation, start, options)
     outcome = run(job, plan, watch, options.verbose)
     result = _result(model, job, layout, start, plan, outcome, record)
@@ -103,7 +105,8 @@ def _shape(model: Model, ready: Ready, optimizer: Optimizer, layout: FlatLayout,
     plan = ready.plan
     return Shape(
         ready.native,
-        _update(optimizer, model.dtype, layout.few, model._arguments["rewrites"]),
+        model._steps.together(ready, optimizer)
+        or _update(optimizer, model.dtype, layout.few, model._arguments["rewrites"]),
         layout,
         tuple(sizes.items()),
         plan.batch,

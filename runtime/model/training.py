@@ -13,12 +13,15 @@ import numpy.typing as npt
 from sympile.compiler.locks import once
 from sympile.compiler.passes.invariant import PREFIX
 from sympile.compiler.passes.least_squares import COUNT
-from sympile.compiler.pipeline import GRADIENT, OBJECTIVE, Training, build_training
+from sympile.compiler.pipeline import GRADIENT, OBJECTIVE
 from sympile.compiler.program import BATCH
 from sympile.compiler.records import dataclass
+from sympile.compiler.training import Training, build_steps, build_training
+from sympile.runtime.bench import Together
 from sympile.runtime.job import Plan
 from sympile.runtime.native import NativeProgram
 from sympile.runtime.triangle import triangle
+from sympile.runtime.update_rule import Optimizer
 
 if TYPE_CHECKING:
     from sympile.runtime.model.model import Model
@@ -27,6 +30,7 @@ Array = npt.NDArray[Any]
 FEWER = 4  # the R factor must have so many times fewer rows than there are examples
 STEPS = 100  # and save so many steps their work
 WIDEST = 256  # columns: the factorisation costs the square of their number
+FEW = 4  # so many rows of an R factor are written out, without its zeros
 MOST = 2  # what is prepared may take so many times the memory of the data, or
 ALWAYS = 1 << 26  # so many bytes
 
@@ -40,6 +44,11 @@ class Ready:
     sizes: dict[str, int]
     plan: Plan
     training: Training | None = None  # None: the step as `value_and_grad` runs it
+    rows: Mapping[str, int] | None = None  # of an R factor that is written out (passes/resident.py)
+
+    @property
+    def all_sizes(self) -> dict[str, int]:
+        return {**self.sizes, BATCH: self.plan.batch}
 
     @property
     def own(self) -> list[str]:
@@ -54,6 +63,7 @@ class Steps:
         self._model = model
         self._natives: dict[int, NativeProgram] = {}
         self._before: dict[int, list[NativeProgram]] = {}
+        self._together: dict[object, Together | None] = {}
 
     def ready(self, plan: Plan, arrays: Mapping[str, Array], sizes: Mapping[str, int]) -> Ready:
         """What this plan needs: the step, and its arrays with all that is computed once."""
@@ -67,6 +77,28 @@ class Steps:
         if training is None or self._bytes(training, given) > max(ALWAYS, MOST * given.bytes):
             return Ready(self._model._step.native, given.arrays, given.sizes, plan)
         return Ready(self._native(training), self._prepared(training, given), given.sizes, plan, training)
+
+    def together(self, ready: Ready, optimizer: Optimizer) -> Together | None:
+        """The loop that does the steps of a plan and their updates at once, where both are small."""
+        plan, program = ready.plan, ready.native.program
+        if plan.gathers or plan.batch < plan.examples or program.calls or program.heavy_for(ready.all_sizes):
+            return None
+        key = (id(ready.training), optimizer.rule, tuple((ready.rows or {}).items()))
+        if key not in self._together:
+            self._together[key] = self._joined(ready, optimizer)
+        return self._together[key]
+
+    def _joined(self, ready: Ready, optimizer: Optimizer) -> Together | None:
+        outputs = self._model._work.outputs if ready.training is None else ready.training.outputs
+        names = list(self._model._used)
+        found = build_steps(self._model._work, outputs, names, optimizer, self._model.dtype, ready.rows)
+        if found is None:
+            return None
+        made, built = found
+        places = {t.name: (e.kind, e.parameter, e.position) for t, e in made.entries.items()}
+        places |= {f"{e}": (e.kind, e.parameter, e.position) for e in made.gradient}
+        numbers = {tensor.name: name for name, tensor in made.numbers.items()}
+        return Together(NativeProgram(built.program), places, numbers)
 
     def kinds(self) -> dict[str, Training | None]:
         """The steps that there are, by when they are taken."""
@@ -115,22 +147,24 @@ class Steps:
         if width > WIDEST or count < FEWER * width:
             return None
         arrays = self._prepared(training, given)
-        matrix, at = np.empty((count, width)), 0
+        matrix, at, first = np.empty((count, width)), 0, {"": width}
         for name, source in training.columns.items():
+            first[name] = at
             matrix[:, at : at + widths[name]] = arrays[source].reshape(count, -1)
             at += widths[name]
-        rows = triangle(matrix).astype(self._model.dtype)
-        if not np.isfinite(rows).all():
+        factor = triangle(matrix).astype(self._model.dtype)
+        if not np.isfinite(factor).all():
             return None
         at = 0
         for name, source in training.columns.items():
-            part = np.ascontiguousarray(rows[:, at : at + widths[name]])
+            part = np.ascontiguousarray(factor[:, at : at + widths[name]])
             arrays[name] = part.reshape(width, *arrays[source].shape[1:])
             at += widths[name]
-        arrays[COUNT] = np.array(count, rows.dtype)
+        arrays[COUNT] = np.array(count, factor.dtype)
         weight = given.plan.sum_weight * width / count
         plan = replace(given.plan, examples=width, batch=width, sum_weight=weight)
-        return Ready(self._native(training), arrays, given.sizes, plan, training)
+        rows = first if width <= FEW else None
+        return Ready(self._native(training), arrays, given.sizes, plan, training, rows)
 
     def _widths(self, training: Training, given: _Given) -> dict[str, int]:
         """How many numbers of one example each input holds that is to be replaced."""

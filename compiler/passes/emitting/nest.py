@@ -192,6 +192,8 @@ class Nest:
         elements = self.elements
         if not tensor.axes:
             elements.frame.scalars[tensor] = value
+        if tensor in elements.frame.unstored:
+            return
         pointer, along, _ = address(elements, tensor, tensor.axes, place)
         if self.loops.vector is None or self.loops.vector not in tensor.axes:
             elements.scalar.store(value, pointer)

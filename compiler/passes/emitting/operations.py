@@ -11,10 +11,11 @@ import mpmath
 
 from sympile.compiler.code.lanes import Lanes
 from sympile.compiler.code.value import Integer, Value, i64, typed
+from sympile.compiler.graph.arithmetic import neg
 from sympile.compiler.graph.node import Node, make, number
 from sympile.compiler.passes.emitting.integers import integer, integer_lanes, position_of
 from sympile.compiler.passes.emitting.memory import load
-from sympile.compiler.passes.emitting.places import Place, is_division, is_fixed
+from sympile.compiler.passes.emitting.places import Place, is_division, is_fixed, negated_sum
 from sympile.compiler.rules.functions import CONSTANTS
 from sympile.compiler.rules.machine import call_or_inline, integer_power
 
@@ -57,8 +58,11 @@ def _read(elements: Elements, node: Node, place: Place) -> Value:
 
 def _add(elements: Elements, node: Node, place: Place) -> Value:
     """Products are fused into the running sum."""
-    lanes = elements.lanes_of(node)
-    terms = sorted(node.args, key=_is_fusable)
+    return _sum(elements, elements.lanes_of(node), node.args, place)
+
+
+def _sum(elements: Elements, lanes: Lanes, args: Iterable[Node], place: Place) -> Value:
+    terms = sorted(args, key=_is_fusable)
     total = elements.operand(lanes, terms[0], place)
     for term in terms[1:]:
         total = accumulate(elements, lanes, total, term, place)
@@ -74,7 +78,7 @@ def accumulate(elements: Elements, lanes: Lanes, total: Value, term: Node, place
     if (
         term.op == "mul"
         and not any(is_division(f) for f in term.args)
-        and elements.find(elements.key_of(term, place)) is None
+        and not _is_known(elements, term, place)
     ):
         first, rest = term.args[0], term.args[1:]
         if first.op == "const" and first.data == -1:
@@ -85,6 +89,10 @@ def accumulate(elements: Elements, lanes: Lanes, total: Value, term: Node, place
         left = elements.operand(lanes, first, place)
         return _multiplied_and_added(elements, lanes, left, _multiplied(elements, lanes, rest, place), total)
     return lanes.add(total, elements.operand(lanes, term, place))
+
+
+def _is_known(elements: Elements, node: Node, place: Place) -> bool:
+    return elements.find(elements.key_of(node, place)) is not None
 
 
 def _multiplied_and_added(elements: Elements, lanes: Lanes, a: Value, b: Value, c: Value) -> Value:
@@ -111,6 +119,9 @@ def _multiplied(elements: Elements, lanes: Lanes, factors: tuple[Node, ...], pla
 
 def _mul(elements: Elements, node: Node, place: Place) -> Value:
     lanes = elements.lanes_of(node)
+    negated = negated_sum(node)
+    if negated is not None and not _is_known(elements, negated, place):
+        return _sum(elements, lanes, map(neg, negated.args), place)  # b - a, not -(a - b)
     fixed = tuple(f for f in node.args if is_fixed(f))
     if 1 < len(fixed) < len(node.args):  # what sizes and numbers alone decide is ready before the rest is
         factor = elements.value(make("mul", *fixed), place)

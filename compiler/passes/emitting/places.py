@@ -20,11 +20,20 @@ def parts(node: Node) -> tuple[Node, ...]:
     """What must be written before a node: its operands, but of index expressions only the integer data in them."""
     if node.op in ("read", "eq", "ge", "divides"):
         return tuple(n for n in postorder(node.args) if n.op == "read")
+    negated = negated_sum(node)
+    if negated is not None:
+        node = negated
     if node.op == "mul":
         return factor_parts(node)
     if node.op == "add":
         return tuple(part for t in node.args for part in (factor_parts(t) if t.op == "mul" else (t,)))
     return node.args
+
+
+def negated_sum(node: Node) -> Node | None:
+    """The sum of which a node is the negative."""
+    negative = node.op == "mul" and len(node.args) == 2 and node.args[0].op == "const" and node.args[0].data == -1
+    return node.args[1] if negative and node.args[1].op == "add" else None
 
 
 def factor_parts(product: Node) -> tuple[Node, ...]:

@@ -111,4 +111,5 @@ class RowNest:
         for other in sums[1:]:
             total = COMBINE[monoid](self.scalar, total, other)
         self.frame.scalars[tensor] = total
-        self.scalar.store(total, self.frame.pointer(tensor))
+        if tensor not in self.frame.unstored:
+            self.scalar.store(total, self.frame.pointer(tensor))

@@ -1,0 +1,194 @@
+"""A step and the optimizer's update as formulas of single numbers, which one loop keeps in registers.
+
+In: the outputs of a step that sees all examples, and a rule. Out: the objective, the gradient and every new value, each
+a tensor without axes; the parameters and the optimizer's state are inputs without axes, an entry each. Small axes are
+written out, so that matrices of a few numbers are no other case than numbers. None where that is no small program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import product
+from math import prod
+
+from sympile.compiler.graph.arithmetic import add, power
+from sympile.compiler.graph.definition import (
+    Definition,
+    computed,
+    definitions,
+    elementwise,
+    extent_value,
+    input_tensor,
+    read,
+)
+from sympile.compiler.graph.inline import inlined
+from sympile.compiler.graph.node import Node, postorder
+from sympile.compiler.graph.rebuild import substitute
+from sympile.compiler.passes.entries import Entries, NotSmall
+from sympile.compiler.passes.invariant import PREFIX
+from sympile.compiler.passes.reciprocals import with_reciprocals
+from sympile.compiler.passes.settled import settled
+from sympile.compiler.passes.update import EPOCH, GRADIENT, PARAMETER, SQUARES, STEP, Rule, read_update
+from sympile.compiler.records import dataclass
+
+MOST_PARAMETERS = 16  # numbers
+MOST_OPERATIONS = 600  # of all formulas, once they are written out
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One number of a parameter, of its gradient, or of the optimizer's state."""
+
+    kind: str  # PARAMETER, GRADIENT, or the name of a state
+    parameter: str
+    position: int  # in the parameter, row by row
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.position} of {self.parameter}"
+
+
+@dataclass(frozen=True, slots=True)
+class Resident:
+    """A step and its update; every output is a number.
+
+    Attributes:
+        objective: the loss of the step.
+        gradient: by entry.
+        carried: the number of an entry (an input) → its new value.
+        numbers: the rule's numbers (inputs) by name, STEP and EPOCH among them.
+        once: inputs that are computed before the first step.
+    """
+
+    objective: Definition
+    gradient: dict[Entry, Definition]
+    carried: dict[Definition, Definition]
+    entries: dict[Definition, Entry]
+    numbers: dict[str, Definition]
+    once: dict[Definition, Definition]
+
+    @property
+    def outputs(self) -> list[Definition]:
+        """All that a step computes."""
+        return [self.objective, *self.gradient.values(), *self.carried.values()]
+
+    @property
+    def inputs(self) -> list[Definition]:
+        """All that is read, save what is computed once."""
+        below = definitions([*self.outputs, *self.once.values()])
+        return list(dict.fromkeys([*[t for t in below if t.kind == "input" and t not in self.once], *self.carried]))
+
+    @property
+    def labelled(self) -> dict[str, Definition]:
+        """All formulas, by what they are."""
+        gradient = {f"{entry}": tensor for entry, tensor in self.gradient.items()}
+        after = {f"next {number.name}": value for number, value in self.carried.items()}
+        return {"objective": self.objective, **gradient, **after, **{t.name: value for t, value in self.once.items()}}
+
+
+def resident(
+    objective: Definition, gradients: Mapping[str, Definition], rule: Rule, rows: Mapping[str, int] | None = None
+) -> Resident | None:
+    """The step of these outputs with its update, if that is small.
+
+    Args:
+        objective, gradients: what a step computes; the gradients by parameter.
+        rule: the optimizer's.
+        rows: where the examples are the rows of an R factor: the place of each input's first column; else None.
+    """
+    flat = inlined([objective, *gradients.values()])
+    parameters = {t.name: t for t in definitions(flat[g] for g in gradients.values()) if t.routine == PARAMETER}
+    parameters |= {t.name: t for t in definitions([flat[objective]]) if t.kind == "input" and t.routine == PARAMETER}
+    if not set(gradients) <= set(parameters) or not _few(parameters.values()):
+        return None
+    try:
+        entries = Entries(rows)
+        (whole,) = [entries.tensor(flat[objective], ())]
+        slopes = {
+            Entry(GRADIENT, name, k): entries.tensor(flat[gradients[name]], at)
+            for name in gradients
+            for k, at in enumerate(_positions(parameters[name]))
+        }
+    except NotSmall:
+        return None
+    made = _updated(whole, slopes, rule, {name: parameters[name] for name in gradients}, entries)
+    return made if _is_small(made) else None
+
+
+def _few(parameters: Iterable[Definition]) -> bool:
+    shapes = [t.shape for t in parameters]
+    known = all(n.op == "const" for shape in shapes for n in shape)
+    return known and sum(prod(extent_value(n) for n in shape) for shape in shapes) <= MOST_PARAMETERS
+
+
+def _positions(tensor: Definition) -> Iterator[tuple[int, ...]]:
+    return product(*[range(extent_value(n)) for n in tensor.shape])
+
+
+def _is_small(made: Resident) -> bool:
+    outputs = [t for t in computed([*made.outputs, *made.once.values()])]
+    if any(t.kind == "call" for t in outputs):
+        return False
+    return sum(1 for _ in postorder([t.formula for t in outputs])) <= MOST_OPERATIONS
+
+
+# ------------------------------------------------------------------------------------------------ the update
+
+
+def _updated(
+    objective: Definition,
+    slopes: Mapping[Entry, Definition],
+    rule: Rule,
+    parameters: Mapping[str, Definition],
+    entries: Entries,
+) -> Resident:
+    """The rule's formulas, for each number of the parameters."""
+    update = read_update(rule)
+    numbers = {name: input_tensor(f"{PREFIX}rule {name}", (), "parameter" if name in (STEP, EPOCH) else "constant")
+               for name in (STEP, EPOCH, *[name for name, _ in rule.numbers])}
+    plain = {entry: read(tensor) for entry, tensor in slopes.items()}
+    bodies = {name: _body(tensor) for name, tensor in update.outputs.items()}
+    squares = add(*[power(slope, 2) for slope in plain.values()])
+    names = [PARAMETER, *[str(state) for state, _ in rule.state]]
+    carried: dict[Definition, Definition] = {}
+    known: dict[Definition, Entry] = {}
+    for entry, slope in plain.items():
+        at = list(_positions(parameters[entry.parameter]))[entry.position]
+        own = {
+            name: entries.number(parameters[entry.parameter], at)
+            if name == PARAMETER
+            else input_tensor(f"{PREFIX}{name} {entry.position} of {entry.parameter}", (), "parameter")
+            for name in names
+        }
+        values = {GRADIENT: slope, SQUARES: squares} | {n: read(t) for n, t in (*own.items(), *numbers.items())}
+        places = {node: values[name] for name, node in update.reads.items()}
+        for name, tensor in own.items():
+            known[tensor] = Entry(name, entry.parameter, entry.position)
+            carried[tensor] = elementwise((), substitute(bodies[name], places))
+    return _settled(objective, slopes, carried, known, numbers)
+
+
+def _body(tensor: Definition) -> Node:
+    """A new value as the rule's formula says."""
+    now = with_reciprocals(tensor)
+    return now.formula if now.kind == "formula" else read(now, *now.axes)
+
+
+def _settled(
+    objective: Definition,
+    slopes: Mapping[Entry, Definition],
+    carried: Mapping[Definition, Definition],
+    known: dict[Definition, Entry],
+    numbers: dict[str, Definition],
+) -> Resident:
+    """What no step changes is computed once."""
+    flat = inlined([objective, *slopes.values(), *carried.values()])
+    new, once = settled(list(flat[t] for t in (objective, *slopes.values(), *carried.values())))
+    now = {old: new.get(flat[old], flat[old]) for old in (objective, *slopes.values(), *carried.values())}
+    return Resident(
+        now[objective],
+        {entry: now[slope] for entry, slope in slopes.items()},
+        {tensor: now[value] for tensor, value in carried.items()},
+        known,
+        numbers,
+        once,
+    )

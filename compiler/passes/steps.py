@@ -1,0 +1,275 @@
+"""The loop over full batches of a small model: its numbers stay in registers from step to step.
+
+What passes/loop.py does for every model, for one: no batch is brought, nothing is called, parameters and the
+optimizer's state are read from memory before the first step of a slice and written after the last one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import field, replace
+
+from sympile.compiler.code.lanes import Lanes
+from sympile.compiler.code.target import Target
+from sympile.compiler.code.value import Integer, Value, i64, typed
+from sympile.compiler.code.writer import Function, Module
+from sympile.compiler.graph.definition import Definition
+from sympile.compiler.passes.assemble import as_array, as_room, demands_of
+from sympile.compiler.passes.built import Stages
+from sympile.compiler.passes.emit import ELEMENT, size_names, sizes_of, write_group
+from sympile.compiler.passes.emitting.layout import Frame, Layout
+from sympile.compiler.passes.fuse import fuse
+from sympile.compiler.passes.group import Fused
+from sympile.compiler.passes.lifetimes import stays
+from sympile.compiler.passes.reading.scope import Constraint
+from sympile.compiler.passes.resident import Resident
+from sympile.compiler.passes.schedule import Loops, schedule
+from sympile.compiler.passes.update import EPOCH, PARAMETER, STEP
+from sympile.compiler.program import DONE, JOB, NOT_FINITE, PAUSED, RUNNING, STOPPED, Code, Program
+from sympile.compiler.records import dataclass
+
+ENTRY = "sympile_steps"
+OBJECTIVE = "objective"
+Nests = Mapping[Definition, Loops]
+
+
+def steps_stages(
+    made: Resident, dtype: str, target: Target, math: str, constraints: Sequence[Constraint]
+) -> Stages:
+    """The loop of a step and its update."""
+    fused, before = fuse(made.outputs, math), fuse(list(made.once.values()), math)
+    core = target.core(ELEMENT[dtype])
+    loops = {**schedule(fused, core), **schedule(before, core)}
+    program = StepsLoop(made, fused, loops, before, dtype, target).program()
+    return Stages(replace(program, demands=demands_of(constraints)), fused, loops, {})
+
+
+@dataclass(slots=True)
+class StepsLoop:
+    """Writes the loop.
+
+    Attributes:
+        made: what is computed in a step.
+        fused, loops: the same in groups.
+        before: what is computed once.
+    """
+
+    made: Resident
+    fused: Fused
+    loops: Nests
+    before: Fused
+    dtype: str
+    target: Target
+    layout: Layout = field(default_factory=Layout)
+    frame: Frame = field(init=False)
+    exits: list[tuple[str, list[Value]]] = field(default_factory=list)  # blocks that leave: steps done, status, numbers
+
+    @property
+    def function(self) -> Function:
+        return self.frame.function
+
+    @property
+    def inputs(self) -> list[Definition]:
+        """What lies in memory."""
+        counters = (self.made.numbers[STEP], self.made.numbers[EPOCH])
+        return [t for t in self.made.inputs if t not in counters]
+
+    def program(self) -> Program:
+        """The whole program."""
+        self._lay_out()
+        module = Module(self.target)
+        function = Function(module, ENTRY, [("ptr", "job")])
+        table = function.load("ptr", function.gep("i64", function.arguments[0], JOB["step_table"]), 8)
+        self.frame = Frame(function, self.layout, table, unstored=self._numbers())
+        self._write(Lanes(function, ELEMENT[self.dtype], 1, self.target))
+        stored = {t for t in self.fused.stored if t.axes}
+        others = {t for t in self.fused.stored if not t.axes}
+        return Program(
+            code=Code(module.text(), ENTRY),
+            dtype=self.dtype,
+            length=self.layout.length,
+            inputs=tuple(as_array(t.name, self.layout.tensors[t], t) for t in self.inputs),
+            outputs=tuple(as_array(label, self.layout.extra[label], t) for label, t in self._outputs().items()),
+            rooms=tuple(as_room(stay, self.layout) for stay in stays(self.fused.groups, others) if stored),
+            sizes=dict(self.layout.sizes),
+            status=self.layout.extra["status"],
+            scratch=self.layout.extra["scratch"],
+        )
+
+    def _outputs(self) -> dict[str, Definition]:
+        """What is written to memory in every step."""
+        return {OBJECTIVE: self.made.objective, **{f"{entry}": t for entry, t in self.made.gradient.items()}}
+
+    def _numbers(self) -> frozenset[Definition]:
+        """What stays in registers."""
+        return frozenset(t for t in (*self.fused.stored, *self.before.stored) if not t.axes)
+
+    def _lay_out(self) -> None:
+        arrays = [*self.inputs, *[t for t in self.fused.stored if t.axes]]
+        for tensor in arrays:
+            self.layout.add_tensor(tensor)
+        groups = (*self.fused.groups, *self.before.groups)
+        names = set().union(*[sizes_of(group) for group in groups], *[size_names(t.shape) for t in arrays])
+        for name in sorted(names):
+            self.layout.add_size(name)
+        for name in (*self._outputs(), "status", "scratch"):
+            self.layout.add_extra(name)
+
+    # ------------------------------------------------------------------------------------------ the function
+
+    def _write(self, scalar: Lanes) -> None:
+        function, frame = self.function, self.frame
+        frame.enter(self.layout.tensors, sorted(self.layout.sizes))
+        for tensor in self.inputs:
+            if not tensor.axes and not tensor.integer:
+                frame.scalars[tensor] = scalar.load(frame.pointer(tensor))
+        self._write_groups(self.before, scalar)
+        for made, value in self.made.once.items():
+            frame.scalars[made] = frame.scalars[self.before.outputs[value]]
+        job = _Job(function)
+        places = {label: frame.extra(label) for label in self._outputs()}
+        first = [frame.scalars[tensor] for tensor in self.made.carried]
+        limit = job.limit()
+        with function.loop(0, limit, 1, first) as loop:
+            self._stop_if_asked(job, loop.index, loop.carried)
+            loop.next = self._step(job, loop.index, loop.carried, places, scalar)
+        self._finish(job, limit, loop.results, places[OBJECTIVE], scalar)
+
+    def _write_groups(self, fused: Fused, scalar: Lanes) -> None:
+        for group in fused.groups:
+            write_group(self.frame, group, self.loops.get(group.members[0]), scalar)
+
+    def _stop_if_asked(self, job: _Job, done: Value, numbers: Sequence[Value]) -> None:
+        function = self.function
+        asked = function.atomic_load("i32", job.pointer("flag"))
+        self._leave(function.emit(f"icmp ne {typed(asked)}, 0", "i1"), done, STOPPED, numbers)
+
+    def _leave(self, condition: Value, done: Integer, status: int, numbers: Sequence[Value]) -> None:
+        """Ends the slice where the condition holds."""
+        function = self.function
+        away, on = function.label(), function.label()
+        self.exits.append((away, [i64(done), i64(status), *numbers]))
+        function.branch(condition, away, on, unlikely=True)
+        function.begin(on)
+
+    def _step(
+        self, job: _Job, done: Value, numbers: Sequence[Value], places: Mapping[str, Value], scalar: Lanes
+    ) -> list[Value]:
+        """One step; returns the new numbers."""
+        frame, made = self.frame, self.made
+        frame.scalars.update(zip(made.carried, numbers, strict=True))
+        for name in (STEP, EPOCH):
+            frame.scalars[made.numbers[name]] = scalar.from_integer(i64(self.function.add(job.number(name), done)))
+        self._write_groups(self.fused, scalar)
+        found = {label: frame.scalars[self.fused.outputs[t]] for label, t in self._outputs().items()}
+        for label, value in found.items():
+            scalar.store(value, places[label])
+        self._leave(_not_finite(scalar, list(found.values())), done, NOT_FINITE, numbers)
+        after = [frame.scalars[self.fused.outputs[t]] for t in made.carried.values()]
+        job.remember(done, _wide(scalar, found[OBJECTIVE]))
+        self._record(job, done, after, scalar)
+        return after
+
+    def _record(self, job: _Job, done: Value, numbers: Sequence[Value], scalar: Lanes) -> None:
+        """The parameters after a step, where their path is wanted."""
+        function = self.function
+        path = job.pointer("path")
+        with function.when(function.emit(f"icmp ne {typed(path)}, null", "i1"), unlikely=True):
+            count = function.add(function.add(job.number("step"), done), 1)
+            row = function.gep(scalar.element, path, function.mul(count, job.number("path_count")))
+            first = function.emit(f"ptrtoint {typed(job.pointer('parameter'))} to i64", "i64")
+            for tensor, value in zip(self.made.carried, numbers, strict=True):
+                if self.made.entries[tensor].kind == PARAMETER:
+                    at = function.emit(f"ptrtoint {typed(self.frame.pointer(tensor))} to i64", "i64")
+                    scalar.store(value, function.gep("i8", row, function.sub(at, first)))
+
+    def _finish(self, job: _Job, limit: Integer, numbers: Sequence[Value], loss: Value, scalar: Lanes) -> None:
+        """What the next slice and Python need is written to memory."""
+        function = self.function
+        out = function.label()
+        ways = [(function.block, [i64(limit), job.status(limit), *numbers])]
+        function.do(f"br label %{out}")
+        for label, values in self.exits:
+            function.begin(label)
+            function.do(f"br label %{out}")
+            ways.append((label, values))
+        function.begin(out)
+        done, status, *last = function.merge(ways)
+        for tensor, value in zip(self.made.carried, last, strict=True):
+            scalar.store(value, self.frame.pointer(tensor))
+        job.leave(done, status, _wide(scalar, scalar.load(loss)))
+        function.ret()
+
+
+def _not_finite(scalar: Lanes, values: Sequence[Value]) -> Value:
+    """Whether one of the numbers is nan or infinite: 0 * x is 0 or nan."""
+    total = scalar.mul(values[0], 0.0)
+    for value in values[1:]:
+        total = scalar.fma(value, 0.0, total)
+    return scalar.compare("une", total, 0.0)
+
+
+def _wide(scalar: Lanes, value: Value) -> Value:
+    """As a float64."""
+    return value if scalar.element == "double" else scalar.function.emit(f"fpext {typed(value)} to double", "double")
+
+
+class _Job:
+    """The words of the job, loaded once a slice."""
+
+    def __init__(self, function: Function) -> None:
+        self.function = function
+        self.words = {
+            name: self._load(name, kind)
+            for kind, names in (
+                ("ptr", ("flag", "history", "path", "parameter")),
+                ("i64", ("epochs", "pause", "budget", "epoch", "step", "examples", "path_count")),
+                ("double", ("sum_weight",)),
+            )
+            for name in names
+        }
+        rows = function.emit(f"sitofp {typed(self.words['examples'])} to double", "double")
+        weight = self.words["sum_weight"].text
+        share = function.emit(f"fdiv double {weight}, {rows.text}", "double")
+        summed = function.emit(f"fcmp one double {weight}, 0.0", "i1")
+        self.weight = function.pick(summed, share, Value("1.0", "double"))
+
+    def _place(self, name: str) -> Value:
+        return self.function.gep("i64", self.function.arguments[0], JOB[name])
+
+    def _load(self, name: str, kind: str) -> Value:
+        return self.function.load(kind, self._place(name), 8)
+
+    def pointer(self, name: str) -> Value:
+        return self.words[name]
+
+    def number(self, name: str) -> Value:
+        return self.words[name]
+
+    def limit(self) -> Integer:
+        """How many steps this slice has at most: each is an epoch."""
+        function, words = self.function, self.words
+        left = function.min(words["budget"], function.sub(words["epochs"], words["epoch"]))
+        one = function.compare("ne", words["pause"], 0)
+        return function.pick(one, i64(function.min(left, 1)), i64(left))
+
+    def status(self, limit: Integer) -> Value:
+        """The outcome of a slice that ran to its end."""
+        function, words = self.function, self.words
+        over = function.compare("sge", function.add(words["epoch"], limit), words["epochs"])
+        pausing = function.both(function.compare("ne", words["pause"], 0), function.compare("sgt", limit, 0))
+        return function.pick(pausing, i64(PAUSED), function.pick(over, i64(DONE), i64(RUNNING)))
+
+    def remember(self, done: Value, loss: Value) -> None:
+        """The loss of an epoch."""
+        function = self.function
+        row = function.gep("double", self.words["history"], function.add(self.words["epoch"], done))
+        function.store(function.emit(f"fmul {typed(loss)}, {self.weight.text}", "double"), row)
+
+    def leave(self, done: Value, status: Value, loss: Value) -> None:
+        """Where the slice has come to."""
+        function = self.function
+        for name in ("epoch", "step"):
+            function.store(i64(function.add(self.words[name], done)), self._place(name))
+        function.store(status, self._place("status"))
+        function.store(loss, self._place("last_loss"))

@@ -1,0 +1,88 @@
+"""What runs in a fit: what is computed once before it, its step, and the loop of whole steps of a small model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import field
+
+from sympile.compiler.graph.definition import Definition, definitions
+from sympile.compiler.passes.built import Built, description
+from sympile.compiler.passes.invariant import prepare
+from sympile.compiler.passes.least_squares import columns_of, least_squares
+from sympile.compiler.passes.resident import Resident, resident
+from sympile.compiler.passes.steps import steps_stages
+from sympile.compiler.passes.update import Rule
+from sympile.compiler.pipeline import GRADIENT, OBJECTIVE, Work, build, rows_of, this_machine
+from sympile.compiler.records import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """What runs for every batch of a fit, and what runs once before: programs in order, each gives inputs of the next.
+
+    Attributes:
+        step: the program of the objective and its gradient.
+        before: programs whose outputs are inputs of the later ones, by name.
+        prepared: those inputs, and how they are computed.
+        columns: the inputs to be replaced by their R factor, name → name of the array that holds them; else None.
+        outputs: what the step computes.
+    """
+
+    step: Built
+    before: tuple[Built, ...]
+    prepared: dict[Definition, Definition]
+    columns: dict[str, str] | None = None
+    outputs: Mapping[str, Definition] = field(default_factory=dict)
+
+
+def build_training(work: Work, labels: Sequence[str], dtype: str, whole: bool, squares: bool) -> Training | None:
+    """The step of a fit without what is the same in every step; None where there is nothing of that kind.
+
+    Args:
+        work: a loss and its gradient.
+        labels: the outputs of a step.
+        dtype: of all numbers.
+        whole: every step sees all examples.
+        squares: as formulas of columns of data, if it is a sum of squares that are linear in them.
+    """
+    first = prepare({label: work.outputs[label] for label in labels}, whole)
+    rounds, outputs, columns = [first.values], first.outputs, None
+    if squares:
+        found = least_squares(first.outputs)
+        if found is None:
+            return None
+        rounds.append({i: value for i, value in found.values.items() if value.kind != "input"})
+        outputs = found.outputs
+        columns = columns_of(found)
+    before = tuple(_build_alone(work, {i.name: v for i, v in values.items()}, dtype) for values in rounds if values)
+    prepared = {i: value for values in rounds for i, value in values.items()}
+    if not prepared and columns is None:
+        return None
+    return Training(_build_alone(work, outputs, dtype), before, prepared, columns, outputs)
+
+
+def _build_alone(work: Work, outputs: Mapping[str, Definition], dtype: str) -> Built:
+    """A program whose inputs are whatever it reads."""
+    return build(work, outputs, [t for t in definitions(outputs.values()) if t.kind == "input"], dtype)
+
+
+def build_steps(
+    work: Work,
+    outputs: Mapping[str, Definition],
+    parameters: Sequence[str],
+    rule: Rule,
+    dtype: str,
+    rows: Mapping[str, int] | None = None,
+) -> tuple[Resident, Built] | None:
+    """The loop of full-batch steps and their update; None where they are not small. `rows` as in passes/resident.py."""
+    if work.request.rewrites == "exact":
+        return None
+    made = resident(outputs[OBJECTIVE], {name: outputs[GRADIENT + name] for name in parameters}, rule, rows)
+    if made is None:
+        return None
+    target, request = this_machine(), work.request
+    return made, Built(
+        lambda: steps_stages(made, dtype, target, request.math, work.constraints),
+        lambda: description(made.labelled, made.inputs, work.constraints, dtype, target, rows_of(request)),
+        request.shelf,
+    )
