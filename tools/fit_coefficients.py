@@ -53,8 +53,7 @@ def of_square(function: Real) -> Real:
 
 
 exp_tail = near_zero(lambda r: mp.mpf(1) / 2 + r / 6, lambda r: (mp.exp(r) - 1 - r) / r**2)
-log_tail = near_zero(lambda f: mp.mpf(1) / 3 - f / 4, lambda f: (mp.log1p(f) - f + f * f / 2) / f**3, 2.0**-30)
-atanh_tail = of_square(near_zero(lambda s: mp.mpf(2) / 3 + s * s * 2 / 5, lambda s: (2 * mp.atanh(s) / s - 2) / s**2))
+atanh_tail = of_square(near_zero(lambda s: mp.mpf(1) / 3 + s * s / 5, lambda s: (mp.atanh(s) / s - 1) / s**2))
 atanh_tail2 = of_square(
     near_zero(
         lambda s: mp.mpf(2) / 5 + s * s * 2 / 7,
@@ -63,12 +62,10 @@ atanh_tail2 = of_square(
     )
 )
 sin_tail = of_square(near_zero(lambda r: -mp.mpf(1) / 6 + r * r / 120, lambda r: (mp.sin(r) - r) / r**3))
-cos_tail = of_square(near_zero(lambda r: mp.mpf(1) / 24 - r * r / 720, lambda r: (mp.cos(r) - 1 + r * r / 2) / r**4))
 asin_tail = of_square(near_zero(lambda x: mp.mpf(1) / 6 + x * x * 3 / 40, lambda x: (mp.asin(x) - x) / x**3))
 atan_tail = of_square(near_zero(lambda x: -mp.mpf(1) / 3 + x * x / 5, lambda x: (mp.atan(x) - x) / x**3))
 sinh_tail = of_square(near_zero(lambda x: mp.mpf(1) / 6 + x * x / 120, lambda x: (mp.sinh(x) - x) / x**3))
 cosh_tail = of_square(near_zero(lambda x: mp.mpf(1) / 2 + x * x / 24, lambda x: (mp.cosh(x) - 1) / x**2))
-over_cbrt = lambda x: 1 / mp.cbrt(x)                                                           # noqa: E731
 erf_ratio = of_square(
     near_zero(lambda x: 2 / mp.sqrt(mp.pi) * (1 - x * x / 3) - 1, lambda x: mp.erf(x) / x - 1)
 )
@@ -170,14 +167,14 @@ def tail_of(whole: Real, factor: Real) -> Real:
 HALF_LOG2 = mp.log(2) / 2 * mp.mpf("1.0005")
 LEAST, MOST = mp.mpf("0.7499"), mp.mpf("1.5001")                                                 # of a significand
 S_SQUARED = ((MOST - 1) / (MOST + 1)) ** 2
-HALF_PI2, QUARTER_PI2 = (mp.pi / 2 * mp.mpf("1.001")) ** 2, (mp.pi / 4 * mp.mpf("1.001")) ** 2
+ATANH_SQUARED = mp.mpf("0.2259") ** 2                          # rules/machine_logarithm.py, RATIO_CUT
+HALF_PI2 = (mp.pi / 2 * mp.mpf("1.001")) ** 2
 ONE, QUARTER = mp.mpf(1), mp.mpf(1) / 4
 erf_weight = lambda z: 1 / (1 + erf_ratio(z))                                                  # noqa: E731
 log_erfc = lambda u: mp.log(mp.erfc(u + 2))                                                    # noqa: E731
 log_erfc_weight = lambda u: mp.erfc(u + 2) / mp.erf(u + 2)                                     # noqa: E731
 asin_weight, atan_weight = relative_weight(mp.asin), relative_weight(mp.atan)
 sin_weight, sinh_weight = relative_weight(mp.sin), relative_weight(mp.sinh)
-cos_weight = tail_of(lambda z: mp.cos(mp.sqrt(z)), lambda z: z * z)
 gamma1, gamma2 = loggamma_ratio(1), loggamma_ratio(2)
 stirling_weight = tail_of(lambda w: mp.loggamma(1 / mp.sqrt(w)), mp.sqrt)
 digamma_weight = tail_of(lambda w: mp.digamma(1 / mp.sqrt(w)), lambda w: w)
@@ -190,16 +187,12 @@ FITS = (
     #   name         bits deg  low            high         function       weight
     Fit("exp",        64,  9, -HALF_LOG2,     HALF_LOG2,   exp_tail,      power_weight(2)),
     Fit("exp",        32,  4, -HALF_LOG2,     HALF_LOG2,   exp_tail,      power_weight(2)),
-    Fit("log",        64,  7, mp.mpf(0),      S_SQUARED,   atanh_tail,    power_weight(1)),
-    Fit("log",        32,  8, LEAST - 1,      MOST - 1,    log_tail,     power_weight(2)),
+    Fit("atanh",      64,  6, mp.mpf(0),      ATANH_SQUARED, atanh_tail,  power_weight(1)),
+    Fit("atanh",      32,  2, mp.mpf(0),      ATANH_SQUARED, atanh_tail,  power_weight(1)),
     Fit("pow_log",    64,  7, mp.mpf(0),      S_SQUARED,   atanh_tail2,   power_weight(2)),
     Fit("pow_log",    32,  3, mp.mpf(0),      S_SQUARED,   atanh_tail2,   power_weight(2)),
     Fit("sin",        64,  7, mp.mpf(0),      HALF_PI2,    sin_tail,      sin_weight),
     Fit("sin",        32,  3, mp.mpf(0),      HALF_PI2,    sin_tail,      sin_weight),
-    Fit("sin_near",   64,  5, mp.mpf(0),      QUARTER_PI2, sin_tail,      sin_weight),
-    Fit("sin_near",   32,  2, mp.mpf(0),      QUARTER_PI2, sin_tail,      sin_weight),
-    Fit("cos_near",   64,  5, mp.mpf(0),      QUARTER_PI2, cos_tail,      cos_weight),
-    Fit("cos_near",   32,  2, mp.mpf(0),      QUARTER_PI2, cos_tail,      cos_weight),
     Fit("asin",       64, 12, mp.mpf(0),      QUARTER,     asin_tail,     asin_weight),
     Fit("asin",       32,  5, mp.mpf(0),      QUARTER,     asin_tail,     asin_weight),
     Fit("atan",       64, 19, mp.mpf(0),      ONE,         atan_tail,     atan_weight),
@@ -214,8 +207,6 @@ FITS = (
     Fit("erf_far",    32,  6, -ONE,           mp.mpf(2),   log_erfc,      log_erfc_weight),
     Fit("erfc",       64, 23, far(0.45),      far(28),     scaled_erfc,   constant_weight),
     Fit("erfc",       32, 11, far(0.45),      far(10.5),   scaled_erfc,   constant_weight),
-    Fit("cbrt",       64,  4, mp.mpf("0.374"), mp.mpf("3.01"), over_cbrt, of_result(over_cbrt)),
-    Fit("cbrt",       32,  4, mp.mpf("0.374"), mp.mpf("3.01"), over_cbrt, of_result(over_cbrt)),
     Fit("gamma1",     64, 26, mp.mpf(-0.51),  mp.mpf(0.21), gamma1,       of_result(gamma1)),
     Fit("gamma2",     64, 20, mp.mpf(-0.26),  ONE,         gamma2,        of_result(gamma2)),
     Fit("gamma_least", 64, 14, mp.mpf(-0.28), mp.mpf(0.3), loggamma_rise, power_weight(2)),

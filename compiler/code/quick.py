@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from sympile.compiler.code.lanes import Lanes
+from sympile.compiler.code.pieces import by_registers
 from sympile.compiler.code.value import Value, literal
 
 INTERVAL = literal(0b1111, "i32")      # within 3/4 ... 3/2; nan below 0, 1 for zeros of both signs
+FROM_ONE = literal(0b0100, "i32")      # within 1 ... 2, of the absolute value
+ZEROS_AND_BEYOND = literal(0x9F, "i32")   # zeros, infinities, nan
 CURRENT = literal(4, "i32")            # the rounding mode that is set
 
 
 def has_one(k: Lanes) -> bool:
     """Whether these lanes fill a register of a processor that knows the instructions."""
-    return k.target.exponents and k.lanes * k.bits in (128, 256, 512)
+    return k.target.exponents and k.lanes * k.bits in (128, 256, 512, 1024)
 
 
 def scaled(k: Lanes, value: Value, power: Value) -> Value:
@@ -29,11 +32,30 @@ def significand(k: Lanes, value: Value) -> Value:
     return _instruction(k, "getmant", value, extra=(INTERVAL,))
 
 
+def significand_from_one(k: Lanes, value: Value) -> Value:
+    """What is within 1 ... 2 of |value| / 2**n; 1 of 0 and inf; only where `has_one`."""
+    return _instruction(k, "getmant", value, extra=(FROM_ONE,))
+
+
+def zero_or_beyond(k: Lanes, value: Value) -> Value:
+    """The mask of zeros, infinities and nan; only where `has_one`."""
+    return by_registers(k, _class, value)
+
+
+def _class(k: Lanes, value: Value) -> Value:
+    kind = "pd" if k.bits == 64 else "ps"
+    return k.function.call(k.mask, f"@llvm.x86.avx512.fpclass.{kind}.{k.lanes * k.bits}", value, ZEROS_AND_BEYOND)
+
+
 def _instruction(k: Lanes, name: str, *values: Value, extra: tuple[Value, ...] = ()) -> Value:
     """An AVX-512 instruction on all lanes."""
-    width = k.lanes * k.bits
-    kind = "pd" if k.bits == 64 else "ps"
-    mask = literal(-1, "i16" if k.lanes == 16 else "i8")
-    rounding = (CURRENT,) if width == 512 else ()
-    whole = f"@llvm.x86.avx512.mask.{name}.{kind}.{width}"
-    return k.function.call(k.real, whole, *values, *extra, k.constant(0.0), mask, *rounding)
+
+    def on_register(part: Lanes, *inputs: Value) -> Value:
+        width = part.lanes * part.bits
+        kind = "pd" if part.bits == 64 else "ps"
+        mask = literal(-1, "i16" if part.lanes == 16 else "i8")
+        rounding = (CURRENT,) if width == 512 else ()
+        whole = f"@llvm.x86.avx512.mask.{name}.{kind}.{width}"
+        return part.function.call(part.real, whole, *inputs, *extra, part.constant(0.0), mask, *rounding)
+
+    return by_registers(k, on_register, *values)

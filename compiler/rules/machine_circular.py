@@ -12,7 +12,6 @@ from sympile.compiler.rules.machine_parts import (
     first_true,
     fitted,
     parts,
-    quotient,
     rounded_multiple,
 )
 from sympile.compiler.rules.machine_turns import Turned, far_turns
@@ -37,25 +36,26 @@ def cos(x: Number) -> Number:
 
 
 def tan(x: Number) -> Number:
-    """sin(r)/cos(r), or -cos(r)/sin(r) for odd n, with x = nπ/2 + r; both in two parts."""
-    turned = reduced_quarter(x)
-    sine, cosine = _sine_pair(turned.r, turned.low), _cosine_pair(turned.r, turned.low)
-    odd = (turned.count & 1).compare("ne", 0)
-    above = Pair(odd.pick(-cosine.high, sine.high), odd.pick(-cosine.low, sine.low))
-    below = Pair(odd.pick(sine.high, cosine.high), odd.pick(sine.low, cosine.low))
-    return (abs(x) < facts(x).negligible).pick(x, quotient(above, below).total())
+    """r + r³a(r²)/b(r²), or the negative inverse for odd n, with x = nπ/2 + r; one division."""
+    turned = _reduced_quarter(x)
+    r, low = turned.r, turned.low
+    z = r * r
+    rise = (r * z) * z.polynomial(fitted(x, "tan_above"))
+    below = z.polynomial(fitted(x, "tan_below"))
+    even = (turned.count & 1).compare("eq", 0)
+    ratio = even.pick(rise, below) / even.pick(below, (-r).fma(below, -(rise + low)))
+    return x.equals(0.0).pick(x, even.pick(r, 0.0) + (ratio + even.pick(low, 0.0)))
 
 
-def reduced_quarter(x: Number) -> Turned:
+def _reduced_quarter(x: Number) -> Turned:
     """x = nπ/2 + r + low."""
     first, second, third = parts(x, "pi/2")
     shifted, n = rounded_multiple(x, 2 / math.pi)
     exact = n.fma(-first, x)
     moved = n * second
-    near = exact - moved
-    low = n.fma(-third, ((exact - near) - moved) - n.fma(second, -moved))
-    r = near + low
-    return _with_far(x, Turned(r, (near - r) + low, shifted.bits()), "pi/2", 0.0)
+    r = exact - moved
+    low = n.fma(-third, ((exact - r) - moved) - n.fma(second, -moved))
+    return _with_far(x, Turned(r, low, shifted.bits()), "pi/2", 0.0)
 
 
 def _without_multiples(x: Number, n: Number, name: str) -> Number:
@@ -85,26 +85,6 @@ def _signed_sine(turned: Turned) -> Number:
     relative = z.fma(leading, (z * z) * z.polynomial(others))      # the large term enters with one rounding
     value = r.fma(relative, r)
     return (value.bits() ^ (turned.count << (r.lanes.bits - 1))).number()
-
-
-def _sine_pair(r: Number, low: Number) -> Pair:
-    """sin(r + low) for |r| <= π/4."""
-    z = r * r
-    tail = (r * z).fma(z.polynomial(fitted(r, "sin_near")), low)
-    high = r + tail
-    return Pair(high, (r - high) + tail)
-
-
-def _cosine_pair(r: Number, low: Number) -> Pair:
-    """cos(r + low) = 1 - z/2 + z² p(z) - r low, with the rounding of z = r² made good."""
-    z = r * r
-    lost = r.fma(r, -z) * 0.5
-    half = z * 0.5
-    high = 1.0 - half
-    rest = ((1.0 - high) - half) - lost
-    tail = (z * z).fma(z.polynomial(fitted(r, "cos_near")), rest - r * low)
-    total = high + tail
-    return Pair(total, (high - total) + tail)
 
 
 # ------------------------------------------------------------------------------------------------- inverses

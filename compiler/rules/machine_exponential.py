@@ -10,11 +10,11 @@ from sympile.compiler.rules.machine_parts import (
     facts,
     fast_sum,
     fitted,
-    log_of_pair,
     parts,
     power_of_two,
     quotient,
     reduced_exp,
+    reduced_log_of,
     rounded_multiple,
     times_power,
 )
@@ -70,7 +70,7 @@ def softplus(x: Number) -> Number:
 
 def softplus_with(x: Number, e: Number) -> Number:
     """The same, where e = exp(-|x|) is known."""
-    return log_of_pair(fast_sum(constant(x, 1.0), e)) + x.above(0.0)
+    return reduced_log_of(fast_sum(constant(x, 1.0), e)).total() + x.above(0.0)
 
 
 def sinh(x: Number) -> Number:

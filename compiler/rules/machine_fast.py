@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from sympile.compiler.code.number import Number
-from sympile.compiler.rules.machine_circular import reduced_quarter
 from sympile.compiler.rules.machine_exponential import exp
 from sympile.compiler.rules.machine_parts import (
-    constant,
     exp_minus_one_reduced,
     facts,
     fitted,
-    log_specials,
-    parts,
     power_of_two,
-    scaled_log,
-    split_exponent,
     times_power,
 )
 from sympile.compiler.rules.machine_special import ERFC_IS_ZERO
@@ -33,26 +27,6 @@ def sigmoid(x: Number) -> Number:
     """1 / (1 + exp(-x)), by way of exp(-|x|), which cannot overflow."""
     e = exp(-abs(x))
     return (x < 0.0).pick(e, 1.0) / (e + 1.0)
-
-
-def log10(x: Number) -> Number:
-    """k log10(2) + log(m) / log(10)."""
-    high, low = parts(x, "lg2_short")
-    k, m = split_exponent(x)
-    logarithm = scaled_log(constant(x, 0.0), m - 1.0)
-    return log_specials(x, k.fma(high, logarithm.fma(parts(x, "1/ln10")[0], k * low)))
-
-
-def tan(x: Number) -> Number:
-    """sin(r)/cos(r), or -cos(r)/sin(r) for odd n, with x = nπ/2 + r."""
-    turned = reduced_quarter(x)
-    r = turned.r
-    z = r * r
-    sine = r.fma(z * z.polynomial(fitted(r, "sin_near")), r)
-    cosine = z.fma(z.fma(z.polynomial(fitted(r, "cos_near")), -0.5), 1.0)
-    odd = (turned.count & 1).compare("ne", 0)
-    above = (odd.pick(cosine, sine).bits() ^ (turned.count << (x.lanes.bits - 1))).number()
-    return x.equals(0.0).pick(x, above / odd.pick(sine, cosine))
 
 
 def erfc(x: Number) -> Number:

@@ -2,109 +2,106 @@
 
 from __future__ import annotations
 
-import math
-
-from sympile.compiler.code.number import Mask, Number
+from sympile.compiler.code.number import Number
 from sympile.compiler.rules.machine_parts import (
     INF,
     NAN,
     Pair,
+    bits_of,
     constant,
+    entry,
     exact_product,
-    exact_sum,
     facts,
+    fast_sum,
     first_true,
-    log_of_pair,
-    log_parts,
+    fitted,
     log_specials,
     parts,
-    quotient,
-    relative_low,
-    root,
-    scaled_log,
-    split_exponent,
+    reduced_log,
+    reduced_log_of,
 )
 
 
 def log(x: Number) -> Number:
-    """k log 2 + log(m)."""
-    k, m = split_exponent(x)
-    return log_specials(x, scaled_log(k, m - 1.0))
+    """k log 2 + log(m), by a table."""
+    return log_specials(x, reduced_log(x).total())
 
 
 def log1p(x: Number) -> Number:
-    """log(u) with u = 1 + x rounded, and the rounding error over u added."""
-    return log_specials(x + 1.0, log_of_pair(exact_sum(constant(x, 1.0), x))).with_sign_of(x)
+    """log(u + c) with u = 1 + x rounded, and what the rounding lost."""
+    u = x + 1.0
+    return log_specials(u, reduced_log_of(Pair(u, x - (u - 1.0))).total()).with_sign_of(x)     # c is exact below 2**53
 
 
 def log2(x: Number) -> Number:
-    """k + log(m) / log 2; exact at powers of two."""
-    k, m = split_exponent(x)
-    return log_specials(x, scaled_log(constant(x, 0.0), m - 1.0).fma(parts(x, "1/ln2")[0], k))
+    """k + log2(m); exact at powers of two."""
+    reduced = reduced_log(x)
+    r, piece = reduced.r, reduced.piece
+    high, low = parts(x, "1/ln2")
+    tail = (r * r).fma(r.polynomial(fitted(x, "log2")), r.fma(low, entry(piece, "log2_low")))
+    return log_specials(x, (reduced.k + entry(piece, "log2_high")) + r.fma(high, tail))
 
 
 def log10(x: Number) -> Number:
-    """k log10(2) + log(m) / log 10."""
+    """k lg 2 + lg(m); exact at powers of ten."""
+    reduced = reduced_log(x)
+    k, r, piece = reduced.k, reduced.r, reduced.piece
+    factor, rest = parts(x, "1/ln10")
     high, low = parts(x, "lg2_short")
-    k, m = split_exponent(x)
-    tail = _times(log_parts(m - 1.0), parts(x, "1/ln10"))
-    return log_specials(x, _added(k * high, Pair(tail.high, k.fma(low, tail.low))))
+    first = r * factor
+    lost = r.fma(rest, r.fma(factor, -first))
+    tail = (r * r).fma(r.polynomial(fitted(x, "log10")), k.fma(low, lost + entry(piece, "log10_low")))
+    return log_specials(x, k.fma(high, entry(piece, "log10_high")) + (first + tail))
 
 
-def _times(sum_: Pair, factor: tuple[float, ...]) -> Pair:
-    """A sum times a constant in two parts."""
-    high = sum_.high * factor[0]
-    rest = sum_.high.fma(factor[0], -high)
-    return Pair(high, sum_.low.fma(factor[0], sum_.high.fma(factor[1], rest)))
-
-
-def _added(whole: Number, tail: Pair) -> Number:
-    """whole + tail, where the tail is smaller or the whole is 0 or infinite."""
-    high = whole + tail.high
-    rest = ((whole - high) + tail.high) + tail.low
-    return high + (abs(whole) < INF).pick(rest, 0.0)
+FAR = {64: 2.0**500, 32: 2.0**60}        # beyond, x² would overflow, and 1 + x² is x² long since
 
 
 def asinh(x: Number) -> Number:
-    """log(y + sqrt(y² + 1)) with y = |x|; log(2y) where the 1 no longer counts."""
+    """log(1 + v) with v = y + y²/(1 + sqrt(y² + 1)) and y = |x|, everything halved."""
     y = abs(x)
-    huge = y > facts(x).huge
-    kept = huge.pick(1.0, y)
-    square = exact_product(kept, kept)
-    more = exact_sum(square.high, 1.0)
-    grown = root(Pair(more.high, more.low + square.low))
-    result = _log_of_sum(y, kept, grown, huge)
+    half, near = y * 0.5, y.below(FAR[x.lanes.bits])
+    s = near.fma(near, 1.0).sqrt()
+    v = fast_sum(half, half * (near / (s + 1.0)))
+    result = _log_one_plus(v, half + s.above(y) * 0.5)
     return (y < facts(x).negligible).pick(x, result.with_sign_of(x))
 
 
 def acosh(x: Number) -> Number:
-    """log(x + sqrt(x² - 1)), by way of x - 1, which is exact next to 1."""
-    huge = x > facts(x).huge
-    kept = huge.pick(1.0, x)
-    d = exact_sum(kept, -1.0)
-    sum_ = exact_sum(kept, 1.0)
-    square = exact_product(d.high, sum_.high)
-    low = d.high.fma(sum_.low, d.low.fma(sum_.high, square.low))
-    result = _log_of_sum(x, kept, root(Pair(square.high, low)), huge)
+    """log(1 + v) with v = d + sqrt(d² + 2d) and d = x - 1, everything halved."""
+    d = x.fma(0.5, -0.5)                                             # exact where it counts
+    near = d.below(FAR[x.lanes.bits])
+    square = exact_product(near, near)
+    whole = fast_sum(near, square.high)
+    high = whole.high.sqrt()
+    rest = (-high).fma(high, whole.high) + (whole.low + square.low)
+    low = rest / (high + high).above(facts(x).tiny)
+    v = fast_sum(high.above(d), d)
+    result = _log_one_plus(Pair(v.high, v.low + low), v.high + 0.5)
     return x.compare("ult", 1.0).pick(NAN, result)
 
 
-def _log_of_sum(x: Number, kept: Number, grown: Pair, huge: Mask) -> Number:
-    """log(kept + grown), or log(2x) where x is huge."""
-    whole = exact_sum(grown.high, kept)
-    low = whole.low + grown.low
-    k, m = split_exponent(huge.pick(x, whole.high))
-    f = m - 1.0
-    result = scaled_log(k + huge.pick(1.0, 0.0), f, huge.pick(0.0, relative_low(k, f, low)))
-    return x.equals(INF).pick(INF, x.is_nan().pick(x, result))
+def _log_one_plus(v: Pair, whole: Number) -> Number:
+    """log(1 + 2v), where whole is 1/2 + v but for a few roundings."""
+    reduced = reduced_log_of(Pair(whole, (v.high - (whole - 0.5)) + v.low), halved=True)
+    return log_specials(whole, reduced.total())
+
+
+RATIO_CUT = 0.4         # so that s below is within -1/6 ... 0.2258, and k = 0 up to y = 1/5
 
 
 def atanh(x: Number) -> Number:
-    """log((1 + y) / (1 - y)) / 2 with y = |x|."""
+    """(k log 2)/2 + atanh(s) with y = |x|, s = (a - B) / (a + B), a = 1 + y, B = 2**k (1 - y), and B next to a."""
+    fact, one = facts(x), bits_of(x, 1.0)
     y = abs(x)
-    one = constant(x, 1.0)
-    ratio = quotient(exact_sum(one, y), exact_sum(one, -y))
-    result = log_of_pair(ratio) * 0.5
-    small = y < math.sqrt(facts(x).negligible)
-    near = (y * y).fma(y * (1 / 3), y)
-    return first_true([(small, near), (y.equals(1.0), INF), (y.compare("ugt", 1.0), NAN)], result).with_sign_of(x)
+    a, b = fast_sum(constant(x, 1.0), y), fast_sum(constant(x, 1.0), -y)
+    distance = a.high.bits() - b.high.bits() + int(RATIO_CUT * 2**fact.fraction)
+    shifted = distance & -(1 << fact.fraction)                                          # k, where exponents are
+    k = ((shifted >> fact.fraction) | bits_of(x, 2.0**fact.fraction)).number() - 2.0**fact.fraction
+    power = (shifted + one).number()
+    above = (a.high - b.high * power) + (-power).fma(b.low, a.low)
+    s = above / a.high.fma(2.0, a.low.fma(2.0, -above))
+    z = s * s
+    high, low = parts(x, "ln2_short")
+    result = k.fma(high / 2, s + (s * z).fma(z.polynomial(fitted(x, "atanh")), k * (low / 2)))
+    return first_true([(y.equals(1.0), INF), (y.compare("ugt", 1.0), NAN)], result).with_sign_of(x)

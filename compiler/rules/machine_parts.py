@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import struct
 
-from sympile.compiler.code import quick
-from sympile.compiler.code.number import Mask, Number
+from sympile.compiler.code import lookup, quick
+from sympile.compiler.code.number import Bits, Mask, Number
 from sympile.compiler.records import dataclass
 from sympile.compiler.rules.coefficients import COEFFICIENTS, CONSTANTS
+from sympile.compiler.rules.tables import AFTER_TABLES, TABLES
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ FORMATS: dict[int, Format] = {
 # fmt: on
 
 INF, NAN = math.inf, math.nan
+_FITTED = COEFFICIENTS | AFTER_TABLES
 
 
 def facts(x: Number) -> Format:
@@ -47,7 +49,7 @@ def facts(x: Number) -> Format:
 
 def fitted(x: Number, name: str) -> tuple[float, ...]:
     """The coefficients of a polynomial in the number's format."""
-    return COEFFICIENTS[name, x.lanes.bits]
+    return _FITTED[name, x.lanes.bits]
 
 
 def parts(x: Number, name: str) -> tuple[float, ...]:
@@ -196,23 +198,42 @@ def exp_pair(x: Number, extra: int = 0) -> Pair:
     return Pair(times_power(pair.high, shifted, extra), times_power(pair.low, shifted, extra))
 
 
-# ------------------------------------------------------------------------------------------------- logarithm
+# ------------------------------------------------------------------------------------------- tables, logarithm
+
+
+def entry(index: Bits, name: str) -> Number:
+    """The entry of a table in the number's format; only the low bits of the index count."""
+    k = index.lanes
+    return Number(k, lookup.looked_up(k, name, TABLES[name, k.bits], index.value))
+
+
+def leading_bits(m: Number) -> Bits:
+    """The four bits of the significand behind the point, with the exponent above them."""
+    return m.bits() >> (facts(m).fraction - 4)
+
+
+def split_from_one(x: Number) -> tuple[Number, Number]:
+    """k and m with |x| = 2**k m, 1 <= m < 2; denormals too. Neither means anything at 0, inf and nan."""
+    k = x.lanes
+    if quick.has_one(k):
+        return Number(k, quick.exponent(k, x.value)), Number(k, quick.significand_from_one(k, x.value))
+    return _split_bits(abs(x), 1.0)
 
 
 def split_exponent(x: Number) -> tuple[Number, Number]:
     """k and m with x = 2**k m, 3/4 <= m < 3/2; denormals too, for x > 0."""
     k = x.lanes
     if not quick.has_one(k):
-        return _split_bits(x)
+        return _split_bits(x, 0.75)
     m = quick.significand(k, x.value)
     return Number(k, quick.exponent(k, x.value)) - Number(k, quick.exponent(k, m)), Number(k, m)
 
 
-def _split_bits(x: Number) -> tuple[Number, Number]:
+def _split_bits(x: Number, least: float) -> tuple[Number, Number]:
     fact = facts(x)
     denormal = x < fact.tiny
     lifted = denormal.pick(x * fact.lift, x)
-    start = bits_of(x, 0.75)
+    start = bits_of(x, least)
     moved = lifted.bits() + (bits_of(x, 1.0) - start)
     whole = 2.0**fact.fraction                      # its low bits hold an integer: no conversion instruction needed
     bias = denormal.pick(whole + fact.bias + fact.lift_power, whole + fact.bias)
@@ -220,48 +241,42 @@ def _split_bits(x: Number) -> tuple[Number, Number]:
     return k, ((moved & ((1 << fact.fraction) - 1)) + start).number()
 
 
-def log_parts(f: Number) -> Pair:
-    """log(1 + f) as f - f²/2 (high) and the rest (low), for 1 + f within 3/4 ... 3/2."""
-    half = (f * 0.5) * f
-    rest = _log_rest(f, half)
-    high = f - half
-    return Pair(high, ((f - high) - half) + rest)
+@dataclass(frozen=True, slots=True, eq=False)
+class ReducedLog:
+    """log(x) = k log 2 - log(inverse) + log(1 + r + lost), where `piece` tells the table's entry."""
+
+    k: Number
+    piece: Bits
+    r: Number
+    lost: Number | None = None
+
+    def total(self) -> Number:
+        """The natural logarithm."""
+        high, low = parts(self.r, "ln2_short")
+        whole = self.k.fma(high, entry(self.piece, "log_high"))
+        rest = self.k.fma(low, entry(self.piece, "log_low"))
+        rest = rest if self.lost is None else rest + self.lost
+        return whole + (self.r + (self.r * self.r).fma(self.r.polynomial(fitted(self.r, "log")), rest))
 
 
-def _log_rest(f: Number, half: Number) -> Number:
-    """log(1 + f) - f + f²/2, where half = f²/2."""
-    if f.lanes.bits == 32:
-        return (f * f * f) * f.polynomial(fitted(f, "log"))
-    s = f / (f + 2.0)
-    z = s * s
-    return s * (half + z.polynomial(fitted(f, "log")) * z)
+def reduced_log(x: Number) -> ReducedLog:
+    """By a table of inverses (Tang 1990)."""
+    k, m = split_exponent(x)
+    piece = leading_bits(m)
+    return ReducedLog(k, piece, m.fma(entry(piece, "log_inverse"), -1.0))             # r is exact
 
 
-def scaled_log(k: Number, f: Number, correction: Number | None = None) -> Number:
-    """k log 2 + log(1 + f) + correction."""
-    high, low = parts(k, "ln2_short")
-    tail = k * low if correction is None else k.fma(low, correction)
-    half = (f * 0.5) * f
-    if f.lanes.bits == 32:
-        rest = (f * f * f).fma(f.polynomial(fitted(f, "log")), tail)
-        return k.fma(high, f + (rest - half))
-    s = f / (f + 2.0)
-    z = s * s
-    rest = s.fma(half + z.polynomial(fitted(f, "log")) * z, tail)
-    return k.fma(high, f - (half - rest))
-
-
-def log_of_pair(x: Pair) -> Number:
-    """log(high + low) for a sum whose high is 0 or above; accurate next to 1 too, since low counts in full."""
+def reduced_log_of(x: Pair, halved: bool = False) -> ReducedLog:
+    """The same of a sum whose high is not denormal, or of twice that sum, where all the digits of small r count too."""
     k, m = split_exponent(x.high)
-    f = m - 1.0
-    return scaled_log(k, f, (abs(k) < INF).pick(relative_low(k, f, x.low), 0.0))
-
-
-def relative_low(k: Number, f: Number, low: Number) -> Number:
-    """low / (2**k (1 + f)) for a low that is so small that few bits of 1/(1 + f) do, but all where f is small."""
-    kept = times_power(low, facts(k).magic - k)
-    return f.fma(kept * -0.8, kept)
+    piece = leading_bits(m)
+    inverse = entry(piece, "log_inverse")
+    scale = (m.bits() - x.high.bits() + bits_of(m, 1.0)).number()                     # 2**-k; far above, low is nothing
+    low = (x.high < 2.0 ** (facts(m).bias - 1)).pick(x.low * scale, 0.0)
+    whole = m.fma(inverse, -1.0)
+    r = low.fma(inverse, whole)
+    lost = low.fma(inverse, whole - r) if halved or m.lanes.bits == 32 else None      # else a quarter of an ulp
+    return ReducedLog(k + 1.0 if halved else k, piece, r, lost)
 
 
 def log_specials(x: Number, result: Number) -> Number:
@@ -274,6 +289,15 @@ def log_specials(x: Number, result: Number) -> Number:
 
 
 # ----------------------------------------------------------------------------------------------------- other
+
+
+def zero_or_beyond(x: Number) -> Mask:
+    """Where x is a zero, infinite or nan."""
+    k = x.lanes
+    if quick.has_one(k):
+        return Mask(k, quick.zero_or_beyond(k, x.value))
+    y = abs(x)
+    return y.equals(0.0) | y.compare("uge", INF)
 
 
 def first_true(choices: list[tuple[Mask, Number | float]], otherwise: Number) -> Number:

@@ -8,17 +8,20 @@ from sympile.compiler.rules.machine_parts import (
     NAN,
     Pair,
     constant,
+    entry,
     exact_product,
     facts,
     fast_sum,
     first_true,
     fitted,
+    leading_bits,
     parts,
-    power_of_two,
     quotient,
     rounded_multiple,
     split_exponent,
+    split_from_one,
     times_power,
+    zero_or_beyond,
 )
 
 PLAIN_POWERS = (-2, -1, 0, 1, 2, 3, 4)   # so few roundings that two units in the last place are kept anyway
@@ -146,21 +149,17 @@ def _power_specials(x: Number, y: Number, result: Number) -> Number:
 # ------------------------------------------------------------------------------------------------- cube root
 
 
-THIRD_ROOT = (1 / 3, 2 / 9, 14 / 81)                            # (1 - e)**(-1/3) = 1 + e/3 + ...
-TWO_THIRDS_ROOT = (2 / 3, 5 / 9, 40 / 81, 110 / 243)            # (1 - e)**(-2/3)
-
-
 def cbrt(x: Number) -> Number:
-    """2**q w² y with k = 3q + r, w = m 2**r and y = w**(-1/3) refined from a polynomial, with what is left made good."""
-    y = abs(x)
-    k, m = split_exponent(y)
-    shifted, q = rounded_multiple(k, 1 / 3)
-    w = m * power_of_two(q.fma(-3.0, k) + facts(x).magic)              # exact: 3/8 ... 3
-    inverse = w.polynomial(fitted(x, "cbrt"))
+    """2**(k/3) cbrt(m), with cbrt(m) = root cbrt(1 + r) from a table; roots of m and of 2**(k mod 3) multiply exactly."""
+    fact = facts(x)
+    k, m = split_from_one(x)
+    piece = leading_bits(m)
+    quarters = k.fma(1 / 3, fact.magic / 4).bits()        # k/3 rounded to quarters: the two lowest bits tell k mod 3
+    r = m.fma(entry(piece, "cbrt_inverse"), -1.0)
+    rise = r * r.polynomial(fitted(x, "cbrt"))
+    root = entry(piece, "cbrt_root")
+    high, low = root * entry(quarters, "cbrt_scale"), root * entry(quarters, "cbrt_scale_low")
     if x.lanes.bits == 64:
-        e = (-(w * inverse)).fma(inverse * inverse, 1.0)
-        inverse = (inverse * e).fma(e.polynomial(THIRD_ROOT), inverse)
-    root = w * (inverse * inverse)
-    e = (-root).fma(inverse, 1.0)
-    root = (root * e).fma(e.polynomial(TWO_THIRDS_ROOT[: 2 if x.lanes.bits == 64 else 4]), root)
-    return (y.equals(0.0) | y.compare("uge", INF)).pick(x, times_power(root, shifted).with_sign_of(x))
+        low = low.fma(rise, low)
+    result = (high + high.fma(rise, low)).bits() + ((quarters >> 2) << fact.fraction)
+    return zero_or_beyond(x).pick(x, result.number().with_sign_of(x))
