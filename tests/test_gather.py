@@ -12,7 +12,7 @@ import sympile as sm
 
 EXAMPLES = 11
 # float64: 2 words a number; float32: 1; so that every copy is met at both of its ends, and long rows with and without rest
-WIDTHS = [1, 2, 3, 4, 5, 8, 9, 15, 16, 17, 32, 33, 48, 50]
+WIDTHS = [1, 2, 3, 4, 5, 8, 9, 12, 13, 15, 16, 17, 20, 21, 24, 25, 32, 33, 40, 41, 48, 50]
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

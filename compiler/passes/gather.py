@@ -11,29 +11,28 @@ AHEAD = 4  # rows: so far ahead long rows are asked for, which do not follow eac
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """How rows of up to so many words of 4 bytes are copied: by one piece, or by two that may overlap."""
+    """How rows of at most so many words (4 bytes) as all pieces have are copied: the last piece ends where they do."""
 
-    most: int
-    words: int  # of a piece
-    pieces: int
+    pieces: tuple[int, ...]  # words, each at the end of the one before it but for the last, which may overlap it
+    ahead: int = 0  # rows: so far ahead they are asked for
 
     @property
-    def kind(self) -> str:
-        return {1: "i32", 2: "i64"}.get(self.words, f"<{self.words} x i32>")
+    def most(self) -> int:
+        return sum(self.pieces)
 
     @property
     def label(self) -> str:
         return f"to.{self.most}"
 
+    def starts(self) -> list[int]:
+        """Where the pieces begin, but for the last one."""
+        return [sum(self.pieces[:k]) for k in range(len(self.pieces) - 1)]
 
-# Whole pieces from the beginning and from the end of a row need no masks, which cost more than what is copied twice.
+
+# Pieces need no masks, which cost more than what is copied twice; and short pieces rarely lie on two cache lines.
 COPIES = (
-    Copy(most=1, words=1, pieces=1),
-    Copy(most=2, words=2, pieces=1),
-    Copy(most=4, words=2, pieces=2),
-    Copy(most=8, words=4, pieces=2),
-    Copy(most=16, words=8, pieces=2),
-    Copy(most=32, words=16, pieces=2),
+    *(Copy(pieces) for pieces in ((1,), (2,), (2, 2), (4, 4), (8, 4), (8, 8), (16, 4), (16, 8), (16, 16))),
+    Copy((16, 16, 8), ahead=12),
 )
 
 
@@ -44,6 +43,7 @@ declare void @llvm.prefetch.p0(ptr, i32, i32, i32)
 define internal void @gather(ptr noalias %source, ptr noalias %buffer, i64 %words, ptr noalias %order, i64 %rows)
     nounwind noinline {target.attributes} {{
 entry:
+  %last = sub i64 %rows, 1
 {_choice()}
 {"".join(_short_rows(copy) for copy in COPIES)}
 {_LONG_ROWS}
@@ -54,51 +54,68 @@ out:
 
 def _choice() -> str:
     """Which copy fits the length of the rows."""
-    lines = []
+    cases, shortest = [], 1
     for copy in COPIES:
-        lines.append(f"  %{copy.label} = icmp sle i64 %words, {copy.most}")
-        lines.append(f"  br i1 %{copy.label}, label %{copy.label}.row, label %over.{copy.most}")
-        lines.append(f"over.{copy.most}:")
-    return "\n".join([*lines, "  br label %row"])
+        cases += [f"    i64 {words}, label %{copy.label}" for words in range(shortest, copy.most + 1)]
+        shortest = copy.most + 1
+    return "\n".join(["  switch i64 %words, label %row [", *cases, "  ]"])
 
 
 def _short_rows(copy: Copy) -> str:
     """One row a turn, without a loop within."""
-    name, kind = copy.label, copy.kind
-    second = f"""  %{name}.end = sub i64 %words, {copy.words}
-  %{name}.a2 = getelementptr i32, ptr %{name}.from, i64 %{name}.end
-  %{name}.b2 = getelementptr i32, ptr %{name}.to, i64 %{name}.end
-  %{name}.v2 = load {kind}, ptr %{name}.a2, align 4
-  store {kind} %{name}.v2, ptr %{name}.b2, align 4
-"""
-    return f"""{name}.row:
-  %{name}.r = phi i64 [0, %{_before(copy)}], [%{name}.next, %{name}.row]
+    name = copy.label
+    lines = f"""{name}:
+  br label %{name}.row
+{name}.row:
+  %{name}.r = phi i64 [0, %{name}], [%{name}.next, %{name}.row]
   %{name}.o.p = getelementptr i64, ptr %order, i64 %{name}.r
   %{name}.o = load i64, ptr %{name}.o.p
   %{name}.from.at = mul i64 %{name}.o, %words
   %{name}.to.at = mul i64 %{name}.r, %words
   %{name}.from = getelementptr i32, ptr %source, i64 %{name}.from.at
   %{name}.to = getelementptr i32, ptr %buffer, i64 %{name}.to.at
-  %{name}.v = load {kind}, ptr %{name}.from, align 4
-  store {kind} %{name}.v, ptr %{name}.to, align 4
-{second if copy.pieces == 2 else ""}  %{name}.next = add i64 %{name}.r, 1
+  %{name}.end = sub i64 %words, {copy.pieces[-1]}
+"""
+    starts: list[int | str] = [*copy.starts(), f"%{name}.end"]
+    for number, (start, words) in enumerate(zip(starts, copy.pieces, strict=True)):
+        lines += _piece(f"{name}.{number}", name, start, words)
+    return f"""{lines}{_asked_for(copy) if copy.ahead else ""}  %{name}.next = add i64 %{name}.r, 1
   %{name}.again = icmp ult i64 %{name}.next, %rows
   br i1 %{name}.again, label %{name}.row, label %out
 """
 
 
-def _before(copy: Copy) -> str:
-    """The block from which a copy is entered."""
-    number = COPIES.index(copy)
-    return "entry" if number == 0 else f"over.{COPIES[number - 1].most}"
+def _piece(own: str, name: str, start: int | str, words: int) -> str:
+    kind = {1: "i32", 2: "i64"}.get(words, f"<{words} x i32>")
+    return f"""  %{own}.a = getelementptr i32, ptr %{name}.from, i64 {start}
+  %{own}.b = getelementptr i32, ptr %{name}.to, i64 {start}
+  %{own}.v = load {kind}, ptr %{own}.a, align 4
+  store {kind} %{own}.v, ptr %{own}.b, align 4
+"""
+
+
+def _asked_for(copy: Copy) -> str:
+    """The lines of a row that comes later."""
+    name = copy.label
+    lines = f"""  %{name}.later = add i64 %{name}.r, {copy.ahead}
+  %{name}.ahead = call i64 @llvm.smin.i64(i64 %{name}.later, i64 %last)
+  %{name}.ahead.p = getelementptr i64, ptr %order, i64 %{name}.ahead
+  %{name}.ahead.o = load i64, ptr %{name}.ahead.p
+  %{name}.ahead.at = mul i64 %{name}.ahead.o, %words
+  %{name}.coming = getelementptr i32, ptr %source, i64 %{name}.ahead.at
+"""
+    for start in [*range(0, copy.most, 16), f"%{name}.end"]:
+        own = f"{name}.c{str(start).lstrip('%')}"
+        lines += f"  %{own} = getelementptr i32, ptr %{name}.coming, i64 {start}\n"
+        lines += f"  call void @llvm.prefetch.p0(ptr %{own}, i32 0, i32 3, i32 1)\n"
+    return lines
 
 
 _LONG_ROWS = f"""row:
-  %r = phi i64 [0, %over.{COPIES[-1].most}], [%r.next, %row.end]
+  %r = phi i64 [0, %entry], [%r.next, %row.end]
   %o.p = getelementptr i64, ptr %order, i64 %r
   %o = load i64, ptr %o.p
   %later = add i64 %r, {AHEAD}
-  %last = sub i64 %rows, 1
   %ahead = call i64 @llvm.smin.i64(i64 %later, i64 %last)
   %ahead.p = getelementptr i64, ptr %order, i64 %ahead
   %ahead.o = load i64, ptr %ahead.p
