@@ -309,6 +309,20 @@ def _triangular(w: World) -> Outputs:
     return [define((i,), (j,), "sum", when(mul(_at(a, i, j), _at(x, j)), at_least_zero(sub(i, j))))]
 
 
+def _constants_by_position(w: World) -> Outputs:
+    """A vector and a matrix of numbers, entry by entry, beside sums over what they stand at."""
+    e, i, j, k = w.indices("n 5 7 5")
+    x, y = w.input("x", "n 5"), w.input("y", "n 7")
+    vector = {at: add(*[when(const(r - 2), equal(at, const(r))) for r in range(5)]) for at in (i, k)}
+    matrix = add(*[when(const(r * c - 3), equal(i, const(r)), equal(j, const(c))) for r in range(5) for c in range(7)])
+    return [
+        define((e,), (i,), "sum", mul(vector[i], _at(x, e, i))),
+        define((e, i), (j,), "sum", mul(matrix, _at(y, e, j))),
+        elementwise((e, i, j), add(mul(matrix, _at(x, e, i)), mul(vector[i], f("sin", _at(y, e, j))))),
+        elementwise((e, k), mul(vector[k], total([j], mul(_at(y, e, j), _at(x, e, k))))),
+    ]
+
+
 def _triangular_max(w: World) -> Outputs:
     i, j = w.indices("n n")
     x = w.input("x", "n")
@@ -498,6 +512,7 @@ def _scattered_sequences(w: World) -> Outputs:
 
 # fmt: off
 CASES: dict[str, Callable[[World], Outputs]] = {
+    "constants by position":            _constants_by_position,
     "one axis":                         _one_axis,
     "two axes, broadcast":              _two_axes,
     "three axes, permuted operand":     _three_axes,

@@ -34,6 +34,7 @@ from sympile.compiler.passes.lift import lift
 from sympile.compiler.passes.rowwise import with_row_groups
 from sympile.compiler.passes.shares import LogSum, as_share
 from sympile.compiler.passes.sharing import shared_products
+from sympile.compiler.passes.tabulate import tabulate
 from sympile.compiler.passes.together import computed_together
 from sympile.compiler.rules.lowering import TIERS, a, b
 
@@ -42,7 +43,7 @@ def fuse(outputs: Sequence[Definition], math: str = "accurate", exact: bool = Fa
     """The groups that compute the outputs: everything elementwise inlined, then stored again where that is cheaper."""
     mapping = {o: o for o in outputs}
     lower = partial(_lower, TIERS[math], exact)
-    for step in (factoring.factor, _inline, lower, lift, arrange, _order_axes, _pack):
+    for step in (factoring.factor, _inline, lower, tabulate, lift, arrange, _order_axes, _pack):
         mapping = _chained(mapping, step)
     wanted = list(mapping.values())
     groups = with_row_groups(grouped(wanted), wanted)

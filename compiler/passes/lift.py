@@ -11,6 +11,7 @@ from sympile.compiler.graph.conditions import conditions_of, unguarded, when
 from sympile.compiler.graph.definition import Definition, computed, define, define_free, read
 from sympile.compiler.graph.mapping import Mapping, each_formula, redirected
 from sympile.compiler.graph.node import ZERO, Node, Number, const, extent, index, postorder, target
+from sympile.compiler.graph.ranges import stays_inside
 from sympile.compiler.graph.rebuild import rebuild, transform
 from sympile.compiler.passes.group import costly, domain_of
 from sympile.compiler.records import dataclass
@@ -79,7 +80,7 @@ class _Run:
 
     def _operand(self, node: Node, domain: frozenset[Node]) -> Node:
         """An operand as one read; one that spans everything only if it is held already."""
-        if not node.free or (node.op == "read" and all(arg.op == "index" for arg in node.args)):
+        if not node.free or (node.op in ("read", "table") and all(arg.op == "index" for arg in node.args)):
             return node
         if node.free != domain:
             result = _held(node)
@@ -210,7 +211,7 @@ def _held(node: Node) -> Node:
 
 
 def _may_leave_range(node: Node) -> bool:
-    return node.op == "read" and any(arg.op != "index" for arg in node.args)
+    return node.op == "read" and not all(map(stays_inside, node.args, target(node).shape))
 
 
 def _lift_costly(

@@ -12,7 +12,7 @@ from sympile.compiler.graph.node import Node, postorder
 from sympile.compiler.graph.rebuild import substitute
 from sympile.compiler.passes.group import Fused, Group, scatter_axis
 from sympile.compiler.passes.packing import packing
-from sympile.compiler.passes.strides import own_stride, strides_along
+from sympile.compiler.passes.strides import loads_in, own_stride, strides_along
 from sympile.compiler.passes.tiles import best_tile, length_of
 from sympile.compiler.records import dataclass
 
@@ -72,7 +72,7 @@ def _cost(index: Node, group: Group, bodies: Iterable[Node], lanes: int) -> floa
     length = length_of(index)
     waste = math.ceil(length / lanes) * lanes / length
     cost = 0.5
-    for node in (n for n in postorder(bodies) if n.op == "read"):
+    for node in loads_in(bodies):
         step = strides_along(node, index)
         cost += 0.3 if step == 0 else 1.0 if step == 1 else 0.75 * lanes
     for tensor in group.results:
@@ -105,7 +105,7 @@ def _reduction_loops(group: Group, first: Definition, core: Core) -> Loops:
 
 def _in_memory_order(inner: tuple[Node, ...], first: Definition, vector: Node) -> tuple[Node, ...]:
     """Reduced indices, the one with the smallest steps in memory innermost; a reduced vector index stays last."""
-    reads = [node for node in postorder([first.formula]) if node.op == "read"]
+    reads = loads_in([first.formula])
 
     def step(index: Node) -> float:
         steps = [strides_along(node, index) for node in reads if index in node.free]

@@ -14,7 +14,7 @@ from sympile.compiler.graph.conditions import conditions_of, unguarded
 from sympile.compiler.graph.definition import Definition, extent_value
 from sympile.compiler.graph.node import Node, extent, postorder
 from sympile.compiler.passes.group import costly
-from sympile.compiler.passes.strides import own_stride, strides_along
+from sympile.compiler.passes.strides import loads_in, own_stride, strides_along
 from sympile.compiler.records import dataclass
 
 ROWS = 26  # of one axis in a tile
@@ -65,7 +65,7 @@ def known(index: Node) -> bool:
 
 def best_tile(tensor: Definition, core: Core) -> Tile:
     """The tile with the least estimated time."""
-    loads = [n for n in postorder([unguarded(tensor.formula), *conditions_of(tensor.formula)]) if n.op == "read"]
+    loads = loads_in([unguarded(tensor.formula), *conditions_of(tensor.formula)])
     copies = max(1, WRITTEN // _weight(tensor.formula))
     models = [_model(tensor, vector, loads, core, copies) for vector in (*tensor.axes, *tensor.reduced)]
     tiles = [(model.cycles(tile), order, tile) for model in models for order, tile in enumerate(model.tiles())]

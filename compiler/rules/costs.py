@@ -16,7 +16,7 @@ PICOSECONDS: Mapping[str, int] = {
     # arithmetic, for each operand
     "add": 15, "mul": 15,
     # a read from a cache, the same number read again from a register, and a number read or written on its own
-    "read": 60, "reread": 5, "apart": 400,
+    "read": 60, "table": 60, "reread": 5, "apart": 400,
     # everything else that is cheap; and what is not: exp, log, tanh, division, ...
     "cheap": 20, "costly": 500,
 }  # fmt: skip

@@ -8,6 +8,7 @@ from fractions import Fraction
 
 from sympile.compiler.graph.definition import EXAMPLE, EXAMPLES, Definition
 from sympile.compiler.graph.node import Node, extent, index_name, number, postorder, target
+from sympile.compiler.graph.table import TABLE
 from sympile.compiler.records import dataclass
 
 LONGEST = 400  # letters of one formula; the rest is cut off
@@ -70,6 +71,8 @@ class PlainText:
             return Written(self.letters.get(node, index_name(node)))
         if node is EXAMPLES:
             return Written("examples")
+        if node.op == TABLE:
+            return Written("numbers" + _listed(part.text for part in parts))
         build = _FORMS.get(node.op)
         return Written(f"{node.op}({', '.join(p.text for p in parts)})") if build is None else build(node, parts)
 

@@ -68,7 +68,7 @@ class Elements:
             seen.add(node)
             if node.free <= bound:
                 found.append(node)
-            elif node.op != "read":
+            elif node.op not in ("read", "table"):
                 stack.extend(node.args[:1] if node.op == "when" else node.args)
         return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sympile.compiler.code.value import Integer, Value, i64, typed
@@ -20,13 +21,26 @@ def address(
     elements: Elements, tensor: Definition, at: tuple[Node, ...], place: Place
 ) -> tuple[Value, Integer | None, Value | None]:
     """(pointer, stride along the lanes, lane offsets): stride None means that the offsets tell."""
-    function = elements.frame.function
-    pointer = elements.frame.pointer(tensor)
+    element = "i64" if tensor.integer else elements.scalar.element
     strides = elements.frame.strides(tensor)
+    return address_in(elements, elements.frame.pointer(tensor), element, tensor.shape, strides, at, place)
+
+
+def address_in(
+    elements: Elements,
+    start: Value,
+    element: str,
+    shape: Sequence[Node],
+    strides: Sequence[Integer],
+    at: Sequence[Node],
+    place: Place,
+) -> tuple[Value, Integer | None, Value | None]:
+    """The same in an array of numbers of any type that starts somewhere."""
+    function = elements.frame.function
     offset: Integer = 0
     along: Integer = 0
     scattered: Value | None = None
-    for node, length, stride in zip(at, tensor.shape, strides, strict=True):
+    for node, length, stride in zip(at, shape, strides, strict=True):
         clamp = not stays_inside(node, length)
         simple = _along(elements, node)
         if (clamp and elements.is_wide(node)) or simple is None:
@@ -43,8 +57,7 @@ def address(
             own = function.max(0, function.min(own, function.sub(elements.frame.extent(length), 1)))
         offset = function.add(offset, function.mul(own, stride))
         along = function.add(along, function.mul(simple, stride))
-    element = "i64" if tensor.integer else elements.scalar.element
-    pointer = function.gep(element, pointer, offset)
+    pointer = function.gep(element, start, offset)
     if scattered is None:
         return pointer, along, None
     if along != 0:
@@ -87,9 +100,14 @@ def load(elements: Elements, node: Node, place: Place) -> Value:
         return forward(place)
     if tensor in elements.frame.scalars:
         return elements.frame.scalars[tensor]
-    pointer, along, offsets = address(elements, tensor, node.args, place)
-    if tensor.integer:
-        return _load_integers(elements, node, pointer, along, offsets, place)
+    found = address(elements, tensor, node.args, place)
+    return _load_integers(elements, node, *found, place) if tensor.integer else load_from(elements, node, *found, place)
+
+
+def load_from(
+    elements: Elements, node: Node, pointer: Value, along: Integer | None, offsets: Value | None, place: Place
+) -> Value:
+    """Numbers from an address."""
     if not elements.is_wide(node):
         return elements.scalar.load(pointer)
     mask = elements.mask if place.masked else None

@@ -16,6 +16,7 @@ from sympile.compiler.graph.node import Node, make, number
 from sympile.compiler.passes.emitting.integers import integer, integer_lanes, position_of
 from sympile.compiler.passes.emitting.memory import load
 from sympile.compiler.passes.emitting.places import Place, is_division, is_fixed, negated_sum
+from sympile.compiler.passes.emitting.table_reads import constant_number, load_entry
 from sympile.compiler.rules.functions import CONSTANTS
 from sympile.compiler.rules.machine import call_or_inline, integer_power
 
@@ -30,11 +31,7 @@ def constant_value(name: str) -> float:
 
 
 def _const(elements: Elements, node: Node, place: Place) -> Value:
-    value = number(node)
-    try:
-        return elements.scalar.constant(float(value))
-    except OverflowError:
-        return elements.scalar.constant(float("inf") if value > 0 else float("-inf"))
+    return constant_number(elements, number(node))
 
 
 def _constant(elements: Elements, node: Node, place: Place) -> Value:
@@ -230,6 +227,7 @@ WRITERS: Mapping[str, Callable[[Elements, Node, Place], Value]] = {
     "index": _index,
     "size": _size,
     "read": _read,
+    "table": load_entry,
     "add": _add,
     "mul": _mul,
     "pow": _pow,

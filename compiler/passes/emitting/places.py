@@ -18,7 +18,7 @@ class Place:
 
 def parts(node: Node) -> tuple[Node, ...]:
     """What must be written before a node: its operands, but of index expressions only the integer data in them."""
-    if node.op in ("read", "eq", "ge", "divides"):
+    if node.op in ("read", "table", "eq", "ge", "divides"):
         return tuple(n for n in postorder(node.args) if n.op == "read")
     negated = negated_sum(node)
     if negated is not None:

@@ -1,0 +1,35 @@
+"""Entries of tables of constant numbers, which lie beside the code."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from math import prod
+from typing import TYPE_CHECKING
+
+from sympile.compiler.code.value import Value
+from sympile.compiler.graph.node import Node, Number, const
+from sympile.compiler.graph.table import table_of
+from sympile.compiler.passes.emitting.memory import address_in, load_from
+from sympile.compiler.passes.emitting.places import Place
+
+if TYPE_CHECKING:
+    from sympile.compiler.passes.emitting.elements import Elements
+
+
+def constant_number(elements: Elements, value: Number) -> Value:
+    """An exact number, rounded once; one that no float reaches is infinite."""
+    try:
+        return elements.scalar.constant(float(value))
+    except OverflowError:
+        return elements.scalar.constant(float("inf") if value > 0 else float("-inf"))
+
+
+def load_entry(elements: Elements, node: Node, place: Place) -> Value:
+    """The entry at a position."""
+    lengths, numbers = table_of(node)
+    steps = [prod(lengths[k + 1 :]) for k in range(len(lengths))]
+    element, items = elements.scalar.element, [constant_number(elements, number).text for number in numbers]
+    digest = blake2b(" ".join(items).encode(), digest_size=8).hexdigest()
+    start = elements.frame.function.module.table(f"sympile.numbers.{digest}", element, items)
+    found = address_in(elements, start, element, [const(n) for n in lengths], steps, node.args, place)
+    return load_from(elements, node, *found, place)
