@@ -10,6 +10,7 @@ from sympile.compiler.graph.conditions import conditions_of, unguarded, when
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import Node, postorder
 from sympile.compiler.graph.rebuild import substitute
+from sympile.compiler.passes.bounds import bounding
 from sympile.compiler.passes.group import Fused, Group, scatter_axis
 from sympile.compiler.passes.packing import packing
 from sympile.compiler.passes.strides import loads_in, own_stride, strides_along
@@ -97,21 +98,28 @@ def _reduction_loops(group: Group, first: Definition, core: Core) -> Loops:
     vector = tile.vector
     lanes = core.lanes if length_of(vector) > 1 else 1
     reduced = tuple(i for i in first.reduced if i is not vector)
-    inner = _in_memory_order((*reduced, vector) if vector in first.reduced else reduced, first, vector)
     outer = tuple(a for a in first.axes if a not in (vector, tile.row, tile.second))
+    inner = _in_memory_order((*reduced, vector) if vector in first.reduced else reduced, first, vector, outer)
     packed = packing(group.body(first), first, tile, inner, lanes, core)
     return Loops(outer, tile.row, tile.rows, vector, tile.vectors, inner, lanes, tile.second, *packed)
 
 
-def _in_memory_order(inner: tuple[Node, ...], first: Definition, vector: Node) -> tuple[Node, ...]:
-    """Reduced indices, the one with the smallest steps in memory innermost; a reduced vector index stays last."""
+def _in_memory_order(
+    inner: tuple[Node, ...], first: Definition, vector: Node, outer: tuple[Node, ...] = ()
+) -> tuple[Node, ...]:
+    """Reduced indices, the one with the smallest steps in memory innermost; a reduced vector index stays last.
+
+    Loops that guards bound stand outside, since one turns out short where the others need not.
+    """
     reads = loads_in([first.formula])
+    plain = tuple(index for index in inner if index is not vector)
+    bounded = {index for index, conditions in bounding(first.formula, outer, plain).items() if conditions}
 
     def step(index: Node) -> float:
         steps = [strides_along(node, index) for node in reads if index in node.free]
         return sum(abs(one) if one is not None else 1e6 for one in steps)
 
-    return tuple(sorted(inner, key=lambda index: (index is vector, -step(index), inner.index(index))))
+    return tuple(sorted(inner, key=lambda index: (index is vector, index not in bounded, -step(index), inner.index(index))))
 
 
 def _unrolled(group: Group, vector: Node, lanes: int) -> int:

@@ -66,25 +66,25 @@ def known(index: Node) -> bool:
 def best_tile(tensor: Definition, core: Core) -> Tile:
     """The tile with the least estimated time."""
     loads = loads_in([unguarded(tensor.formula), *conditions_of(tensor.formula)])
-    copies = max(1, WRITTEN // _weight(tensor.formula))
-    models = [_model(tensor, vector, loads, core, copies) for vector in (*tensor.axes, *tensor.reduced)]
+    models = [_model(tensor, vector, loads, core) for vector in (*tensor.axes, *tensor.reduced)]
     tiles = [(model.cycles(tile), order, tile) for model in models for order, tile in enumerate(model.tiles())]
     return min(tiles, key=lambda found: found[:2])[2]
 
 
 def _weight(body: Node) -> int:
     """How much code a body is."""
-    return 1 + sum(COSTLY if costly(n) else 1 for n in postorder([body]) if n.op not in ("index", "const", "size"))
+    return sum(COSTLY if costly(n) else 1 for n in postorder([body]) if n.op not in ("index", "const", "size"))
 
 
-def _model(tensor: Definition, vector: Node, loads: Sequence[Node], core: Core, copies: int) -> Model:
+def _model(tensor: Definition, vector: Node, loads: Sequence[Node], core: Core) -> Model:
     axes = tuple(axis for axis in tensor.axes if axis is not vector)
     apart = {
         node: any(strides_along(node, index) == 1 for index in tensor.reduced)
         for node in loads
         if strides_along(node, vector) not in (0, 1)
     }
-    return Model(tensor, vector, tuple(loads), core, axes, copies, conditions_of(tensor.formula), apart)
+    weights = {condition: _weight(condition) for condition in conditions_of(tensor.formula)}
+    return Model(tensor, vector, tuple(loads), core, axes, 1 + _weight(unguarded(tensor.formula)), weights, apart)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +96,8 @@ class Model:
     loads: tuple[Node, ...]  # reads in one turn of the innermost loop
     core: Core
     axes: tuple[Node, ...]  # of the result, without the vector
-    copies: int  # of the body in a tile, at most
-    conditions: tuple[Node, ...]
+    weight: int  # how much code the body is without its conditions
+    conditions: dict[Node, int]  # and how much each of these is, where it differs within a tile
     apart: dict[Node, bool]  # reads whose lanes do not lie side by side → whether those of a reduced index do
 
     # ------------------------------------------------------------------------------------------ candidates
@@ -117,8 +117,13 @@ class Model:
         shared = any(self.vector in node.free and row not in node.free for node in self.loads)
         spare = 2 if self.core.registers > 16 else 3
         one = vectors * (1 if second is None else length_of(second))
-        fit = min(self.core.registers - spare - vectors * shared, self.copies) // one
+        copies = max(1, WRITTEN // self._written(Tile(self.vector, 1, row, 1, second)))
+        fit = min(self.core.registers - spare - vectors * shared, copies) // one
         return max(fit, int(one == 1))
+
+    def _written(self, tile: Tile) -> int:
+        """How much code a copy of the body is: what holds for a whole tile bounds a loop, or is asked once."""
+        return self.weight + sum(w for c, w in self.conditions.items() if not tile.own.isdisjoint(c.free))
 
     @property
     def _columns(self) -> int:
