@@ -236,5 +236,7 @@ def test_channels_lie_side_by_side() -> None:
     stored = stored_images(network(28, 24, 1, Layer(8), Layer(16)))
     shapes = {tuple(int(number(n)) for n in tensor.shape[1:]) for tensor in stored}
     assert {(26, 22, 8), (13, 11, 8), (11, 9, 16), (5, 4, 16)} == shapes
+    wide = stored_images(network(32, 30, 3, Layer(16), Layer(32)))
+    assert {int(number(tensor.shape[-1])) for tensor in wide} == {16, 32}
     narrow = stored_images(network(20, 34, 1, Layer(2, kind=""), Layer(3, kind="")))
     assert {int(number(tensor.shape[-1])) for tensor in narrow} == {32, 30}  # two or three channels fill no vector

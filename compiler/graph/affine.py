@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
+
 from sympile.compiler.graph.node import Node, Number, extent, number
 from sympile.compiler.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Affine:
-    """constant + sum of coefficient * leaf, where a leaf is an index, a size, or a read of integer data."""
+    """constant + sum of coefficient * leaf, where a leaf is an index, a size, a quotient, or a read of integer data."""
 
     constant: Number
     terms: tuple[tuple[Node, Number], ...]
@@ -27,7 +30,7 @@ def affine(node: Node) -> Affine | None:
             pending.extend((term, factor) for term in part.args)
         elif part.op == "mul" and part.args[0].op == "const" and len(part.args) == 2:
             pending.append((part.args[1], factor * number(part.args[0])))
-        elif part.op in ("index", "size", "read"):
+        elif part.op in ("index", "size", "quotient", "read"):
             terms[part] = terms.get(part, 0) + factor
         else:
             return None
@@ -50,6 +53,11 @@ def extreme(node: Node, sign: int) -> tuple[Number, dict[Node, Number]] | None:
     for leaf, c in form.terms:
         if leaf.op == "size":
             sizes[leaf] = sizes.get(leaf, 0) + c
+        elif leaf.op == "quotient":
+            found = extreme(leaf.args[0], sign if c > 0 else -sign)
+            if found is None or found[1]:
+                return None
+            constant += c * math.floor(Fraction(found[0]) / number(leaf))
         elif leaf.op != "index":
             return None
         elif c * sign > 0:

@@ -23,7 +23,8 @@ Number: TypeAlias = int | Fraction  # exact: a float on entry is the fraction th
 #   read      a Definition, at the index expressions `args`         hole      stands for an operand in a table's row
 #   add, mul  sorted operands, a const first in mul, last in add    pow       args[0] to a constant power (a Number)
 #   when      args[0] where the conditions args[1:] hold, else 0    eq, ge, divides  of indices: a == b, a >= 0, data|a
-#   select    args[1] if args[0] else args[2]                       every other op is a row of rules/functions.py
+#   select    args[1] if args[0] else args[2]                       quotient  of an index expression: floor(a / data)
+# Every other op is a row of rules/functions.py.
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, weakref_slot=True)

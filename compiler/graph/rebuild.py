@@ -9,6 +9,7 @@ from sympile.compiler.graph.arithmetic import add, mul, power
 from sympile.compiler.graph.brackets import at_least_zero, divides, equal
 from sympile.compiler.graph.conditions import differs, negation, select, when
 from sympile.compiler.graph.node import HALF, ONE, ZERO, Node, Number, by_key, make, number, postorder
+from sympile.compiler.graph.quotients import quotient
 from sympile.compiler.graph.table import TABLE, entry_of
 
 
@@ -76,6 +77,7 @@ BUILD: Mapping[str, Callable[..., Node]] = {
 _WITH_DATA: Mapping[str, Callable[[Node, tuple[Node, ...]], Node]] = {
     "pow": lambda node, args: power(args[0], node.data),  # type: ignore[arg-type]
     "divides": lambda node, args: divides(node.data, args[0]),  # type: ignore[arg-type]
+    "quotient": lambda node, args: quotient(args[0], node.data),  # type: ignore[arg-type]
     "read": lambda node, args: make("read", *args, data=node.data),
     TABLE: entry_of,
 }

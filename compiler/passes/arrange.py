@@ -22,7 +22,7 @@ EXAMPLES_ASSUMED = 64
 APART = 0.75  # time of one number read or written on its own; a whole vector takes 1
 SAME = 0.3  # of one number for all lanes
 SUMMED = 8.0  # of adding up the lanes of a result
-REUSED = 8  # how often a tile of a contraction uses a number that it has read, at most
+REUSED = 8  # how often a tile of a contraction uses a number that it has read, at most; others are read from a copy
 
 Family = tuple[Definition, Node]  # one of its axes, which stands for all
 
@@ -73,16 +73,18 @@ class _Families:
     def _join_read(self, tensor: Definition, node: Node) -> None:
         """An axis that is read at an index, or at a sum of some, is of the family of each."""
         for axis, at in zip(target(node).axes, node.args, strict=True):
-            form = affine(at)
-            for leaf, _ in form.terms if form is not None else ():
-                if leaf.op == "index":
-                    self.above[self.find((tensor, leaf))] = self.find((target(node), axis))
+            if affine(at) is not None and not any(n.op == "read" for n in postorder([at])):
+                for index in at.free:
+                    self.above[self.find((tensor, index))] = self.find((target(node), axis))
 
     def find(self, member: Family) -> Family:
         while (above := self.above.get(member, member)) is not member:
             self.above[member] = self.above.get(above, above)
             member = above
         return member
+
+    def of_axes(self, tensor: Definition) -> list[Family]:
+        return [self.find((tensor, axis)) for axis in tensor.axes]
 
     def place(self, family: Family) -> float:
         """How far back inputs have the axes of a family."""
@@ -91,27 +93,30 @@ class _Families:
 
 
 def _ranking(formulas: Sequence[Definition], movable: Sequence[Definition], families: _Families) -> list[Family]:
-    """Families that lie innermost wherever they occur, the first of them that a tensor has; found one by one."""
+    """Families that lie innermost wherever they occur, the first of them that a tensor has.
+
+    They are found one by one: each goes before or after those that are found already.
+    """
     left = dict.fromkeys(
         families.find((tensor, axis)) for tensor in movable for axis in tensor.axes if extent(axis) is not EXAMPLES
     )
-    times = _Times(formulas, set(movable), families)
+    times = _Times.of(formulas, movable, families)
     ranking: list[Family] = []
     best = times.all(ranking)
     while left:
-        tried = [(times.all([*ranking, family]), families.place(family), family) for family in left]
-        time, _, family = min(tried, key=lambda found: found[:2])
+        ways = [(family, way) for family in left for way in ([*ranking, family], [family, *ranking])]
+        tried = [(times.all(way), families.place(family), family, way) for family, way in ways]
+        time, _, family, way = min(tried, key=lambda found: found[:2])
         if time >= best:
             break
-        best = time
-        ranking.append(family)
+        best, ranking = time, way
         del left[family]
     return ranking
 
 
 def _order(tensor: Definition, ranking: Sequence[Family], families: _Families) -> tuple[int, ...]:
     """The places of a tensor's axes from the outside in."""
-    last = _last(tensor, ranking, families)
+    last = _last(families.of_axes(tensor), {family: at for at, family in enumerate(ranking)})
 
     def place(at: int) -> tuple[bool, bool, float, int]:
         family = families.find((tensor, tensor.axes[at]))
@@ -120,13 +125,9 @@ def _order(tensor: Definition, ranking: Sequence[Family], families: _Families) -
     return tuple(sorted(range(len(tensor.axes)), key=place))
 
 
-def _last(tensor: Definition, ranking: Iterable[Family], families: _Families) -> int:
-    """Which of its axes a tensor has innermost."""
-    own = [families.find((tensor, axis)) for axis in tensor.axes]
-    for family in ranking:
-        if family in own:
-            return len(own) - 1 - own[::-1].index(family)
-    return len(own) - 1
+def _last(own: Sequence[Family], rank: Mapping[Family, int]) -> int:
+    """Which of its axes a tensor has innermost: the last one of the family that stands first."""
+    return min(range(len(own)), key=lambda at: (rank.get(own[at], len(rank)), -at))
 
 
 # ------------------------------------------------------------------------------------------------ time
@@ -136,21 +137,27 @@ def _last(tensor: Definition, ranking: Iterable[Family], families: _Families) ->
 class _Times:
     """Rough times of all nests, if some families lie innermost."""
 
-    formulas: Sequence[Definition]
-    movable: set[Definition]
-    families: _Families
-    known: dict[tuple[Definition, tuple[int, ...]], float] = field(default_factory=dict)
+    own: dict[Definition, list[Family]] = field(default_factory=dict)  # the families of what can be moved
     read: dict[Definition, list[Node]] = field(default_factory=dict)
+    moved: dict[Definition, list[Definition]] = field(default_factory=dict)  # what a nest writes and reads of that
+    known: dict[tuple[Definition, tuple[int, ...]], float] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        self.read = {tensor: reads(tensor.formula) for tensor in self.formulas}
+    @classmethod
+    def of(cls, formulas: Sequence[Definition], movable: Iterable[Definition], families: _Families) -> _Times:
+        times = cls({tensor: families.of_axes(tensor) for tensor in movable})
+        for tensor in formulas:
+            read = reads(tensor.formula)
+            moved = [each for each in dict.fromkeys((tensor, *map(target, read))) if each in times.own]
+            if moved:
+                times.read[tensor], times.moved[tensor] = read, moved
+        return times
 
     def all(self, ranking: Sequence[Family]) -> float:
-        last = {tensor: _last(tensor, ranking, self.families) for tensor in self.movable}
+        rank = {family: at for at, family in enumerate(ranking)}
+        last = {tensor: _last(own, rank) for tensor, own in self.own.items()}
         total = 0.0
-        for tensor in self.formulas:
-            involved = (tensor, *[target(node) for node in self.read[tensor]])
-            key = tensor, tuple(last.get(each, -1) for each in involved)
+        for tensor, moved in self.moved.items():
+            key = tensor, tuple([last[each] for each in moved])
             if key not in self.known:
                 self.known[key] = self._nest(tensor, last)
             total += self.known[key]
@@ -170,7 +177,9 @@ class _Times:
         time = across
         for node in self.read[tensor]:
             step = _time_of_access(node, vector, last.get(target(node), len(node.args) - 1), across)
-            time += step / _reuse(tensor, node)
+            again = _repeated(tensor, node)
+            packed = across / min(again, REUSED) + APART / again
+            time += min(step / min(again, REUSED), packed)
         turns = prod(map(_length, tensor.reduced))
         if vector in tensor.reduced:
             return time + SUMMED / turns
@@ -192,11 +201,9 @@ def _time_of_access(node: Node, vector: Node, last: int, across: float) -> float
     return APART
 
 
-def _reuse(tensor: Definition, node: Node) -> int:
-    """How often the results of a tile use a number that a contraction reads."""
-    if tensor.monoid != "sum":
-        return 1
-    return max(1, min(REUSED, prod(_length(axis) for axis in tensor.axes if axis not in node.free)))
+def _repeated(tensor: Definition, node: Node) -> int:
+    """For how many results a contraction reads the same number."""
+    return prod(_length(axis) for axis in tensor.axes if axis not in node.free) if tensor.monoid == "sum" else 1
 
 
 # ------------------------------------------------------------------------------------------------ reordering

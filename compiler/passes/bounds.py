@@ -29,6 +29,6 @@ def _bounds(condition: Node, index: Node) -> bool:
     if condition.op != "ge" or index not in condition.free:
         return False
     form = affine(condition.args[0])
-    if form is None or any(leaf.op not in ("index", "size") or c not in (1, -1) for leaf, c in form.terms):
+    if form is None or any(leaf.op == "read" or not isinstance(c, int) for leaf, c in form.terms):
         return False
-    return isinstance(form.constant, int)
+    return isinstance(form.constant, int) and all(leaf is index or index not in leaf.free for leaf, _ in form.terms)

@@ -109,7 +109,7 @@ def _into_operands(products: dict[frozenset[Node], Node], conditions: Sequence[N
         else:
             staying.append(condition)
     for home, own in masks.items():
-        masked = _masked(when(products[home], *own))
+        masked = at_all_places(when(products[home], *own))
         if masked is None:
             staying += own
         else:
@@ -117,8 +117,8 @@ def _into_operands(products: dict[frozenset[Node], Node], conditions: Sequence[N
     return staying
 
 
-def _masked(node: Node) -> Node | None:
-    """An operand under its mask, computed at all places and read where it is wanted."""
+def at_all_places(node: Node) -> Node | None:
+    """An operand, under its mask perhaps, computed at all places and read where it is wanted; None where data say."""
     places: dict[Node, Node] = {}
     for item in postorder([node]):
         for at, length in zip(item.args, target(item).shape, strict=True) if item.op == "read" else ():

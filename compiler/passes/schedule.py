@@ -119,7 +119,10 @@ def _in_memory_order(
         steps = [strides_along(node, index) for node in reads if index in node.free]
         return sum(abs(one) if one is not None else 1e6 for one in steps)
 
-    return tuple(sorted(inner, key=lambda index: (index is vector, index not in bounded, -step(index), inner.index(index))))
+    def place(index: Node) -> tuple[bool, bool, float, int]:
+        return index is vector, index not in bounded, -step(index), inner.index(index)
+
+    return tuple(sorted(inner, key=place))
 
 
 def _unrolled(group: Group, vector: Node, lanes: int) -> int:

@@ -12,7 +12,7 @@ LANES = 8  # numbers in a vector for which the costs hold; half of them take twi
 # Picoseconds for one number of a vector, on a core of 4 GHz with its operands in the nearest cache.
 PICOSECONDS: Mapping[str, int] = {
     # nothing is done for them, or once before the loops
-    "const": 0, "constant": 0, "size": 0, "index": 0,
+    "const": 0, "constant": 0, "size": 0, "index": 0, "quotient": 0,
     # arithmetic, for each operand
     "add": 15, "mul": 15,
     # a read from a cache, the same number read again from a register, and a number read or written on its own

@@ -7,8 +7,9 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from sympile.compiler.code.value import Integer, Value, i64, typed
+from sympile.compiler.code.writer import Function
 from sympile.compiler.graph.affine import affine
-from sympile.compiler.graph.node import Node
+from sympile.compiler.graph.node import Node, number
 from sympile.compiler.passes.emitting.places import Place
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ def _leaf(elements: Elements, leaf: Node, place: Place) -> Integer:
         return position_of(elements, leaf, place)
     if leaf.op == "size":
         return elements.frame.lengths[str(leaf.data)]
+    if leaf.op == "quotient":
+        return floor_of(elements.frame.function, integer(elements, leaf.args[0], place), int(number(leaf)))
     return elements.value(leaf, place)
 
 
@@ -61,11 +64,7 @@ def integer_lanes(elements: Elements, node: Node, place: Place) -> Value:
     for leaf, coefficient in terms:
         if not elements.is_wide(leaf):
             continue
-        lane = (
-            wide.counting(position_of(elements, leaf, place))
-            if leaf is elements.vector
-            else elements.value(leaf, place)
-        )
+        lane = _lanes_of_leaf(elements, leaf, place)
         scaled = (
             lane
             if coefficient == 1
@@ -75,6 +74,35 @@ def integer_lanes(elements: Elements, node: Node, place: Place) -> Value:
     return (
         result if divisor == 1 else function.emit(f"sdiv {typed(result)}, {wide.splat(i64(divisor)).text}", result.type)
     )
+
+
+def _lanes_of_leaf(elements: Elements, leaf: Node, place: Place) -> Value:
+    if leaf is elements.vector:
+        return elements.wide.counting(position_of(elements, leaf, place))
+    if leaf.op == "quotient":
+        return _floors_of(elements, integer_lanes(elements, leaf.args[0], place), int(number(leaf)))
+    return elements.value(leaf, place)
+
+
+def floor_of(function: Function, a: Integer, divisor: int) -> Integer:
+    """floor(a / divisor)."""
+    if isinstance(a, int):
+        return a // divisor
+    if divisor == 1:
+        return a
+    if divisor & (divisor - 1) == 0:
+        return function.emit(f"ashr i64 {a.text}, {divisor.bit_length() - 1}", "i64")
+    cut = function.emit(f"ashr i64 {a.text}, 63", "i64")  # -1 below 0: the processor cuts towards 0
+    return function.add(function.div(function.sub(a, cut), divisor), cut)
+
+
+def _floors_of(elements: Elements, lanes: Value, divisor: int) -> Value:
+    """The same in every lane."""
+    function, splat = elements.frame.function, elements.wide.splat
+    cut = function.emit(f"ashr {typed(lanes)}, {splat(i64(63)).text}", lanes.type)
+    above = function.emit(f"sub {typed(lanes)}, {cut.text}", lanes.type)
+    whole = function.emit(f"sdiv {typed(above)}, {splat(i64(divisor)).text}", lanes.type)
+    return function.emit(f"add {typed(whole)}, {cut.text}", lanes.type)
 
 
 def _same_in_every_lane(elements: Elements, constant: int, terms: list[tuple[Node, int]], place: Place) -> Integer:

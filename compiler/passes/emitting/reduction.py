@@ -12,7 +12,7 @@ from sympile.compiler.graph.conditions import conditions_of, unguarded
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import Node
 from sympile.compiler.passes.emitting.elements import Elements
-from sympile.compiler.passes.emitting.integers import place_of
+from sympile.compiler.passes.emitting.integers import floor_of, place_of
 from sympile.compiler.passes.emitting.operations import accumulate, all_of
 from sympile.compiler.passes.emitting.places import Place
 from sympile.compiler.passes.emitting.turns import Block, range_of
@@ -141,17 +141,18 @@ class Reduction:
         for condition in self.bounds.get(index, ()):
             form = affine(condition.args[0])
             assert form is not None
-            sign = 0
+            own = 0
             others: Integer = int(form.constant)
             for leaf, coefficient in form.terms:
                 if leaf is index:
-                    sign = int(coefficient)
+                    own = int(coefficient)
                 else:
                     others = function.add(others, function.mul(place_of(self.elements, leaf), int(coefficient)))
-            if sign > 0:
-                start = function.max(start, function.mul(others, -1))
+            last = floor_of(function, others, abs(own))  # own * index + others >= 0
+            if own > 0:
+                start = function.max(start, function.mul(last, -1))
             else:
-                stop = function.min(stop, function.add(others, 1))
+                stop = function.min(stop, function.add(last, 1))
         return start, stop
 
     def _is_short(self, indices: Sequence[Node], turns: int) -> bool:
