@@ -7,7 +7,7 @@ Which family lies innermost is decided for all tensors together: a contraction a
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from math import ceil, prod
 
 from sympile.compiler.graph.affine import affine
@@ -16,6 +16,7 @@ from sympile.compiler.graph.mapping import Mapping as NewDefinitions
 from sympile.compiler.graph.mapping import each_formula
 from sympile.compiler.graph.node import Node, extent, postorder, reads, target
 from sympile.compiler.graph.rebuild import rebuild
+from sympile.compiler.records import dataclass
 
 LANES = 8  # of the machine for which orders are compared
 EXAMPLES_ASSUMED = 64

@@ -1,16 +1,22 @@
-"""Numbers that no step changes become inputs, computed once before the first step."""
+"""Numbers that no step changes become inputs, computed once before the first step.
+
+What jumps (floor, a comparison) sees the quotient that was written: u/c stays a division there, since u·(1/c) is
+rounded twice.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import field
 
+from sympile.compiler.graph.arithmetic import power
 from sympile.compiler.graph.conditions import CONDITIONS
 from sympile.compiler.graph.definition import Definition, computed, define, elementwise, input_tensor, read
-from sympile.compiler.graph.node import Node, postorder, target
+from sympile.compiler.graph.node import ZERO, Node, postorder, target
 from sympile.compiler.graph.rebuild import rebuild
 from sympile.compiler.passes.invariant import PREFIX, Fixed
 from sympile.compiler.records import dataclass
+from sympile.compiler.rules.derivatives import PARTIALS
 
 NAME = f"{PREFIX}once "  # and a number: the names of the new inputs
 
@@ -30,8 +36,11 @@ class _Run:
     once: dict[Definition, Definition] = field(default_factory=dict)
     inputs: dict[Node, Node] = field(default_factory=dict)
     done: dict[Node, Node] = field(default_factory=dict)
+    exact: set[Node] = field(default_factory=set)  # what lies below something that jumps
 
     def formula(self, root: Node) -> Node:
+        jumping = [a for node in postorder([root], self.done) if node.op in JUMPS for a in node.args]
+        self.exact.update(postorder(jumping, self.exact))
         for node in postorder([root], self.done):
             self.done[node] = self._one(node)
         return self._part(root)
@@ -47,8 +56,12 @@ class _Run:
 
     def _together(self, node: Node) -> list[Node]:
         """The terms of a sum, or the factors of a product, that are fixed are one number."""
-        fixed = [a for a in node.args if self._is_fixed(a)]
-        moving = [self._part(a) for a in node.args if a not in fixed]
+        fixed = [a for a in node.args if self._is_fixed(a) and not self._is_divisor(node, a)]
+        moving = [
+            power(self._part(a.args[0]), -1) if self._is_divisor(node, a) else self._part(a)
+            for a in node.args
+            if a not in fixed
+        ]
         if not fixed:
             return moving
         part = fixed[0] if len(fixed) == 1 else rebuild(node, tuple(fixed))
@@ -64,8 +77,12 @@ class _Run:
             self.inputs[node], self.once[made] = read(made), elementwise((), node)
         return self.inputs[node]
 
+    def _is_divisor(self, product: Node, factor: Node) -> bool:
+        return product in self.exact and product.op == "mul" and factor.op == "pow" and factor.data == -1
+
     def _is_fixed(self, node: Node) -> bool:
         return not node.free and not node.below and self.fixed.of(node)
 
 
 INTEGER = frozenset({"eq", "ge", "divides", "index", "size"})
+JUMPS = CONDITIONS | {op for op, partials in PARTIALS.items() if partials[0] is ZERO}
