@@ -52,7 +52,7 @@ class Shape:
         return self.update.native if isinstance(self.update, Together) else self.step
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Bench:
     """Memory for one fit at a time."""
 
@@ -65,6 +65,7 @@ class Bench:
     desks: tuple[Desk, ...]
     held: tuple[Array, ...]
     bytes: int  # of all that grows with the model and the data
+    pace: float = 1.0  # steps per slice, as the last fit has found
 
     def job(
         self,
@@ -83,16 +84,15 @@ class Bench:
         for row, first in zip(self.flat[2:], state.values(), strict=True):
             row.fill(first)
         self.numbers[:] = [*numbers.values(), *[0.0] * len(COUNTERS)]
-        words, history = self.words.copy(), np.full(plan.epochs, np.nan)
+        words, history = self.words.copy(), np.empty(plan.epochs)
         path = None
         if record:
             path = np.zeros((plan.epochs * plan.steps_per_epoch + 1, layout.count), self.flat.dtype)
             path[0] = parameters
         live = [self.flat[1:], words] if self.order is None else [self.flat[1:], words, self.order]
         used = self._place_data(arrays)
-        job = Job(
-            loop, words, parameters, self.flat[0], history, path, Rewind(parameters, live), [self, plan.orders, *used]
-        )
+        rewind, held = Rewind(parameters, live), [self, plan.orders, *used]
+        job = Job(loop, words, parameters, self.flat[0], history, path, rewind, held, self.pace)
         _place_plan(job, plan)
         return job
 

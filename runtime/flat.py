@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from sympile.compiler.records import dataclass
@@ -50,6 +49,11 @@ class FlatLayout:
         """Each parameter as a view of the flat array."""
         return {name: self.view(flat, name) for name in self.offsets}
 
+    def part(self, flat: Array, name: str) -> Array:
+        """The numbers of a parameter in a row, or in each row of an array of rows."""
+        start, shape = self.offsets[name], self.shapes[name]
+        return flat[..., start : start + math.prod(shape)] if shape else flat[..., start]
+
     def view(self, flat: Array, name: str) -> Array:
         start, shape = self.offsets[name], self.shapes[name]
         return flat[..., start : start + math.prod(shape)].reshape((*flat.shape[:-1], *shape))
@@ -63,8 +67,11 @@ class FlatLayout:
     def fill(self, flat: Array, values: Mapping[str, Array]) -> None:
         """Writes these values to a flat array."""
         for name, at in self.offsets.items():
-            value = np.asarray(values[name])
-            flat[at : at + value.size] = value.ravel()
+            value = values[name]
+            if self.shapes[name]:
+                flat[at : at + value.size] = value.ravel()
+            else:
+                flat[at] = value
 
 
 @lru_cache(maxsize=64)

@@ -206,3 +206,27 @@ def test_a_rule_may_name_a_number_as_a_symbol_of_the_model() -> None:
     given = {y: np.array([1.0, 3.0]), rate: 2.0}
     result = model.fit(given, start={a: 0.0}, optimizer=sm.sgd(0.125), epochs=1, verbose=False)
     assert result.parameters[a] == 0.125 * 2 * 2 * 2.0
+
+
+def test_what_is_remembered_of_a_fit_is_the_content_of_its_data() -> None:
+    """The R factor of small data is kept for the next fit; arrays that were changed in place are other data."""
+    parameters = sp.symbols("p0:2")
+
+    def made() -> sm.Model:
+        return sm.compile((line(parameters, x, sp) - y) ** 2, parameters=parameters)
+
+    def after(model: sm.Model, at: np.ndarray, values: np.ndarray) -> list[bytes]:
+        result = fitted(model, parameters, (0.1, 0.2), at, values, optimizer=sm.sgd(1e-2))
+        return [result.parameters[p].tobytes() for p in parameters]
+
+    model = made()
+    at, values = data(line, (0.1, 0.2), 50)
+    kept, again = values.copy(), values.copy()
+    first = after(model, at, values)
+    values += 1.0
+    second = after(model, at, values)
+    assert second == after(made(), at, values) != first
+    assert after(model, at, kept) == first
+    kept += 1.0    # was in the data that are remembered
+    assert after(model, at, again) == first == after(model, at.copy(), again)
+    assert after(model, at[:40], values[:40]) == after(made(), at[:40], values[:40])

@@ -16,6 +16,7 @@ from sympile.compiler.code.writer import Function, Module
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.passes.assemble import as_array, as_room, demands_of
 from sympile.compiler.passes.built import Stages
+from sympile.compiler.passes.divisors import shared_divisors
 from sympile.compiler.passes.emit import ELEMENT, size_names, sizes_of, write_group
 from sympile.compiler.passes.emitting.layout import Frame, Layout
 from sympile.compiler.passes.fuse import fuse
@@ -37,11 +38,21 @@ def steps_stages(
     made: Resident, dtype: str, target: Target, math: str, constraints: Sequence[Constraint]
 ) -> Stages:
     """The loop of a step and its update."""
-    fused, before = fuse(made.outputs, math), fuse(list(made.once.values()), math)
+    fused, before = _with_shared_divisors(fuse(made.outputs, math)), fuse(list(made.once.values()), math)
     core = target.core(ELEMENT[dtype])
     loops = {**schedule(fused, core), **schedule(before, core)}
     program = StepsLoop(made, fused, loops, before, dtype, target).program()
     return Stages(replace(program, demands=demands_of(constraints)), fused, loops, {})
+
+
+def _with_shared_divisors(fused: Fused) -> Fused:
+    """In every group one division for each divisor."""
+    groups = []
+    for group in fused.groups:
+        bodies = {tensor: group.body(tensor) for tensor in group.results}
+        now = dict(zip(bodies, shared_divisors(list(bodies.values())), strict=True))
+        groups.append(replace(group, bodies=now))
+    return replace(fused, groups=tuple(groups))
 
 
 @dataclass(slots=True)

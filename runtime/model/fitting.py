@@ -96,6 +96,7 @@ def fit(model: Model, data: Mapping[Any, Any], options: Options) -> Result:
     watch = _watch(model, job, layout, arrays, validation, start, options)
     outcome = run(job, plan, watch, options.verbose)
     result = _result(model, job, layout, start, plan, outcome, record)
+    bench.pace = job.pace
     model._benches.give_back(bench)
     return result
 
@@ -277,9 +278,8 @@ def _parameters(model: Model, layout: FlatLayout, flat: Array, start: Mapping[st
     for symbol in model.parameters:
         name = name_of(symbol)
         if name in layout.offsets:
-            view = layout.view(flat, name)
-            lead = flat.shape[:-1]
-            arrays.append(view.reshape((*lead, *with_ones(declared[name], view.shape[len(lead) :]))).copy())
+            shape = with_ones(declared[name], layout.shapes[name]) if declared[name] else ()
+            arrays.append(layout.part(flat, name).reshape((*flat.shape[:-1], *shape)).copy())
         else:
             arrays.append(np.zeros(tuple(int(n) for n in getattr(symbol, "shape", ()) or ()), model.dtype))
     return ByName(arrays, model._keys)
@@ -287,6 +287,8 @@ def _parameters(model: Model, layout: FlatLayout, flat: Array, start: Mapping[st
 
 def _recorded(model: Model, given: Any) -> list[str]:
     """The names of the parameters whose path is kept."""
+    if isinstance(given, tuple) and not given:
+        return []
     several = [given] if isinstance(given, str) or hasattr(given, "free_symbols") else list(given)
     names = [name_of(one) for one in several]
     known = model._keys.names()
@@ -297,6 +299,8 @@ def _recorded(model: Model, given: Any) -> list[str]:
 
 
 def _callbacks(given: Any) -> tuple[Callable[[EpochReport], object], ...]:
+    if isinstance(given, tuple) and not given:
+        return ()
     callbacks = (given,) if callable(given) or not isinstance(given, Iterable) else tuple(given)
     for callback in callbacks:
         if not callable(callback):
@@ -331,6 +335,11 @@ def _watch(
     return Watch(now, evaluate if model._metrics or validation is not None else None, rules, callbacks)
 
 
+def _first(array: Array, count: int) -> Array:
+    """The first numbers, nothing kept alive behind them."""
+    return array if count == len(array) else array[:count].copy()
+
+
 def _result(
     model: Model,
     job: Job,
@@ -341,7 +350,7 @@ def _result(
     record: Iterable[str],
 ) -> Result:
     epochs = job["epoch"]
-    history: dict[str, Array] = {"loss": job.history[:epochs].copy(), "seconds": outcome.seconds[:epochs].copy()}
+    history: dict[str, Array] = {"loss": _first(job.history, epochs), "seconds": _first(outcome.seconds, epochs)}
     history |= {name: np.array(values) for name, values in outcome.values.items()}
     path = None
     if job.path is not None:

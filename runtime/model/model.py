@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 Values = Mapping[Any, Any]
+FITTING = "sympile.runtime.model.fitting"
 PER_EXAMPLE = {"mean": "per example; the objective is the mean", "sum": "per example; the objective is the sum"}
 
 
@@ -292,7 +294,7 @@ class Model:
             ValuesError: the data do not fit the formula.
             StationaryStart: every gradient is exactly 0 at the start.
         """
-        fitting = import_module("sympile.runtime.model.fitting")  # optional: not every model is trained
+        fitting = sys.modules.get(FITTING) or import_module(FITTING)  # optional: not every model is trained
         options = fitting.Options(
             epochs=epochs,
             start=start,
