@@ -83,6 +83,25 @@ def through_memory(f: Function, n: Value) -> Integer:
     return f.atomic_load("i64", room)
 
 
+def same_in_other_blocks(f: Function, n: Value) -> Integer:
+    """3 n where n > 5 (computed there too), else 3 n + 1."""
+    room = f.alloca("i64")
+    f.store(i64(1), room)
+    with f.when(f.compare("sgt", n, 5)):
+        f.store(i64(f.sub(f.mul(n, 3), f.mul(n, 3))), room)
+    with f.loop(0, 2) as loop:
+        f.store(i64(f.add(f.load("i64", room), f.mul(f.add(loop.index, 1), 0))), room)
+    return f.add(f.mul(n, 3), f.load("i64", room))
+
+
+def elements_apart(f: Function, n: Value) -> Integer:
+    """The numbers 10, 11, 12, 13 stored one by one; the one at n - 2, by way of what lies outside."""
+    room = f.alloca("i64", 4)
+    for k in range(4):
+        f.store(i64(10 + k), f.gep("i64", room, k))
+    return f.load("i64", f.gep("i64", f.gep("i64", room, n, inside=False), -2, inside=False))
+
+
 @pytest.mark.parametrize(
     ("body", "given", "want"),
     [
@@ -96,6 +115,9 @@ def through_memory(f: Function, n: Value) -> Integer:
         pytest.param(absolute, 5, 5, id="otherwise"),
         pytest.param(through_memory, 100, 100, id="not when"),
         pytest.param(through_memory, 101, 7, id="when"),
+        pytest.param(same_in_other_blocks, 7, 21, id="the same product in a branch and behind it"),
+        pytest.param(same_in_other_blocks, 2, 7, id="the same product behind a branch not taken"),
+        pytest.param(elements_apart, 5, 13, id="an address by way of one outside"),
         pytest.param(lambda f, n: f.div(n, 4), -7, -1, id="division cuts towards zero"),
         pytest.param(lambda f, n: f.rem(n, 4), -7, -3, id="remainder has the sign of a"),
         pytest.param(lambda f, n: f.min(f.max(n, 3), 9), 1, 3, id="max"),
@@ -104,6 +126,18 @@ def through_memory(f: Function, n: Value) -> Integer:
 )
 def test_integers_and_control(body: Body, given: int, want: int) -> None:
     assert of_integer(body)(given) == want
+
+
+def test_a_block_computes_integers_and_addresses_once() -> None:
+    module = Module(HOST)
+    f = Function(module, "run", [("ptr", "x"), ("i64", "n")], result="i64")
+    x, n = f.arguments
+    first = f.gep("i64", x, f.mul(n, 3))
+    assert f.gep("i64", x, f.mul(n, 3)) == first != f.gep("i64", x, f.mul(n, 5))
+    assert Lanes(f, "double", 8, HOST).splat(n) == Lanes(f, "double", 8, HOST).splat(n)
+    assert f.load("i64", first) != f.load("i64", first)  # between them something may be stored
+    f.begin("next")
+    assert f.mul(n, 3) != f.mul(n, 5) and f.text().count("mul nsw") == 4
 
 
 def test_known_integers_write_nothing() -> None:

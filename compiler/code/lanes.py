@@ -92,11 +92,11 @@ class Lanes:
 
     def splat(self, scalar: Value) -> Value:
         """A scalar of any type in every lane."""
-        if self.lanes == 1:
-            return scalar
         kind = self.vector(scalar.type)
-        first = self.function.emit(f"insertelement {kind} poison, {typed(scalar)}, i64 0", kind)
-        return self.function.emit(
+        if self.lanes == 1 or not scalar.text.startswith("%"):  # there is a way to write constants
+            return self._splat_literal(scalar.type, scalar.text, kind)
+        first = self.function.once(f"insertelement {kind} poison, {typed(scalar)}, i64 0", kind)
+        return self.function.once(
             f"shufflevector {typed(first)}, {kind} poison, <{self.lanes} x i32> zeroinitializer", kind
         )
 
@@ -107,7 +107,7 @@ class Lanes:
         steps = Value("<" + ", ".join(f"i64 {lane * step}" for lane in range(self.lanes)) + ">", self.vector("i64"))
         if start == 0:
             return steps
-        return self.function.emit(f"add {typed(steps)}, {self.splat(i64(start)).text}", steps.type)
+        return self.function.once(f"add {typed(steps)}, {self.splat(i64(start)).text}", steps.type)
 
     def _splat_literal(self, element: str, text: str, kind: str) -> Value:
         return Value(f"splat ({element} {text})" if self.lanes > 1 else text, kind)
@@ -339,7 +339,7 @@ class Lanes:
         if isinstance(stride, int):
             return self.counting(0, stride)
         lanes = self.counting()
-        return self.function.emit(f"mul {typed(lanes)}, {self.splat(stride).text}", lanes.type)
+        return self.function.once(f"mul {typed(lanes)}, {self.splat(stride).text}", lanes.type)
 
     def _addresses(self, pointer: Value, indices: Value) -> Value:
         kind = f"<{self.lanes} x ptr>"

@@ -94,7 +94,10 @@ class Function:
         >>> f.ret(f.mul(f.arguments[0], 2))
     """
 
-    __slots__ = ("_allocas", "_begun", "_count", "_lines", "arguments", "block", "head", "module", "name", "result")
+    __slots__ = (
+        "_allocas", "_begun", "_count", "_known", "_lines",
+        "arguments", "block", "head", "module", "name", "result",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -115,6 +118,7 @@ class Function:
         self.block = "entry"
         self._count, self._lines, self._allocas = 0, list[str](), list[str]()
         self._begun = 0  # the line with which the block began
+        self._known: dict[str, Value] = {}  # what the block has computed of integers and addresses
         module.functions[name] = self
 
     def text(self) -> str:
@@ -129,6 +133,13 @@ class Function:
         name = f"%v{self._count}"
         self._lines.append(f"  {name} = {text}")
         return Value(name, kind)
+
+    def once(self, text: str, kind: str) -> Value:
+        """As `emit`, where the result depends on the operands alone: what the block has is not computed again."""
+        found = self._known.get(text)
+        if found is None:
+            found = self._known[text] = self.emit(text, kind)
+        return found
 
     def do(self, text: str) -> None:
         """One instruction without a result."""
@@ -201,7 +212,7 @@ class Function:
         """The truth (i1) of a comparison: eq, ne, slt, sle, sgt, sge, ult, ..."""
         if isinstance(a, int) and isinstance(b, int) and predicate in FOLDED:
             return truth(FOLDED[predicate](a, b))
-        return self.emit(f"icmp {predicate} i64 {i64(a).text}, {i64(b).text}", "i1")
+        return self.once(f"icmp {predicate} i64 {i64(a).text}, {i64(b).text}", "i1")
 
     def both(self, a: Value, b: Value) -> Value:
         """The conjunction of two truths (i1)."""
@@ -220,15 +231,16 @@ class Function:
         return self.emit(f"select {typed(condition)}, {typed(a)}, {typed(b)}", a.type)
 
     def _integer(self, operation: str, a: Integer, b: Integer) -> Value:
-        return self.emit(f"{operation} i64 {i64(a).text}, {i64(b).text}", "i64")
+        return self.once(f"{operation} i64 {i64(a).text}, {i64(b).text}", "i64")
 
     # ------------------------------------------------------------------------------------------------ memory
 
-    def gep(self, element: str, pointer: Value, index: Integer) -> Value:
-        """The address of `pointer[index]`, counted in elements."""
+    def gep(self, element: str, pointer: Value, index: Integer, inside: bool = True) -> Value:
+        """The address of `pointer[index]`, counted in elements; False if it may lie outside of what `pointer` names."""
         if index == 0:
             return pointer
-        return self.emit(f"getelementptr inbounds {element}, ptr {pointer.text}, i64 {i64(index).text}", "ptr")
+        words = "getelementptr inbounds" if inside else "getelementptr"
+        return self.once(f"{words} {element}, ptr {pointer.text}, i64 {i64(index).text}", "ptr")
 
     def load(self, kind: str, pointer: Value, align: int = 0) -> Value:
         """The value at an address; align 0 means natural for the type."""
@@ -322,6 +334,7 @@ class Function:
         """Starts a block."""
         self._lines.append(f"{label}:")
         self.block, self._begun = label, len(self._lines)
+        self._known.clear()
 
     def divide(self) -> None:
         """Goes on in another block where this one is long: over one block, fast code generation is quadratic."""
@@ -332,6 +345,8 @@ class Function:
 
     def merge(self, ways: Sequence[tuple[str, Sequence[Value]]]) -> list[Value]:
         """At the start of a block: for each place, the value that came with the way taken (block, values)."""
+        if len(ways) == 1:
+            return list(ways[0][1])
         columns = zip(*(values for _, values in ways), strict=True)
         blocks = [block for block, _ in ways]
         return [

@@ -18,27 +18,37 @@ if TYPE_CHECKING:
 
 def position_of(elements: Elements, index: Node, place: Place) -> Integer:
     """Where an index stands; for the vector index, in the first lane."""
-    base = elements.positions[index]
+    return elements.frame.function.add(elements.positions[index], _ahead(elements, index, place))
+
+
+def _ahead(elements: Elements, index: Node, place: Place) -> int:
+    """How far a copy of the body is ahead of the first one along an index."""
     if index is elements.row:
-        return elements.frame.function.add(base, place.row)
+        return place.row
     if index is elements.second:
-        return elements.frame.function.add(base, place.second)
-    if index is elements.vector:
-        return elements.frame.function.add(base, place.vector * elements.wide.lanes)
-    return base
+        return place.second
+    return place.vector * elements.wide.lanes if index is elements.vector else 0
 
 
 def integer(elements: Elements, node: Node, place: Place) -> Integer:
     """An index expression; varying ones by their first lane. Reads of integer data are loaded."""
+    result, more = integer_apart(elements, node, place)
+    return elements.frame.function.add(result, more)
+
+
+def integer_apart(elements: Elements, node: Node, place: Place) -> tuple[Integer, int]:
+    """As `integer`, in two parts: what the copies of a body share, and a number to be added."""
     if node.op == "index":
-        return position_of(elements, node, place)
+        return elements.positions[node], _ahead(elements, node, place)
     constant, terms, divisor = _whole(node)
     function = elements.frame.function
-    result: Integer = constant
+    result: Integer = 0
     for leaf, coefficient in terms:
-        part = _leaf(elements, leaf, place)
+        if leaf.op == "index":
+            constant += coefficient * _ahead(elements, leaf, place)
+        part = elements.positions[leaf] if leaf.op == "index" else _leaf(elements, leaf, place)
         result = function.add(result, function.mul(part, coefficient))
-    return function.div(result, divisor)
+    return (result, constant) if divisor == 1 else (function.div(function.add(result, constant), divisor), 0)
 
 
 def place_of(elements: Elements, leaf: Node) -> Integer:

@@ -10,7 +10,7 @@ from sympile.compiler.graph.affine import affine
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import Node, target
 from sympile.compiler.graph.ranges import stays_inside
-from sympile.compiler.passes.emitting.integers import integer, integer_lanes
+from sympile.compiler.passes.emitting.integers import integer_apart, integer_lanes
 from sympile.compiler.passes.emitting.places import Place
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ def address_in(
 ) -> tuple[Value, Integer | None, Value | None]:
     """The same in an array of numbers of any type that starts somewhere."""
     function = elements.frame.function
-    offset: Integer = 0
+    offset: Integer = 0  # what the copies of a body share, and what comes on top: a number, which costs nothing
+    ahead, inside = 0, True  # whether both addresses lie inside of the array
     along: Integer = 0
     scattered: Value | None = None
     for node, length, stride in zip(at, shape, strides, strict=True):
@@ -52,12 +53,19 @@ def address_in(
             )
             scattered = part if scattered is None else function.emit(f"add {typed(scattered)}, {part.text}", part.type)
             continue
-        own = integer(elements, node, place)
+        own, beyond = integer_apart(elements, node, place)
+        inside = inside and (clamp or _rises(node))
         if clamp:
-            own = function.max(0, function.min(own, function.sub(elements.frame.extent(length), 1)))
+            own = function.min(function.add(own, beyond), function.sub(elements.frame.extent(length), 1))
+            own, beyond = function.max(0, own), 0
+        if isinstance(stride, int):
+            ahead += beyond * stride
+        else:
+            own = function.add(own, beyond)
         offset = function.add(offset, function.mul(own, stride))
         along = function.add(along, function.mul(simple, stride))
-    pointer = function.gep(element, start, offset)
+    inside = inside and ahead >= 0
+    pointer = function.gep(element, function.gep(element, start, offset, inside), ahead, inside)
     if scattered is None:
         return pointer, along, None
     if along != 0:
@@ -65,6 +73,12 @@ def address_in(
         more = function.emit(f"mul {typed(steps)}, {elements.wide.splat(i64(along)).text}", steps.type)
         scattered = function.emit(f"add {typed(scattered)}, {more.text}", more.type)
     return pointer, None, scattered
+
+
+def _rises(node: Node) -> bool:
+    """Whether no part of an index expression can be negative, the number aside that it adds."""
+    form = affine(node)
+    return form is not None and all(c > 0 and leaf.op in ("index", "size") for leaf, c in form.terms)
 
 
 def _along(elements: Elements, node: Node) -> Integer | None:

@@ -40,11 +40,12 @@ class Panel:
         """The operand at a place, out of the panel."""
         return self.elements.wide.load(self._address(place.vector))
 
-    def _address(self, vector: int, later: int = 0) -> Value:
-        """Where a vector for the current turn lies, or for one that comes later."""
+    def _address(self, vector: int, later: int = 0, further: Integer = 0) -> Value:
+        """Where a vector for the current turn lies, or for one that comes later; numbers are added last."""
         function, wide = self.elements.frame.function, self.elements.wide
         offset = function.mul(turn_of(self.nest, self.block, self.elements), self.vectors * wide.lanes)
-        return function.gep(wide.element, self.room, function.add(offset, (vector + later * self.vectors) * wide.lanes))
+        turn = function.gep(wide.element, function.gep(wide.element, self.room, offset), further)
+        return function.gep(wide.element, turn, (vector + later * self.vectors) * wide.lanes)
 
     def _pack(self, indices: tuple[Node, ...], masked: bool) -> None:
         if not indices:
@@ -92,9 +93,9 @@ class Panel:
             self._store_turned(self._lines(whole, True), whole, 0)
 
     def _store_turned(self, lines: list[Value], vector: int, further: Integer) -> None:
-        wide, function = self.elements.wide, self.elements.frame.function
+        wide = self.elements.wide
         for later, value in enumerate(transposed(wide, lines)):
-            wide.store(value, function.gep(wide.element, self._address(vector, later), further))
+            wide.store(value, self._address(vector, later, further))
 
     def _lines(self, vector: int, masked: bool) -> list[Value]:
         """For each lane its next numbers along the reduced index; lanes beyond the end repeat the last one."""
