@@ -66,20 +66,6 @@ asin_tail = of_square(near_zero(lambda x: mp.mpf(1) / 6 + x * x * 3 / 40, lambda
 atan_tail = of_square(near_zero(lambda x: -mp.mpf(1) / 3 + x * x / 5, lambda x: (mp.atan(x) - x) / x**3))
 sinh_tail = of_square(near_zero(lambda x: mp.mpf(1) / 6 + x * x / 120, lambda x: (mp.sinh(x) - x) / x**3))
 cosh_tail = of_square(near_zero(lambda x: mp.mpf(1) / 2 + x * x / 24, lambda x: (mp.cosh(x) - 1) / x**2))
-erf_ratio = of_square(
-    near_zero(lambda x: 2 / mp.sqrt(mp.pi) * (1 - x * x / 3) - 1, lambda x: mp.erf(x) / x - 1)
-)
-
-
-def scaled_erfc(t: mp.mpf) -> mp.mpf:
-    """(1 + 2a) exp(a²) erfc(a) at a = 4 (1 + t) / (1 - t)  (Shepherd and Laframboise, Math. Comp. 36, 1981)."""
-    a = 4 * (1 + t) / (1 - t)
-    return (1 + 2 * a) * mp.exp(a * a) * mp.erfc(a)
-
-
-def erfc_place(a: float) -> mp.mpf:
-    """The t of `scaled_erfc` that belongs to a."""
-    return (mp.mpf(a) - 4) / (mp.mpf(a) + 4)
 
 
 def loggamma_ratio(zero: int) -> Real:
@@ -170,9 +156,6 @@ S_SQUARED = ((MOST - 1) / (MOST + 1)) ** 2
 ATANH_SQUARED = mp.mpf("0.2259") ** 2                          # rules/machine_logarithm.py, RATIO_CUT
 HALF_PI2 = (mp.pi / 2 * mp.mpf("1.001")) ** 2
 ONE, QUARTER = mp.mpf(1), mp.mpf(1) / 4
-erf_weight = lambda z: 1 / (1 + erf_ratio(z))                                                  # noqa: E731
-log_erfc = lambda u: mp.log(mp.erfc(u + 2))                                                    # noqa: E731
-log_erfc_weight = lambda u: mp.erfc(u + 2) / mp.erf(u + 2)                                     # noqa: E731
 asin_weight, atan_weight = relative_weight(mp.asin), relative_weight(mp.atan)
 sin_weight, sinh_weight = relative_weight(mp.sin), relative_weight(mp.sinh)
 gamma1, gamma2 = loggamma_ratio(1), loggamma_ratio(2)
@@ -180,7 +163,6 @@ stirling_weight = tail_of(lambda w: mp.loggamma(1 / mp.sqrt(w)), mp.sqrt)
 digamma_weight = tail_of(lambda w: mp.digamma(1 / mp.sqrt(w)), lambda w: w)
 guarded = lambda f: lambda w: f(w if w > mp.mpf(2) ** -60 else mp.mpf(2) ** -60)               # noqa: E731
 LEAST_W = mp.mpf(0)
-far = erfc_place
 
 # fmt: off
 FITS = (
@@ -201,12 +183,6 @@ FITS = (
     Fit("sinh",       32,  2, mp.mpf(0),      HALF_LOG2**2, sinh_tail,    sinh_weight),
     Fit("cosh",       64,  4, mp.mpf(0),      HALF_LOG2**2, cosh_tail,    power_weight(1)),
     Fit("cosh",       32,  2, mp.mpf(0),      HALF_LOG2**2, cosh_tail,    power_weight(1)),
-    Fit("erf_near",   64, 12, mp.mpf(0),      ONE,         erf_ratio,     erf_weight),
-    Fit("erf_near",   32,  6, mp.mpf(0),      ONE,         erf_ratio,     erf_weight),
-    Fit("erf_far",    64, 17, -ONE,           mp.mpf(4),   log_erfc,      log_erfc_weight),
-    Fit("erf_far",    32,  6, -ONE,           mp.mpf(2),   log_erfc,      log_erfc_weight),
-    Fit("erfc",       64, 23, far(0.45),      far(28),     scaled_erfc,   constant_weight),
-    Fit("erfc",       32, 11, far(0.45),      far(10.5),   scaled_erfc,   constant_weight),
     Fit("gamma1",     64, 26, mp.mpf(-0.51),  mp.mpf(0.21), gamma1,       of_result(gamma1)),
     Fit("gamma2",     64, 20, mp.mpf(-0.26),  ONE,         gamma2,        of_result(gamma2)),
     Fit("gamma_least", 64, 14, mp.mpf(-0.28), mp.mpf(0.3), loggamma_rise, power_weight(2)),

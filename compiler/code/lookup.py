@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from sympile.compiler.code.lanes import Lanes
 from sympile.compiler.code.pieces import by_registers
+from sympile.compiler.code.transpose import transposed
 from sympile.compiler.code.value import Value, typed
 
 
@@ -18,14 +19,48 @@ def looked_up(k: Lanes, name: str, numbers: Sequence[float], index: Value) -> Va
         numbers: as many as a power of two.
         index: integers of the element's width; only the low bits count.
     """
-    register = min(k.lanes, 512 // k.bits)
-    if k.target.exponents and k.lanes * k.bits in (256, 512, 1024) and len(numbers) in (register, 2 * register):
+    if _has_permutations(k, len(numbers)):
         return by_registers(k, lambda part, places: _permuted(part, numbers, places), index)
+    if _has_words(k, len(numbers)):
+        return _permuted_words(k, numbers, index)
     literals = [k.narrowed(1).constant(number).text for number in numbers]
     table = k.function.module.table(f"sympile.{name}.f{k.bits}", k.element, literals)
     place = k.integer_operation("and", index, len(numbers) - 1)
     wide = k.vector("i64")
     return k.gather(table, place if k.bits == 64 else k.function.emit(f"zext {typed(place)} to {wide}", wide))
+
+
+def columns_looked_up(k: Lanes, name: str, columns: Sequence[Sequence[float]], index: Value) -> list[Value]:
+    """The same for several tables at one index; from memory, rows of all of them are read and turned over."""
+    count = len(columns[0])
+    if _has_permutations(k, count) or _has_words(k, count):
+        return [looked_up(k, f"{name}.{at}", numbers, index) for at, numbers in enumerate(columns)]
+    scalar, width = k.narrowed(1), -(-len(columns) // k.lanes) * k.lanes
+    padded = [*columns, *[[0.0] * count] * (width - len(columns))]
+    literals = [scalar.constant(column[at]).text for at in range(count) for column in padded]
+    table = k.function.module.table(f"sympile.{name}.f{k.bits}", k.element, literals)
+    place = k.integer_operation("mul", k.integer_operation("and", index, count - 1), width)
+    rows = [k.function.gep(k.element, table, _wide(scalar, k.extract(place, lane))) for lane in range(k.lanes)]
+    found: list[Value] = []
+    for start in range(0, width, k.lanes):
+        found += transposed(k, [k.load(k.function.gep(k.element, row, start)) for row in rows])
+    return found[: len(columns)]
+
+
+def _wide(k: Lanes, place: Value) -> Value:
+    """A place as an i64."""
+    return place if k.bits == 64 else k.function.emit(f"zext {typed(place)} to i64", "i64")
+
+
+def _has_permutations(k: Lanes, count: int) -> bool:
+    """Whether tables of so many numbers are looked up within one or two registers (AVX-512)."""
+    register = min(k.lanes, 512 // k.bits)
+    return k.target.exponents and k.lanes * k.bits in (256, 512, 1024) and count in (register, 2 * register)
+
+
+def _has_words(k: Lanes, count: int) -> bool:
+    """The same for float32 (AVX2)."""
+    return k.target.name == "avx2" and (k.bits, k.lanes) == (32, 8) and count in (8, 16)
 
 
 def _permuted(k: Lanes, numbers: Sequence[float], index: Value) -> Value:
@@ -40,6 +75,18 @@ def _permuted(k: Lanes, numbers: Sequence[float], index: Value) -> Value:
     return k.function.call(
         k.real, f"@llvm.x86.avx512.vpermi2var.{kind}.{width}", low, index, _register(k, numbers[k.lanes :])
     )
+
+
+def _permuted_words(k: Lanes, numbers: Sequence[float], index: Value) -> Value:
+    """From one or two registers of float32 (AVX2); the bit of the index above chooses."""
+    found = [
+        k.function.call(k.real, "@llvm.x86.avx2.permps", _register(k, numbers[start : start + k.lanes]), index)
+        for start in range(0, len(numbers), k.lanes)
+    ]
+    if len(found) == 1:
+        return found[0]
+    flag = k.integer_operation("and", index, k.lanes)
+    return k.select(k.integer_compare("ne", flag, k.integer_constant(0)), found[1], found[0])
 
 
 def _register(k: Lanes, numbers: Sequence[float]) -> Value:

@@ -178,11 +178,12 @@ class Number:
         """Its bits."""
         return Bits(self.lanes, self.lanes.to_bits(self.value))
 
-    def polynomial(self, coefficients: Sequence[float], block: int = 2) -> Number:
+    def polynomial(self, coefficients: Sequence[Number | float], block: int = 2) -> Number:
         """c0 + c1*x + ... by Estrin's scheme; block 0 means Horner's."""
+        factors = [_operand(coefficient) for coefficient in coefficients]
         if not block:
-            return Number(self.lanes, horner(self.lanes, self.value, coefficients))
-        return Number(self.lanes, estrin(self.lanes, self.value, coefficients, block))
+            return Number(self.lanes, horner(self.lanes, self.value, factors))
+        return Number(self.lanes, estrin(self.lanes, self.value, factors, block))
 
 
 def _operand(number: Number | float) -> Value | float:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sympile.compiler.code.lanes import Lanes
+from sympile.compiler.code.lanes import Lanes, Real
 from sympile.compiler.code.value import Value
 
 
-def horner(k: Lanes, x: Value, coefficients: Sequence[float]) -> Value:
+def horner(k: Lanes, x: Value, coefficients: Sequence[Real]) -> Value:
     """c0 + c1*x + c2*x^2 + ..., one fma after the other."""
     value = k.lift(coefficients[-1])
     for coefficient in reversed(coefficients[:-1]):
@@ -16,7 +16,7 @@ def horner(k: Lanes, x: Value, coefficients: Sequence[float]) -> Value:
     return value
 
 
-def estrin(k: Lanes, x: Value, coefficients: Sequence[float], block: int = 2) -> Value:
+def estrin(k: Lanes, x: Value, coefficients: Sequence[Real], block: int = 2) -> Value:
     """The same in blocks (a power of two) joined by powers of x: less for a processor to wait on."""
     if len(coefficients) <= block:
         return horner(k, x, coefficients)

@@ -80,40 +80,6 @@ COEFFICIENTS: dict[tuple[str, int], tuple[float, ...]] = {   # (name, bits of th
 
         "0x1.0000000000000p-1 0x1.55547e0000000p-5 0x1.6d97e00000000p-10"
     ),
-    ("erf_near", 64): _numbers(   # error 2^-62.7
-        "0x1.06eba8214db69p-3 -0x1.812746b0379e6p-2 0x1.ce2f21a042b21p-4 -0x1.b82ce312849adp-6 "
-        "0x1.565bcd0db04d0p-8 -0x1.c02db3d8f161ep-11 0x1.f9a321a1793d8p-14 -0x1.f4d1df3e1111dp-17 "
-        "0x1.b9def1c3fe7f0p-20 -0x1.5f1d375aa98f3p-23 0x1.f7a4126109621p-27 -0x1.386ab0aff1224p-30 "
-        "0x1.057957c7d07eap-34"
-    ),
-    ("erf_near", 32): _numbers(   # error 2^-29.6
-        "0x1.06eba80000000p-3 -0x1.81273e0000000p-2 0x1.ce2cf80000000p-4 -0x1.b7f9100000000p-6 "
-        "0x1.5405c40000000p-8 -0x1.a3f7520000000p-11 0x1.496a980000000p-14"
-    ),
-    ("erf_far", 64): _numbers(   # error 2^-57.0
-        "-0x1.575b329b1f514p+2 -0x1.1ac3258a8dc2cp+2 -0x1.d8f5dece929a5p-1 -0x1.0dc3b5fb2eeaep-6 "
-        "0x1.d406b3791dcddp-9 -0x1.7ffcfb03339ebp-11 0x1.1bc3a4ab6b9b1p-13 -0x1.5b659d3e2bf30p-16 "
-        "0x1.0604bc14e345cp-19 0x1.b580b7554194fp-23 -0x1.73e48577c50e8p-23 0x1.ef983656388b7p-25 "
-        "-0x1.e0932010371b9p-27 0x1.66c13c35c9aefp-29 -0x1.1c1da6ee68132p-32 -0x1.3aafa2ab5a04bp-34 "
-        "0x1.44c88576f3278p-35 -0x1.5ad369de23602p-38"
-    ),
-    ("erf_far", 32): _numbers(   # error 2^-29.8
-        "-0x1.575b320000000p+2 -0x1.1ac3200000000p+2 -0x1.d8f6380000000p-1 -0x1.0e23480000000p-6 "
-        "0x1.d08cb00000000p-9 -0x1.74d3640000000p-11 0x1.86dd700000000p-13"
-    ),
-    ("erfc", 64): _numbers(   # error 2^-63.5
-        "0x1.3ba5916e9fd7fp+0 -0x1.1df1ad154a28ep-3 0x1.f7f5df66fd7aap-7 0x1.16ecefcfa5399p-4 "
-        "-0x1.9ddb23c3e9048p-4 0x1.7fee004e124a8p-4 -0x1.0fb06dfe4a26cp-4 0x1.3079edf684255p-5 "
-        "-0x1.09623884e7e98p-6 0x1.49c67285aeb8ap-8 -0x1.8d4a9a08a12a3p-11 -0x1.a1df2502db97cp-13 "
-        "0x1.3be03eb0c87e5p-13 -0x1.995955192c0a9p-16 -0x1.78849fc52c7aap-17 0x1.7f29b63aaf5b5p-18 "
-        "0x1.3970425a9f597p-22 -0x1.bb286b75988c0p-21 0x1.4af82157d82a7p-24 0x1.da6948973778cp-24 "
-        "-0x1.51f983056f4d3p-26 -0x1.f6e7e1f9cfa1cp-27 0x1.4856a13b83911p-29 0x1.9cd64d2ad35ccp-30"
-    ),
-    ("erfc", 32): _numbers(   # error 2^-32.0
-        "0x1.3ba5920000000p+0 -0x1.1df1ae0000000p-3 0x1.f7f57e0000000p-7 0x1.16ecfa0000000p-4 "
-        "-0x1.9dd98c0000000p-4 0x1.7fee580000000p-4 -0x1.0fc3800000000p-4 0x1.3057240000000p-5 "
-        "-0x1.07f5460000000p-6 0x1.5286400000000p-8 -0x1.c8e3bc0000000p-11 -0x1.0f84c80000000p-11"
-    ),
     ("gamma1", 64): _numbers(   # error 2^-62.0
         "-0x1.2788cfc6fb619p-1 0x1.a51a6625307d3p-1 -0x1.9a4d55beab2d0p-2 0x1.151322ac7d7e1p-2 "
         "-0x1.a8b9c17aa8016p-3 0x1.5b40cb101a592p-3 -0x1.2703a1db2a9a4p-3 0x1.010b36aa20af9p-3 "

@@ -38,7 +38,7 @@ FAMILIES: tuple[Mapping[str, Node], ...] = (
 
 # What math="fast" writes instead: rows with fewer operations and a wider promise in machine.py.
 FASTER: Mapping[str, Node] = {
-    op: make(f"fast.{op}", a) for op in ("tanh", "sigmoid", "erfc")
+    op: make(f"fast.{op}", a) for op in ("tanh", "sigmoid")
 }
 
 TIERS: Mapping[str, Mapping[str, Node]] = {"accurate": EXPANSIONS, "fast": {**EXPANSIONS, **FASTER}}

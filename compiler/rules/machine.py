@@ -95,7 +95,6 @@ _ROWS = (
     # ---- for math="fast", which lowering.FASTER writes instead: at most 4 (4.5) ulp
     MachineRow("fast.tanh",   1,   fast.tanh,            3.0,   3.0),
     MachineRow("fast.sigmoid", 1,  fast.sigmoid,         3.0,   3.0),
-    MachineRow("fast.erfc",   1,   fast.erfc,            4.0,   4.5),
 )
 # fmt: on
 

@@ -13,11 +13,11 @@ from sympile.compiler.rules.machine_parts import (
     parts,
     power_of_two,
     quotient,
-    reduced_exp,
     reduced_log_of,
     rounded_multiple,
     times_power,
 )
+from sympile.compiler.rules.machine_pieces import odd_by_pieces
 
 
 def exp(x: Number) -> Number:
@@ -37,17 +37,8 @@ def expm1(x: Number) -> Number:
 
 
 def tanh(x: Number) -> Number:
-    """e / (e + 2) with e = exp(2|x|) - 1; three roundings are made good."""
-    y = abs(x)
-    reduced = reduced_exp((y + y).below(facts(x).saturated))
-    p = reduced.minus_one()
-    p_low = (reduced.r - p) + reduced.tail
-    scale = power_of_two(reduced.shifted)
-    less = scale - 1.0
-    e = scale.fma(p, less)
-    e_low = scale.fma(p_low, scale.fma(p, less - e))
-    below = e + 2.0
-    return quotient(Pair(e, e_low), Pair(below, (e - (below - 2.0)) + e_low)).total().with_sign_of(x)
+    """By pieces."""
+    return odd_by_pieces("tanh", x)
 
 
 def sigmoid(x: Number) -> Number:

@@ -27,14 +27,13 @@ class Format:
     sinh_high: float     # above, sinh is inf
     saturated: float     # tanh(saturated / 2) is 1
     negligible: float    # 1 + x is 1 below; whatever is x + O(x²) is x
-    huge: float          # 1 + x² is x² above
 
 
 # fmt: off
 FORMATS: dict[int, Format] = {
-    #           fraction bias magic        smallest  lift         exp from ... to  sinh   saturated negligible huge
-    64: Format(52, 1023, 1.5 * 2.0**52, 2.0**-1022, 2.0**54, 54, -746.0, 710.0,  710.5, 44.0,   2.0**-54,  2.0**29),
-    32: Format(23, 127,  1.5 * 2.0**23, 2.0**-126,  2.0**25, 25, -104.5, 89.0,   89.5,  20.0,   2.0**-25,  2.0**14),
+    #           fraction bias magic        smallest  lift         exp from ... to  sinh   saturated negligible
+    64: Format(52, 1023, 1.5 * 2.0**52, 2.0**-1022, 2.0**54, 54, -746.0, 710.0,  710.5, 44.0,   2.0**-54),
+    32: Format(23, 127,  1.5 * 2.0**23, 2.0**-126,  2.0**25, 25, -104.5, 89.0,   89.5,  20.0,   2.0**-25),
 }
 # fmt: on
 
@@ -89,14 +88,6 @@ def fast_sum(a: Number, b: Number) -> Pair:
     return Pair(high, (a - high) + b)
 
 
-def exact_sum(a: Number, b: Number | float) -> Pair:
-    """a + b exactly, whichever is larger (Knuth 1969)."""
-    high = a + b
-    moved = high - a
-    other = b if isinstance(b, Number) else constant(a, b)
-    return Pair(high, (a - (high - moved)) + (other - moved))
-
-
 def exact_product(a: Number, b: Number) -> Pair:
     """a * b exactly."""
     high = a * b
@@ -109,13 +100,6 @@ def quotient(above: Pair, below: Pair) -> Pair:
     high = above.high * inverse
     rest = (-high).fma(below.high, above.high) + above.low
     return Pair(high, (-high).fma(below.low, rest) * inverse)
-
-
-def root(square: Pair) -> Pair:
-    """The square root of a sum, to about twice the precision; 0 where it is 0."""
-    high = square.high.sqrt()
-    rest = (-high).fma(high, square.high) + square.low
-    return Pair(high, (square.high > 0.0).pick(rest / (high + high), 0.0))
 
 
 # ----------------------------------------------------------------------------------------------- exponential
@@ -153,49 +137,12 @@ def times_power(value: Number, shifted: Number, extra: int = 0) -> Number:
     return value * first * second
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Reduced:
-    """exp(x) = 2**n (1 + r + tail), |r| <= log(2)/2, with what the reduction left in `low`."""
-
-    shifted: Number        # magic + n
-    r: Number
-    tail: Number           # exp(r) - 1 - r
-    low: Number
-
-    def minus_one(self) -> Number:
-        """exp(r) - 1."""
-        return self.r + self.tail
-
-
-def reduced_exp(x: Number) -> Reduced:
-    """Takes out the multiple of log 2 (Cody and Waite 1980) and evaluates the rest."""
-    high, low = parts(x, "ln2")
-    shifted, n = rounded_multiple(x, parts(x, "1/ln2")[0])
-    exact = n.fma(-high, x)
-    r = n.fma(-low, exact)
-    return Reduced(shifted, r, (r * r) * r.polynomial(fitted(x, "exp")), n.fma(-low, exact - r))
-
-
 def exp_minus_one_reduced(x: Number) -> tuple[Number, Number]:
     """magic + n and exp(r) - 1, where the last bit of the reduction does not matter."""
     high, low = parts(x, "ln2")
     shifted, n = rounded_multiple(x, parts(x, "1/ln2")[0])
     r = n.fma(-low, n.fma(-high, x))
     return shifted, (r * r).fma(r.polynomial(fitted(x, "exp")), r)
-
-
-def exp_parts(x: Number) -> tuple[Pair, Number]:
-    """exp(x) as a sum in two parts times 2**n, and magic + n; x not far beyond where exp is 0 or inf."""
-    reduced = reduced_exp(x)
-    whole = fast_sum(constant(x, 1.0), reduced.r)
-    tail = whole.low + (reduced.tail + reduced.low)
-    return fast_sum(whole.high, tail), reduced.shifted
-
-
-def exp_pair(x: Number, extra: int = 0) -> Pair:
-    """2**extra exp(x) in two parts."""
-    pair, shifted = exp_parts(x)
-    return Pair(times_power(pair.high, shifted, extra), times_power(pair.low, shifted, extra))
 
 
 # ------------------------------------------------------------------------------------------- tables, logarithm

@@ -16,54 +16,40 @@ from sympile.compiler.rules.machine_parts import (
     Pair,
     constant,
     exact_product,
-    exact_sum,
-    exp_minus_one_reduced,
-    exp_parts,
     facts,
     fast_sum,
     first_true,
     fitted,
     parts,
-    power_of_two,
-    quotient,
+    rounded_multiple,
     times_power,
 )
+from sympile.compiler.rules.machine_pieces import held, odd_by_pieces, piece_of
 
-ERF_IS_ONE = {64: 5.95, 32: 3.95}
-ERFC_IS_ZERO = {64: 28.0, 32: 10.5}
 STIRLING_FROM = 8.0
 
 
 def erf(x: Number) -> Number:
-    """x + x p(x²) up to 1; beyond, 1 - exp(g(|x|)) with g fitted to log erfc."""
-    y = abs(x)
-    z = y * y
-    near = y.fma(z.polynomial(fitted(x, "erf_near")), y)
-    exponent = (y.below(ERF_IS_ONE[x.lanes.bits]) - 2.0).polynomial(fitted(x, "erf_far"))
-    shifted, p = exp_minus_one_reduced(exponent)
-    scale = power_of_two(shifted)
-    far = 1.0 - scale.fma(p, scale)
-    return (y > 1.0).pick(far, near).with_sign_of(x)
+    """By pieces."""
+    return odd_by_pieces("erf", x)
 
 
 def erfc(x: Number) -> Number:
-    """1 - erf(x) up to 1/2; beyond, exp(-x²) p(t) / (1 + 2|x|), t = (|x| - 4)/(|x| + 4), and 2 less that below 0."""
-    y = abs(x)
-    z = y * y
-    near = 1.0 - x.fma(z.polynomial(fitted(x, "erf_near")), x)
-    kept = y.below(ERFC_IS_ZERO[x.lanes.bits])
-    t = quotient(exact_sum(kept, -4.0), exact_sum(kept, 4.0)).total()
-    leading, *others = fitted(x, "erfc")
-    inner = t.polynomial(others)
-    p = t.fma(inner, leading)
-    lost = t.fma(inner, leading - p)
-    ratio = quotient(Pair(p, lost), exact_sum(constant(x, 1.0), kept + kept))
-    square = exact_product(kept, kept)
-    e, shifted = exp_parts((-square.high).above(facts(x).exp_low))
-    rest = e.low - e.high * square.low
-    tail = times_power(e.high.fma(ratio.high, rest * ratio.high + e.high * ratio.low), shifted)
-    far = (x < 0.0).pick(2.0 - tail, tail)
-    return (y <= 0.5).pick(near, far)
+    """exp(-y²) g(y) with y = |x| and g by pieces; 2 less that below 0. Both factors are sums in two parts."""
+    y = held("erfc", abs(x))
+    square = exact_product(y, y)
+    shifted, n = rounded_multiple(-square.high, parts(x, "1/ln2")[0])
+    high, low = parts(x, "ln2")
+    exact, rest = n.fma(-high, -square.high), n.fma(low, square.low)
+    r = exact - rest
+    tail = (r * r) * r.polynomial(fitted(x, "exp"))
+    p = fast_sum(r, tail)
+    p_low = p.low + ((exact - r) - rest)
+    piece = piece_of("erfc", y, block=4)
+    g = fast_sum(piece.value, piece.d * piece.slope)
+    value = g.high + g.high.fma(p.high, g.high.fma(p_low, g.low))
+    result = times_power(value, shifted)
+    return (x < 0.0).pick(2.0 - result, result)
 
 
 # ----------------------------------------------------------------------------------------------- log gamma
