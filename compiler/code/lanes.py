@@ -186,7 +186,7 @@ class Lanes:
 
     def _binary(self, operation: str, a: Real, b: Real) -> Value:
         a, b = self.lift(a), self.lift(b)
-        return self.function.emit(f"{operation} {a.type} {a.text}, {b.text}", self.real)
+        return self.function.emit(f"{operation} {a.type} {a.text}, {b.text}", a.type)
 
     def _extreme(self, predicate: str, a: Real, b: Real) -> Value:
         a, b = self.lift(a), self.lift(b)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Container, Iterable, Iterator
 from fractions import Fraction
+from functools import partial
 from hashlib import blake2b
-from typing import TYPE_CHECKING, TypeAlias
-from weakref import WeakValueDictionary
+from typing import TYPE_CHECKING, Any, TypeAlias
+from weakref import ref
 
 from sympile.compiler.locks import process_lock
 from sympile.compiler.records import dataclass
@@ -43,7 +44,7 @@ class Node:
 
 
 INTERNING = process_lock()  # two threads that make the same node must get the same object
-_made: WeakValueDictionary[object, Node] = WeakValueDictionary()
+_made: dict[object, ref[Node]] = {}  # a WeakValueDictionary takes twice as long to look up, and to fill
 _EMPTY: frozenset[Node] = frozenset()
 _NOTHING: frozenset[Definition] = frozenset()
 _fresh = itertools.count()
@@ -61,23 +62,43 @@ def word_key(word: str) -> int:
 def make(op: str, *args: Node, data: object = None) -> Node:
     """The one node with this op, these operands and this data, as it stands: no rule is applied."""
     identity = (op, args, data)
-    node = _made.get(identity)
-    if node is None:
-        key = hash((word_key(op), _data_key(data), *[a.key for a in args]))
-        node = Node(op, args, data, _free(args), key, _below(op, args, data))
-        if op == "index":
-            object.__setattr__(node, "free", frozenset((node,)))
-        with INTERNING:
-            node = _made.setdefault(identity, node)
+    known = _made.get(identity)
+    if known is not None:
+        node = known()
+        if node is not None:
+            return node
+    key = hash((word_key(op), 0 if data is None else _data_key(data), *[a.key for a in args]))
+    node = Node(op, args, data, _free(args), key, _below(op, args, data))
+    if op == "index":
+        object.__setattr__(node, "free", frozenset((node,)))
+    return _interned(identity, node)
+
+
+def _interned(identity: object, node: Node) -> Node:
+    """The node, or the same one that another thread has made meanwhile."""
+    with INTERNING:
+        known = _made.get(identity)
+        other = None if known is None else known()
+        if other is not None:
+            return other
+        _made[identity] = ref(node, partial(_forget, identity))
     return node
+
+
+def _forget(identity: object, gone: ref[Node], made: dict[object, ref[Node]] = _made, lock: Any = INTERNING) -> None:
+    """A node is gone; another one may have its place already. Defaults: at the end of the process globals are None."""
+    with lock:
+        if made.get(identity) is gone:
+            del made[identity]
 
 
 def _free(args: tuple[Node, ...]) -> frozenset[Node]:
     """The union of the operands' free indices; an existing set is used again where one holds all."""
     union = _EMPTY
     for arg in args:
-        if arg.free is not union and not arg.free <= union:
-            union = arg.free if union <= arg.free else union | arg.free
+        free = arg.free
+        if free is not union and free and not free <= union:
+            union = free if union <= free else union | free
     return union
 
 
@@ -85,8 +106,9 @@ def _below(op: str, args: tuple[Node, ...], data: object) -> frozenset[Definitio
     """The union of what the operands read; a read of a computed tensor adds that."""
     union: frozenset[Definition] = _NOTHING
     for arg in args:
-        if arg.below is not union and not arg.below <= union:
-            union = arg.below if union <= arg.below else union | arg.below
+        below = arg.below
+        if below is not union and below and not below <= union:
+            union = below if union <= below else union | below
     if op == "read" and data.kind != "input":  # type: ignore[attr-defined]
         return union | {data}  # type: ignore[arg-type]
     return union
@@ -166,9 +188,10 @@ def target(node: Node) -> Definition:
 # ------------------------------------------------------------------------------------------------ walks
 
 
-def postorder(roots: Iterable[Node], known: Container[Node] = ()) -> Iterator[Node]:
+def postorder(roots: Iterable[Node], known: Container[Node] = ()) -> list[Node]:
     """Every node below the roots once, operands before users; iterative. What is known already is not entered."""
     seen: set[Node] = set()
+    found: list[Node] = []
     for root in roots:
         if root in seen or root in known:
             continue
@@ -183,12 +206,13 @@ def postorder(roots: Iterable[Node], known: Container[Node] = ()) -> Iterator[No
                         stack.append((node, operands))
                         node, operands = operand, iter(operand.args)
                         break
-                    yield operand
+                    found.append(operand)
             else:
-                yield node
+                found.append(node)
                 if not stack:
                     break
                 node, operands = stack.pop()
+    return found
 
 
 def reads(*roots: Node) -> list[Node]:

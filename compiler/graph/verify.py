@@ -19,7 +19,7 @@ def verify(outputs: Iterable[Definition], after: str, known: set[Node] | None = 
     formulas = [tensor for tensor in computed(outputs) if tensor.kind == "formula"]
     for tensor in formulas:
         _verify_formula(tensor, after)
-    fresh = list(postorder([tensor.formula for tensor in formulas], known))
+    fresh = postorder([tensor.formula for tensor in formulas], known)
     for node in fresh:
         _verify_node(node, after)
     known.update(fresh)

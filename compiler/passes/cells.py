@@ -123,7 +123,7 @@ def _can_be_listed(terms: Sequence[_Term], listed: Sequence[Node]) -> bool:
     for term in terms:
         if term.value.free.isdisjoint(listed):
             continue
-        nodes = list(postorder([term.value]))
+        nodes = postorder([term.value])
         work += cells * len(nodes)
         if work > WORK or any(_uses(node, listed) for node in nodes):
             return False

@@ -181,7 +181,7 @@ def _worth(node: Node) -> bool:
     """Whether a part is dearer to compute than to read, and safe to compute everywhere."""
     if node.op in CONDITIONS or not always_in_range(node):
         return False
-    below = list(postorder([node]))
+    below = postorder([node])
     if not any(n.op == "read" for n in below):
         return False  # numbers and sizes
     return any(costly(n) or (n.op == "read" and target(n).kind != "input") for n in below)

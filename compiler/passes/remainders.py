@@ -47,6 +47,8 @@ def solve_strides(outputs: list[Definition]) -> dict[Definition, Definition]:
 
 def _inlined(body: Node, single: set[Definition]) -> Node:
     """The body with terms in the place of sums that have become one."""
+    if single.isdisjoint(body.below):
+        return body
     found = {node: target(node) for node in reads(body) if target(node) in single}
     terms = {
         node: substitute(tensor.formula, dict(zip(tensor.axes, node.args, strict=True)))

@@ -22,13 +22,14 @@ def shared_products(bodies: Sequence[Node]) -> list[Node]:
     The result is no normal form: it is for the code generator only.
     """
     current = list(bodies)
-    nodes = list(postorder(current))
-    for _ in range(ROUNDS if len(nodes) <= LARGE else FEW_ROUNDS):
+    nodes = postorder(current)
+    rounds = ROUNDS if len(nodes) <= LARGE else FEW_ROUNDS
+    for left in reversed(range(rounds)):
         pairs = _frequent_pairs(nodes)
         if not pairs:
             break
         current = _joined(current, nodes, pairs)
-        nodes = list(postorder(current))
+        nodes = postorder(current) if left else []
     return current
 
 
@@ -93,6 +94,8 @@ def _product(node: Node, changed: Mapping[Node, Node], rank: Mapping[Pair, int])
     """A product of more than two operands with the pairs that it has joined."""
     factors = list(_factors(node))
     found = [(rank[p], p) for p in combinations(factors, 2) if p in rank] if len(factors) <= MOST_FACTORS else []
+    if not found and changed.keys().isdisjoint(node.args):
+        return node
     joined: list[Node] = []
     for _, (a, b) in sorted(found, key=lambda item: item[0]):
         if a in factors and b in factors:

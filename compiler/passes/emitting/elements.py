@@ -46,6 +46,8 @@ class Elements:
         self.known.pop()
 
     def find(self, key: object) -> Value | None:
+        if len(self.known) == 1:
+            return self.known[0].get(key)
         for layer in reversed(self.known):
             value = layer.get(key)
             if value is not None:
@@ -81,6 +83,8 @@ class Elements:
         return self.wide if self.is_wide(node) else self.scalar
 
     def key_of(self, node: Node, place: Place) -> object:
+        if not (place.row or place.vector or place.second):
+            return node
         row = place.row if place.row and self.row in node.free else 0
         vector = place.vector if place.vector and self.is_wide(node) else 0
         second = place.second if place.second and self.second in node.free else 0

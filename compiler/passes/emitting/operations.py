@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from functools import cache
 from typing import TYPE_CHECKING
@@ -99,8 +99,8 @@ def _multiplied_and_added(elements: Elements, lanes: Lanes, a: Value, b: Value, 
 
 def _multiplied(elements: Elements, lanes: Lanes, factors: tuple[Node, ...], place: Place) -> Value:
     """The product; scalar factors are multiplied as scalars first."""
-    narrow = [f for f in factors if not elements.is_wide(f)]
-    broad = [f for f in factors if elements.is_wide(f)]
+    narrow: Sequence[Node] = [f for f in factors if not elements.is_wide(f)] if elements.vector is not None else factors
+    broad = [f for f in factors if elements.is_wide(f)] if len(narrow) < len(factors) else ()
     result: Value | None = None
     for factor in narrow:
         value = elements.value(factor, place)

@@ -26,7 +26,7 @@ def parts(node: Node) -> tuple[Node, ...]:
     if node.op == "mul":
         return factor_parts(node)
     if node.op == "add":
-        return tuple(part for t in node.args for part in (factor_parts(t) if t.op == "mul" else (t,)))
+        return tuple([part for t in node.args for part in (factor_parts(t) if t.op == "mul" else (t,))])
     return node.args
 
 
@@ -37,7 +37,10 @@ def negated_sum(node: Node) -> Node | None:
 
 
 def factor_parts(product: Node) -> tuple[Node, ...]:
-    return tuple(part for f in product.args for part in (f.args if is_division(f) else (f,)))
+    args = product.args
+    if all([f.op != "pow" for f in args]):
+        return args
+    return tuple([part for f in args for part in (f.args if is_division(f) else (f,))])
 
 
 def is_division(factor: Node) -> bool:

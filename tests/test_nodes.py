@@ -1,0 +1,85 @@
+"""The table of nodes: equal ones are one object as long as somebody holds it, and no longer; also between threads."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+import threading
+import weakref
+from itertools import count
+
+from sympile.compiler.graph import node as nodes
+from sympile.compiler.graph.node import Node, const, index, make, postorder, size
+
+_numbers = count(10**6)
+
+
+def fresh() -> Node:
+    """A node that nobody has made before."""
+    return make("add", size("n"), const(next(_numbers)))
+
+
+def test_equal_nodes_are_one_object() -> None:
+    number = next(_numbers)
+    one = make("mul", const(number), size("n"))
+    assert make("mul", const(number), size("n")) is one
+    assert make("mul", size("n"), const(number)) is not one  # as it stands: no rule is applied
+    assert make("pow", size("n"), data=2) is not make("pow", size("n"), data=3)
+    assert index(size("n"), "k") is index(size("n"), "k") and index(size("n")) is not index(size("n"))
+
+
+def test_what_nobody_holds_leaves_the_table() -> None:
+    gc.collect()
+    before = len(nodes._made)
+    held = [fresh() for _ in range(100)]
+    gone = [weakref.ref(node) for node in held]
+    assert len(nodes._made) >= before + 190  # each with its number; a few old ones may go
+    held.clear()
+    assert all(node() is None for node in gone) and len(nodes._made) < before + 50
+
+
+def test_a_node_can_be_made_again() -> None:
+    number = next(_numbers)
+    key = make("add", size("n"), const(number)).key
+    again = make("add", size("n"), const(number))
+    assert again.key == key and make("add", size("n"), const(number)) is again
+
+
+def test_a_late_farewell_does_not_remove_the_next_one() -> None:
+    one = fresh()
+    identity = (one.op, one.args, one.data)
+    nodes._forget(identity, weakref.ref(one))  # not the reference that stands in the table
+    assert make(one.op, *one.args) is one
+
+
+def test_threads_get_the_same_objects() -> None:
+    start, found = threading.Barrier(4), list[list[Node]]()
+    numbers = [next(_numbers) for _ in range(2000)]
+
+    def work() -> None:
+        start.wait()
+        found.append([make("add", size("n"), const(number)) for number in numbers])
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4 and all(a is b for other in found[1:] for a, b in zip(found[0], other, strict=True))
+
+
+def test_the_end_of_a_process_is_quiet() -> None:
+    code = "from sympile.compiler.graph.node import *; kept = [make('add', size('n'), const(k)) for k in range(999)]"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stderr == ""
+
+
+def test_operands_come_before_users_once_each() -> None:
+    n, two = size("n"), const(2)
+    product = make("mul", two, n)
+    top = make("add", product, make("pow", product, data=3), n)
+    walked = postorder([top, product])
+    assert walked[-1] is top and len(walked) == len(set(walked)) == 5
+    assert all(walked.index(arg) < walked.index(node) for node in walked for arg in node.args)
+    assert set(postorder([top], known={product})) == {n, make("pow", product, data=3), top}
