@@ -21,6 +21,7 @@ from sympile.compiler.graph.brackets import at_least_zero
 from sympile.compiler.graph.conditions import when
 from sympile.compiler.graph.definition import EXAMPLES, Definition, define, elementwise, read
 from sympile.compiler.graph.node import Node, const, extent
+from sympile.compiler.passes.emitting.narrow_block import is_narrow
 from sympile.compiler.passes.fuse import fuse
 from sympile.compiler.passes.rowwise import BY_ROW, kind_of
 from sympile.compiler.program import BATCH as N
@@ -116,23 +117,24 @@ TABLE: dict[str, Build] = {
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("k", ["5", "8", "10", "37", "90", "k"])
+@pytest.mark.parametrize("k", ["4", "5", "8", "10", "11", "37", "90", "k"])
 @pytest.mark.parametrize("name", TABLE)
 def test_table(name: str, k: str, dtype: str) -> None:
-    """Few rows, whole blocks, and rows that are left."""
+    """Few rows, whole blocks, and rows that are left; of few entries, up to 10, and of more."""
     first = rows(1)
     program = compiled(first, TABLE[name](first, k), dtype)
-    for count in (1, 8, 19):
+    for count in (1, 8, 15, 19):
         w = rows(count, seed=count)
         outputs = TABLE[name](w, k)
         assert grouped(outputs) and max(grouped(outputs)) >= 3
         assert_same(run(program, w), wanted(w, outputs, dtype), dtype, f"{count} rows")
 
 
+@pytest.mark.parametrize("k", ["10", "11"])
 @pytest.mark.parametrize("name", ["extremes", "normalised"])
-def test_nan_and_infinity(name: str) -> None:
+def test_nan_and_infinity(name: str, k: str) -> None:
     w = rows(21, special=True)
-    outputs = TABLE[name](w, "10")
+    outputs = TABLE[name](w, k)
     with np.errstate(all="ignore"):
         expected = wanted(w, outputs, "float64")
     assert any(not np.isfinite(want).all() for want in expected)
@@ -140,15 +142,50 @@ def test_nan_and_infinity(name: str) -> None:
         np.testing.assert_allclose(have, want, rtol=1e-12, atol=1e-12)
 
 
-def test_a_row_has_the_same_bits_in_any_block() -> None:
+@pytest.mark.parametrize("k", ["10", "11"])
+def test_a_row_has_the_same_bits_in_any_block(k: str) -> None:
     """The first of 9 rows stands in a block of several, the last one alone."""
     w = rows(9)
-    outputs = _normalised(w, "10")[:1]
-    outputs += _line(w, "10")[:1]
+    outputs = _normalised(w, k)[:1]
+    outputs += _line(w, k)[:1]
     for name in ("x", "y"):
         w.values[name][-1] = w.values[name][0]
     for result in run(compiled(w, outputs, "float64"), w):
         assert result[0].tobytes() == result[-1].tobytes()
+
+
+# ------------------------------------------------------------------------------------------------ rows of few entries
+
+
+@pytest.mark.parametrize(
+    ("build", "k", "narrow"),
+    [
+        pytest.param(_softmax, "4", True, id="few classes"),
+        pytest.param(_softmax, "10", True, id="ten classes"),
+        pytest.param(_softmax, "11", False, id="eleven classes"),
+        pytest.param(_softmax, "k", False, id="nobody knows how many"),
+        pytest.param(_two_widths, "10", True, id="two widths"),
+        pytest.param(_two_widths, "37", False, id="one of two widths"),
+        pytest.param(_looked_up, "10", False, id="rows that data choose"),
+    ],
+)
+def test_which_rows_are_narrow(build: Build, k: str, narrow: bool) -> None:
+    groups = [group for group in fuse(build(rows(8), k)).groups if group.rows is not None]
+    assert groups and [is_narrow(group) for group in groups] == [narrow] * len(groups)
+
+
+@pytest.mark.parametrize("count", range(1, 18))
+def test_nothing_is_written_beyond_the_last_row(count: int) -> None:
+    """Rows of 5 and of 9, stored: what lies behind them stays as it was."""
+    for k in (5, 9):
+        x, w = sp.MatrixSymbol("x", k, 1), sp.MatrixSymbol("w", k, 1)
+        shown = sm.lambdify([x, w], sm.softmax(sp.HadamardProduct(x, w)))
+        numbers = np.random.default_rng(count).normal(size=(count, k, 1))
+        room = np.full(((count + 8) * k,), 7.0)
+        shown(numbers, np.ones((k, 1)), out=room[: count * k].reshape(count, k, 1))
+        want = np.exp(numbers) / np.exp(numbers).sum(axis=1, keepdims=True)
+        np.testing.assert_allclose(room[: count * k].reshape(count, k, 1), want, rtol=1e-14)
+        assert (room[count * k :] == 7.0).all()
 
 
 # ------------------------------------------------------------------------------------------------ who joins

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from sympile.compiler.code.lanes import Lanes
@@ -12,6 +12,7 @@ from sympile.compiler.passes.emitting.elements import Elements
 from sympile.compiler.passes.emitting.extents import Run
 from sympile.compiler.passes.emitting.layout import Frame
 from sympile.compiler.passes.emitting.memory import address
+from sympile.compiler.passes.emitting.narrow_block import NarrowBlock, is_narrow
 from sympile.compiler.passes.emitting.places import Place
 from sympile.compiler.passes.emitting.reduction import ACROSS, COMBINE, IDENTITY
 from sympile.compiler.passes.emitting.row_block import RowBlock, Running, held, swept
@@ -39,6 +40,9 @@ class RowNest:
         """Whole blocks of rows, then the rows that are left, then what is complete after the last."""
         function = self.frame.function
         count = min(BLOCK, self.lanes)
+        if count > 1 and is_narrow(self.group):
+            self._write_narrow(count)
+            return
         blocks = [self._block(count), *([self._block(1)] if count > 1 else [])]
         for tensor in self._members("column"):
             self._fill(tensor)
@@ -51,8 +55,28 @@ class RowNest:
         for block, start, stop in zip(blocks, (self.run.first, whole), (whole, self.run.last), strict=False):
             with function.loop(start, stop, block.rows) as loop:
                 block.write(loop.index)
+        self._end([block.totals for block in blocks])
+
+    def _write_narrow(self, count: int) -> None:
+        """Rows of few entries: whole blocks, then one that is not full."""
+        function = self.frame.function
+        block = NarrowBlock(self.frame, self.group, self._wide(count), self.scalar, self.run.last)
         for tensor in self._members("total"):
-            self._complete(tensor, [block.totals[tensor] for block in blocks])
+            block.totals[tensor] = self._running(tensor, block.down)
+        block.hoist()
+        whole = self.run.whole(function, count)
+        with function.loop(self.run.first, whole, count) as loop:
+            block.write(loop.index)
+        with function.loop(whole, self.run.last, count) as loop:
+            block.write(loop.index, function.sub(self.run.last, loop.index))
+        for tensor in self._members("column"):
+            block.complete(tensor, self.rows.finishes.get(tensor, tensor))
+        self._end([block.totals])
+
+    def _end(self, totals: Sequence[Mapping[Definition, Running]]) -> None:
+        """What is complete after the last row."""
+        for tensor in self._members("total"):
+            self._complete(tensor, [parts[tensor] for parts in totals])
         for tensor, finish in self.rows.finishes.items():
             self._finish(tensor, finish)
 
@@ -66,11 +90,14 @@ class RowNest:
         """A block with its running totals, which are empty."""
         block = RowBlock(self.frame, self.group, self.scalar, self._wide(rows), self._wide(self.lanes))
         for tensor in self._members("total"):
-            lanes = block.wide if common_index(tensor) is not None else block.down
-            slot = self.frame.function.alloca(lanes.real)
-            lanes.store(lanes.constant(IDENTITY[str(tensor.monoid)]), slot)
-            block.totals[tensor] = Running(lanes, slot)
+            block.totals[tensor] = self._running(tensor, block.down if common_index(tensor) is None else block.wide)
         return block
+
+    def _running(self, tensor: Definition, lanes: Lanes) -> Running:
+        """An empty total."""
+        slot = self.frame.function.alloca(lanes.real)
+        lanes.store(lanes.constant(IDENTITY[str(tensor.monoid)]), slot)
+        return Running(lanes, slot)
 
     def _columns(self, tensor: Definition) -> Elements:
         return Elements(self.frame, self.scalar, self._wide(self.lanes), vector=tensor.axes[0])

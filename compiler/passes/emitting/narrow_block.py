@@ -1,0 +1,257 @@
+"""A block of rows with few entries: each entry is a value of its own, with the rows of the block in its lanes.
+
+Rows are turned over in registers when they are read and when they are written. Nothing is reduced across lanes but sums
+over all rows, once after the last block; no lane is idle, however few entries there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import field
+from functools import partial
+
+from sympile.compiler.code.lanes import Lanes
+from sympile.compiler.code.transpose import transposed
+from sympile.compiler.code.value import Integer, Value
+from sympile.compiler.graph.definition import EXAMPLE, Definition
+from sympile.compiler.graph.node import Node, extent, number, postorder, target
+from sympile.compiler.passes.emitting.elements import Elements
+from sympile.compiler.passes.emitting.layout import Frame
+from sympile.compiler.passes.emitting.memory import address
+from sympile.compiler.passes.emitting.places import Place
+from sympile.compiler.passes.emitting.reduction import COMBINE, IDENTITY, accumulated
+from sympile.compiler.passes.emitting.row_block import Running, held, packed
+from sympile.compiler.passes.group import Group
+from sympile.compiler.passes.rowwise import common_index, kind_of, stages_of
+from sympile.compiler.records import dataclass
+
+NARROW = 10  # entries across a row, at most; with 16, vectors across them are full, and softmax takes a tenth longer so
+
+
+def is_narrow(group: Group) -> bool:
+    """Whether all rows of a group have few entries, and are read and written entry by entry."""
+    indices = {i for i in map(common_index, group.members) if i is not None}
+    if not indices or not all(extent(i).op == "const" and number(extent(i)) <= NARROW for i in indices):
+        return False
+    return all(_fits(node, indices) for node in postorder([group.body(tensor) for tensor in group.members]))
+
+
+def _fits(node: Node, indices: set[Node]) -> bool:
+    """Whether a node reads rows, if it does, at the row and the entry that are worked on."""
+    if node.op != "read" or EXAMPLE not in node.free:
+        return True
+    return node.args[0] is EXAMPLE and len(node.args) <= 2 and all(at in indices for at in node.args[1:])
+
+
+@dataclass(slots=True)
+class NarrowBlock:
+    """Writes what happens to one block of rows."""
+
+    frame: Frame
+    group: Group
+    down: Lanes  # the rows of the block
+    scalar: Lanes
+    end: Integer  # of the rows
+    totals: dict[Definition, Running] = field(default_factory=dict)
+    columns: dict[Definition, list[Value]] = field(default_factory=dict)  # where the sums over rows so far lie
+    elements: Elements = field(init=False)
+    stages: Mapping[Definition, int] = field(init=False)
+    entries: dict[tuple[object, int], Value] = field(default_factory=dict)  # of this block
+    left: Integer | None = None  # rows, in a block that is not full
+
+    def __post_init__(self) -> None:
+        self.elements = Elements(self.frame, self.scalar, self.down, vector=EXAMPLE)
+        self.stages = stages_of(self.group.members)
+
+    @property
+    def rows(self) -> int:
+        return self.down.lanes
+
+    def hoist(self) -> None:
+        """Writes what no row changes; sums over rows are empty."""
+        self.elements.hoist([self.group.body(tensor) for tensor in self.group.members], frozenset())
+        for tensor in self.group.members:
+            if kind_of(tensor) == "column":
+                self.columns[tensor] = [self._empty(tensor) for _ in self._across(tensor)]
+
+    def _empty(self, tensor: Definition) -> Value:
+        slot = self.frame.function.alloca(self.down.real)
+        self.down.store(self.down.constant(IDENTITY[str(tensor.monoid)]), slot)
+        return slot
+
+    def _across(self, tensor: Definition) -> range:
+        index = common_index(tensor)
+        return range(1 if index is None else int(number(extent(index))))
+
+    # ------------------------------------------------------------------------------------------ one block
+
+    def write(self, start: Integer, left: Integer | None = None) -> None:
+        """The block that begins at a row; lanes beyond the rows that are left count for nothing."""
+        elements = self.elements
+        elements.positions[EXAMPLE] = start
+        elements.push()
+        elements.mask = None if left is None else self.down.first(left)
+        self.left = left
+        self.entries.clear()
+        for node in postorder([self.group.body(tensor) for tensor in self.group.members]):
+            if node.op == "read" and EXAMPLE in node.free and len(node.args) == 2 and target(node) not in self.stages:
+                elements.packed[node] = partial(self._read, node)
+        for stage in range(max(self.stages.values()) + 1):
+            now = [tensor for tensor in self.group.members if self.stages[tensor] == stage]
+            for tensor in now:
+                if common_index(tensor) is None:
+                    self._write_whole(tensor)
+            for index in dict.fromkeys(i for i in map(common_index, now) if i is not None):
+                self._write_entries(index, [tensor for tensor in now if common_index(tensor) is index])
+        elements.forwarded.clear()
+        elements.packed.clear()
+        elements.mask = None
+        elements.pop()
+
+    @property
+    def _place(self) -> Place:
+        return Place(masked=self.left is not None)
+
+    def _read(self, node: Node, place: Place) -> Value:
+        """An entry of every row of an array."""
+        at = self.elements.positions[node.args[1]]
+        assert isinstance(at, int)
+        if (node, at) not in self.entries:
+            self.entries.update(((node, k), value) for k, value in self._turned(node, at))
+        return self.entries[node, at]
+
+    def _turned(self, node: Node, at: int) -> Iterator[tuple[int, Value]]:
+        """The entries of a block of rows that are read together with one of them: as many as there are rows."""
+        lanes, width = self.down, int(number(extent(node.args[1])))
+        start = next(s for s in _cut(width, lanes.lanes) if s <= at < s + lanes.lanes)
+        mask = lanes.first(width) if width < lanes.lanes else None
+        rows = []
+        for row in range(self.rows):
+            pointer = self._row(target(node), row, start)
+            rows.append(lanes.load(pointer) if mask is None else lanes.load_masked(pointer, mask))
+        for lane, value in enumerate(transposed(lanes, rows)):
+            if start + lane < width:
+                yield start + lane, value
+
+    def _row(self, tensor: Definition, row: int, entry: int) -> Value:
+        """Where an entry of a row of the block lies."""
+        function = self.frame.function
+        first, *_ = self.frame.strides(tensor)
+        at = function.add(self.elements.positions[EXAMPLE], row)
+        if self.left is not None:
+            at = function.min(at, function.sub(self.end, 1))
+        place = function.add(function.mul(at, first), entry)
+        return function.gep(self.scalar.element, self.frame.pointer(tensor), place)
+
+    # ------------------------------------------------------------------------------------------ rows as a whole
+
+    def _write_whole(self, tensor: Definition) -> None:
+        body = self.group.body(tensor)
+        if kind_of(tensor) == "scalar":
+            self._row_value(tensor, self.elements.wide_value(body, self._place))
+            return
+        self._grow(self.totals[tensor].slot, tensor, body)
+
+    def _grow(self, slot: Value, tensor: Definition, body: Node) -> None:
+        """Adds the rows of the block to what earlier blocks have left."""
+        before, beyond = self.down.load(slot), self.elements.mask
+        self.down.store(accumulated(self.elements, tensor, body, self._place, before, self.down, beyond), slot)
+
+    def _row_value(self, tensor: Definition, value: Value) -> None:
+        assert self.group.rows is not None
+        if tensor not in self.group.rows.local:
+            pointer, along, _ = address(self.elements, tensor, (EXAMPLE,), self._place)
+            assert along is not None
+            self.down.store_strided(value, pointer, along, self.elements.mask)
+        self.elements.forwarded[tensor] = partial(held, value)
+
+    # ------------------------------------------------------------------------------------------ entries
+
+    def _write_entries(self, index: Node, members: Sequence[Definition]) -> None:
+        """Goes through the entries of a row."""
+        elements = self.elements
+        self._spread(index, [self.group.body(tensor) for tensor in members])
+        sums = {t: self.down.constant(IDENTITY[str(t.monoid)]) for t in members if kind_of(t) == "across"}
+        for tensor in members:
+            if kind_of(tensor) == "element":
+                elements.forwarded[tensor] = partial(self._entry, tensor, index)
+        for at in self._across(members[0]):
+            elements.positions[index] = at
+            elements.push()
+            for tensor in members:
+                body = self.group.body(tensor)
+                if tensor in sums:
+                    sums[tensor] = accumulated(elements, tensor, body, self._place, sums[tensor], self.down, None)
+                elif kind_of(tensor) == "element":
+                    self._entry(tensor, index, self._place)
+                else:
+                    slot = self.totals[tensor].slot if tensor in self.totals else self.columns[tensor][at]
+                    self._grow(slot, tensor, body)
+            elements.pop()
+        del elements.positions[index]
+        for tensor in members:
+            if tensor in sums:
+                self._row_value(tensor, sums[tensor])
+            elif kind_of(tensor) == "element" and tensor in self.group.stored:
+                self._store(tensor)
+
+    def _spread(self, index: Node, bodies: Iterable[Node]) -> None:
+        """What is the same for all entries of a row is computed before them."""
+        stack, seen = list(bodies), set[Node]()
+        while stack:
+            node = stack.pop()
+            if node in seen or EXAMPLE not in node.free:
+                continue
+            seen.add(node)
+            if index in node.free:
+                stack.extend(node.args if node.op != "read" else ())
+            elif node.args:
+                self.elements.value(node, self._place)
+
+    def _entry(self, tensor: Definition, index: Node, place: Place) -> Value:
+        """An entry of every row of what is computed here; once."""
+        at = self.elements.positions[index]
+        assert isinstance(at, int)
+        if (tensor, at) not in self.entries:
+            self.entries[tensor, at] = self.elements.wide_value(self.group.body(tensor), place)
+        return self.entries[tensor, at]
+
+    def _store(self, tensor: Definition) -> None:
+        """Turns the entries over, and writes each row."""
+        lanes, width = self.down, len(self._across(tensor))
+        for start in _cut(width, lanes.lanes):
+            square = [self.entries[tensor, min(start + k, width - 1)] for k in range(lanes.lanes)]
+            for row, values in enumerate(transposed(lanes, square)):
+                pointer = self._row(tensor, row, start)
+                if self.left is None and width >= lanes.lanes:
+                    lanes.store(values, pointer)
+                else:
+                    lanes.store_masked(values, pointer, lanes.first(self._stored_of(row, width)))
+
+    def _stored_of(self, row: int, width: int) -> Integer:
+        """How many entries of a row are written: none beyond the last row."""
+        if self.left is None:
+            return width
+        function = self.frame.function
+        return function.mul(function.min(1, function.max(0, function.sub(self.left, row))), width)
+
+    # ------------------------------------------------------------------------------------------ after the last block
+
+    def complete(self, tensor: Definition, stored: Definition) -> None:
+        """Adds up the lanes of the sums over rows, and writes them side by side."""
+        combine, lanes = COMBINE[str(tensor.monoid)], self.down
+        slots, nothing = self.columns[tensor], lanes.constant(IDENTITY[str(tensor.monoid)])
+        for start in range(0, len(slots), lanes.lanes):
+            vectors = [lanes.load(slot) for slot in slots[start : start + lanes.lanes]]
+            count = len(vectors)
+            sums = packed(lanes, [*vectors, *[nothing] * (lanes.lanes - count)], combine)
+            pointer = self.frame.function.gep(self.scalar.element, self.frame.pointer(stored), start)
+            if count == lanes.lanes:
+                lanes.store(sums, pointer)
+            else:
+                lanes.store_masked(sums, pointer, lanes.first(count))
+
+
+def _cut(width: int, lanes: int) -> list[int]:
+    """Where squares begin; the last one may overlap the one before."""
+    return [min(start, max(0, width - lanes)) for start in range(0, width, lanes)]
