@@ -66,25 +66,28 @@ def softplus_with(x: Number, e: Number) -> Number:
 
 def sinh(x: Number) -> Number:
     """(exp(y) - exp(-y)) / 2 with y = |x| = n log 2 + r, in terms of r."""
-    less, more, r, rise, tail = _hyperbolic(abs(x))
+    less, more, r, z, rise = _hyperbolic(abs(x))
+    tail = r * (z * z.polynomial(fitted(x, "sinh")))
     half = more.fma(r, less) + less.fma(rise, more * tail)         # less = 0 near 0: sinh(r) alone
     return (half + half).with_sign_of(x)
 
 
 def cosh(x: Number) -> Number:
     """(exp(y) + exp(-y)) / 2, likewise."""
-    less, more, r, rise, tail = _hyperbolic(abs(x))
-    half = more + more.fma(rise, less * (r + tail))
+    less, more, r, z, rise = _hyperbolic(abs(x))
+    first = less * r
+    odd = (first * z).fma(z.polynomial(fitted(x, "sinh"), 0), first)
+    half = more + more.fma(rise, odd)
     return half + half
 
 
 def _hyperbolic(y: Number) -> tuple[Number, Number, Number, Number, Number]:
-    """A - B and A + B, where A = 2**(n-2) and B = 2**(-n-2); r, cosh(r) - 1, sinh(r) - r."""
+    """A - B and A + B, where A = 2**(n-2) and B = 2**(-n-2); r, r², cosh(r) - 1."""
     fact, (high, low) = facts(y), parts(y, "ln2")
-    shifted, n = rounded_multiple(y.below(fact.sinh_high), parts(y, "1/ln2")[0])
-    r = n.fma(-low, n.fma(-high, y.below(fact.sinh_high)))
+    kept = y.below(fact.sinh_high)
+    shifted, n = rounded_multiple(kept, parts(y, "1/ln2")[0])
+    r = n.fma(-low, n.fma(-high, kept))
     z = r * r
-    tail = r * (z * z.polynomial(fitted(y, "sinh")))
     grown = power_of_two(shifted, -2)
     shrunk = ((2 * (fact.bias - 2) << fact.fraction) - grown.bits()).number().above(0.0)    # far too small: -inf or less
-    return grown - shrunk, grown + shrunk, r, z * z.polynomial(fitted(y, "cosh")), tail
+    return grown - shrunk, grown + shrunk, r, z, z * z.polynomial(fitted(y, "cosh"), 0)
