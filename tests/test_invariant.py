@@ -164,6 +164,26 @@ def test_other_losses_have_no_r_factor(loss: sp.Expr) -> None:
     assert sm.compile(loss, [a])._steps._squares is None
 
 
+def test_recurrences_are_given_up_at_once() -> None:
+    """The degree of 60 steps of x → r x (1 - x) is 2**60: as many factors would be written before it was refused."""
+    steps = 60
+    value = x
+    for _ in range(steps):
+        value = value - a * value * (1 - value)
+    first = XS / 3  # between the fixed points 0 and 1
+    data = {x: first, y: YS}
+    result = sm.compile((value - y) ** 2, [a]).fit(data, epochs=120, start={a: 0.1}, optimizer=sm.sgd(1e-3))
+    expected = 0.1
+    for _ in range(120):
+        values, slopes = first, np.zeros(N)
+        for _ in range(steps):
+            slopes = slopes - values * (1 - values) - expected * slopes * (1 - 2 * values)
+            values = values - expected * values * (1 - values)
+        expected -= 1e-3 * np.mean(2 * (values - YS) * slopes)
+    assert result.parameters[a] == pytest.approx(expected, rel=1e-9)
+    assert abs(expected - 0.1) > 1e-4
+
+
 def test_error_at_the_optimum() -> None:
     """Noise of 1e-6: the loss there is 1e-12, and expanded squares would leave 1e-16 of 1."""
     noise = 1e-6 * rng.normal(size=N)

@@ -152,6 +152,8 @@ class _Run:
         degree = sum(p.degree for p in parts)
         if degree == 3 and self._is_column(factors[0]):
             return self._weighted(factors[0], factors[1:])
+        if degree > 2:  # at once: along a recurrence it doubles with every step
+            raise _NoSquares
         return _Part(mul(*[p.node for p in parts]), degree)
 
     def _weighted(self, weight: Node, factors: list[Node]) -> _Part:
