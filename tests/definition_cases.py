@@ -502,6 +502,26 @@ def _scattered_columns(w: World) -> Outputs:
     return [define((d, v), (e,), "sum", when(_at(g, e, d), equal(v, _at(token, e))))]
 
 
+def _scattered_twice(w: World) -> Outputs:
+    """Two scatters, one from the side, and a term that is none, scaled; beside work that needs nothing of them."""
+    e, v, d = w.indices("n 5 m")
+    g, token, other = w.input("g", "n m"), w.classes("token", "n", "5"), w.classes("other", "n", "5")
+    b = w.input("b", "5 m")
+    first = define((v, d), (e,), "sum", when(_at(g, e, d), equal(v, _at(token, e))))
+    second = define((d, v), (e,), "sum", when(f("exp", _at(g, e, d)), equal(v, _at(other, e))))
+    both = add(_at(first, v, d), mul(const(-3), _at(second, d, v)), f("tanh", _at(b, v, d)))
+    return [elementwise((v, d), f("exp", _at(b, v, d))), elementwise((v, d), mul(HALF, both))]
+
+
+def _scattered_beside_product(w: World) -> Outputs:
+    """Only one of the two can have the other's place to finish in."""
+    e, v, d = w.indices("n 5 m")
+    g, h, token = w.input("g", "n m"), w.input("h", "n 5"), w.classes("token", "n", "5")
+    scatter = define((v, d), (e,), "sum", when(_at(g, e, d), equal(v, _at(token, e))))
+    product = define((v, d), (e,), "sum", mul(_at(h, e, v), _at(g, e, d)))
+    return [elementwise((v, d), add(mul(HALF, _at(product, v, d)), _at(scatter, v, d)))]
+
+
 def _scattered_sequences(w: World) -> Outputs:
     e, s, v, d = w.indices("n 3 5 m")
     g, token = w.input("g", "n 3 m"), w.classes("token", "n m", "5")
@@ -574,6 +594,8 @@ CASES: dict[str, Callable[[World], Outputs]] = {
     "scatter to numbers":               _scattered_scalar,
     "scatter to rows":                  _scattered_rows,
     "scatter to columns":               _scattered_columns,
+    "scatters to one place":            _scattered_twice,
+    "a scatter beside a product":       _scattered_beside_product,
     "scatter over three indices":       _scattered_sequences,
     **{f"{monoid} over {' '.join('ijk'[a] for a in axes)}": _reduction(monoid, axes)
        for monoid in ("sum", "prod", "max", "min", "lse") for count in (1, 2, 3) for axes in combinations(range(3), count)},

@@ -136,7 +136,7 @@ def _worth_splitting(factor: Node, factors: tuple[Node, ...], body: Node, indice
         for condition in conditions_of(t)
     ):
         return True
-    others = frozenset().union(*[f.free for f in factors if f is not factor])
+    others = frozenset().union(*[f.free for f in (*factors, *conditions_of(body)) if f is not factor])
     wanted = set(indices)
     if all(wanted <= (term.free | others) for term in factor.args):
         return False

@@ -10,7 +10,7 @@ from sympile.compiler.code.target import Target
 from sympile.compiler.code.value import Integer
 from sympile.compiler.code.writer import Function, Module
 from sympile.compiler.graph.definition import Definition
-from sympile.compiler.graph.node import Node, brief, extent, postorder
+from sympile.compiler.graph.node import ZERO, Node, brief, extent, postorder
 from sympile.compiler.passes.emitting.calls import IMPORTS, write_call
 from sympile.compiler.passes.emitting.elements import Elements
 from sympile.compiler.passes.emitting.extents import Run, run_of
@@ -18,8 +18,8 @@ from sympile.compiler.passes.emitting.layout import Frame, Layout
 from sympile.compiler.passes.emitting.nest import Nest
 from sympile.compiler.passes.emitting.region import PART_PARAMETERS, Region, enter_part, unfinished
 from sympile.compiler.passes.emitting.rows import RowNest
-from sympile.compiler.passes.emitting.scatter import Scatter
-from sympile.compiler.passes.group import Fused, Group, contents_of, scatter_axis
+from sympile.compiler.passes.emitting.scatter import Scatter, write_zeros
+from sympile.compiler.passes.group import Fused, Group, contents_of, domain_of, scatter_axis
 from sympile.compiler.passes.regions import Split, split_of
 from sympile.compiler.passes.schedule import Loops, loops_of
 from sympile.compiler.program import POOL_SYMBOL
@@ -156,9 +156,25 @@ def write_group(
         rows = (parts or {}).get(group.domain[0]) or run_of(frame.extent(extent(group.domain[0])))
         RowNest(frame, group, scalar, loops.lanes, rows).write()
     elif scatter_axis(first) is not None:
-        Scatter(elements, first, loops).write()
+        _write_scatters(frame, group, scalar)
     else:
         Nest(elements, group, loops, parts or {}).write()
+
+
+def _write_scatters(frame: Frame, group: Group, scalar: Lanes) -> None:
+    """Zeros, or the terms that are no scatter, in the place of the result; then each scatter adds to it."""
+    core = scalar.target.core(scalar.element)
+    result = group.finish or group.members[0]
+    start = ZERO if group.finish is None else group.body(group.finish)
+    if start is ZERO:
+        write_zeros(frame, scalar, result)
+    else:
+        first = Group((result,), result.axes, contents=contents_of((result,), {result: start}), bodies={result: start})
+        write_group(frame, first, loops_of(first, core), scalar)
+    for tensor in group.members:
+        loops = loops_of(Group((tensor,), domain_of(tensor)), core)
+        wide = Lanes(frame.function, scalar.element, loops.lanes, scalar.target)
+        Scatter(Elements(frame, scalar, wide, loops.vector, loops.row, loops.second), tensor, result, loops).write()
 
 
 def _write_copy(module: Module, name: str, tensor: Definition, slot: int, layout: Layout, element: str) -> None:

@@ -33,6 +33,7 @@ from sympile.compiler.passes.group import (
 from sympile.compiler.passes.lift import lift
 from sympile.compiler.passes.remainders import solve_strides
 from sympile.compiler.passes.rowwise import with_row_groups
+from sympile.compiler.passes.scatters import scattered
 from sympile.compiler.passes.shares import LogSum, as_share
 from sympile.compiler.passes.sharing import shared_products
 from sympile.compiler.passes.tabulate import tabulate
@@ -44,7 +45,9 @@ def fuse(outputs: Sequence[Definition], math: str = "accurate", exact: bool = Fa
     """The groups that compute the outputs: everything elementwise inlined, then stored again where that is cheaper."""
     mapping = {o: o for o in outputs}
     lower = partial(_lower, TIERS[math], exact)
-    for step in (factoring.factor, _inline, lower, tabulate, lift, solve_strides, arrange, _order_axes, _pack):
+    for step in (
+        factoring.factor, _inline, lower, tabulate, lift, solve_strides, arrange, _order_axes, scattered, _pack,
+    ):  # fmt: skip
         mapping = _chained(mapping, step)
     wanted = list(mapping.values())
     groups = with_row_groups(grouped(wanted), wanted)

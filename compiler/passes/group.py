@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import field, replace
 from math import prod
 
+from sympile.compiler.graph.arithmetic import add, terms_of
 from sympile.compiler.graph.conditions import conditions_of
 from sympile.compiler.graph.definition import Definition, computed, computed_operands, extent_value
 from sympile.compiler.graph.node import Node, extent, postorder, target
@@ -154,7 +155,8 @@ def grouped(outputs: list[Definition]) -> list[Group]:
         if tensor in hidden:
             continue
         shares = _joinable(tensor) and tensor not in finishes
-        key: object = (level, domain_of(tensor)) if shares else tensor
+        own = finishes[tensor] if scatter_axis(tensor) is not None and tensor in finishes else tensor
+        key: object = (level, domain_of(tensor)) if shares else own
         groups.setdefault(key, []).append(tensor)
         place.setdefault(key, (level, position))
     ordered = sorted(groups, key=lambda key: place[key])
@@ -165,7 +167,10 @@ def _group(members: list[Definition], finishes: dict[Definition, Definition]) ->
     first = members[0]
     domain = domain_of(first) if first.kind == "formula" else ()
     bodies = {tensor: written_out(tensor) for tensor in members if listed_axes(tensor)}
-    group = Group(tuple(members), domain, finishes.get(first), bodies=bodies)
+    finish = finishes.get(first)
+    if finish is not None and scatter_axis(first) is not None:
+        bodies[finish] = add(*[term for term in terms_of(finish.formula) if term.below.isdisjoint(members)])
+    group = Group(tuple(members), domain, finish, bodies=bodies)
     return replace(group, contents=contents_of(group.results, bodies))
 
 
@@ -180,23 +185,31 @@ class _Levels:
         """The level of a tensor; one with a finish also waits for the finish's operands, which may stand behind it."""
         if tensor in self.of:  # a finish, entered with its reduction
             return self.of[tensor]
-        level = self._level(tensor)
         finish = self.finishes.get(tensor)
-        if finish is not None:
-            others = [t for t in computed_operands(finish) if t is not tensor]
-            level = max([level, *[self.enter(t) + 1 for t in others]])
-            self.of[finish] = level
-        self.of[tensor] = level
+        if finish is None:
+            self.of[tensor] = level = self._level(tensor)
+            return level
+        operands = computed_operands(finish)
+        members = [t for t in operands if self.finishes.get(t) is finish]
+        others = [self.enter(t) + 1 for t in operands if t not in members]
+        level = max([*[self._level(t) for t in members], *others])
+        self.of |= dict.fromkeys([finish, *members], level)
         return level
 
     def _level(self, tensor: Definition) -> int:
         domain = domain_of(tensor)
         together = _joinable(tensor)
-        waits = [self.enter(t) + 1 for t in computed_operands(tensor) if not (together and _same_place(t, domain))]
-        joins = [self.enter(t) for t in computed_operands(tensor) if together and _same_place(t, domain)]
+        alike = {t for t in computed_operands(tensor) if together and _same_place(t, domain) and not self._scattered(t)}
+        waits = [self.enter(t) + 1 for t in computed_operands(tensor) if t not in alike]
+        joins = [self.enter(t) for t in alike]
         if joins and not _only_in_place(tensor):
             joins = [level + 1 for level in joins]
         return max([0, *waits, *joins])
+
+
+    def _scattered(self, tensor: Definition) -> bool:
+        """Whether scatters add to it: it is complete when the last of them is."""
+        return any(self.finishes.get(t) is tensor and scatter_axis(t) is not None for t in computed_operands(tensor))
 
 
 def _same_place(tensor: Definition, domain: tuple[Node, ...]) -> bool:
@@ -215,10 +228,22 @@ def _finishes(outputs: list[Definition]) -> dict[Definition, Definition]:
     users = users_of(outputs)
     found: dict[Definition, Definition] = {}
     for tensor in computed(outputs):
+        scatters = _scatters_in(tensor, users)
+        found |= dict.fromkeys(scatters, tensor)
         node = finished_reduction(tensor, users)
-        if node is not None and node.args == tensor.axes and _single(target(node)):
+        if not scatters and node is not None and node.args == tensor.axes and _single(target(node)):
             found[target(node)] = tensor
     return found
+
+
+def _scatters_in(tensor: Definition, users: Mapping[Definition, int]) -> list[Definition]:
+    """The scatters that are terms of this sum and nothing else: they add to the place where the other terms lie."""
+    if tensor.kind != "formula" or tensor.reduced or tensor.formula.op != "add" or listed_axes(tensor):
+        return []
+    terms = tensor.formula.args
+    reads = [term for term in terms if term.op == "read" and term.args == tensor.axes]
+    alone = [target(node) for node in reads if users[target(node)] == 1 and scatter_axis(target(node)) is not None]
+    return [scatter for scatter in alone if sum(scatter in term.below for term in terms) == 1]
 
 
 def _single(tensor: Definition) -> bool:

@@ -80,7 +80,7 @@ class _Run:
 
     def _operand(self, node: Node, domain: frozenset[Node]) -> Node:
         """An operand as one read; one that spans everything only if it is held already."""
-        if not node.free or (node.op in ("read", "table") and all(arg.op == "index" for arg in node.args)):
+        if not node.free or node.op == "table" or _is_at_hand(node):
             return node
         if node.free != domain:
             result = _held(node)
@@ -202,7 +202,7 @@ def _key(node: Node) -> int:
 
 def _held(node: Node) -> Node:
     """The node as a read of a definition, unless it is one."""
-    if node.op == "read" and all(arg.op == "index" for arg in node.args):
+    if _is_at_hand(node):
         return node
     if any(_may_leave_range(n) for n in postorder([node])):
         return node
@@ -211,7 +211,19 @@ def _held(node: Node) -> Node:
 
 
 def _may_leave_range(node: Node) -> bool:
-    return node.op == "read" and not all(map(stays_inside, node.args, target(node).shape))
+    if node.op != "read":
+        return False
+    return not all(stays_inside(at, n) or _is_checked(at) for at, n in zip(node.args, target(node).shape, strict=True))
+
+
+def _is_at_hand(node: Node) -> bool:
+    """A read at indices, or of rows that data choose: to store it would be a copy."""
+    return node.op == "read" and all(arg.op == "index" or _is_checked(arg) for arg in node.args)
+
+
+def _is_checked(at: Node) -> bool:
+    """Whether it is data as they were given: whoever calls looks whether they stay in range."""
+    return at.op == "read" and target(at).kind == "input" and all(arg.op == "index" for arg in at.args)
 
 
 def _lift_costly(
