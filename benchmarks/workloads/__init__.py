@@ -23,6 +23,8 @@ WHERE = {                                    # name -> the module that is the wo
     "softmax":               "softmax",
     "mixture":               "mixture",
     "kernel":                "kernel",
+    "factorisation":         "factorisation",
+    "recurrent":             "recurrent",
 }
 # fmt: on
 NAMES = tuple(WHERE)
