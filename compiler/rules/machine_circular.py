@@ -40,8 +40,8 @@ def tan(x: Number) -> Number:
     turned = _reduced_quarter(x)
     r, low = turned.r, turned.low
     z = r * r
-    rise = (r * z) * z.polynomial(fitted(x, "tan_above"))
-    below = z.polynomial(fitted(x, "tan_below"))
+    rise = (r * z) * z.polynomial(fitted(x, "tan_above"), block=0)
+    below = z.polynomial(fitted(x, "tan_below"), block=0)
     even = (turned.count & 1).compare("eq", 0)
     ratio = even.pick(rise, below) / even.pick(below, (-r).fma(below, -(rise + low)))
     return x.equals(0.0).pick(x, even.pick(r, 0.0) + (ratio + even.pick(low, 0.0)))
