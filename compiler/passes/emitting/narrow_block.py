@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
-from functools import partial
+from functools import partial, reduce
 
 from sympile.compiler.code.lanes import Lanes
 from sympile.compiler.code.transpose import transposed
@@ -25,6 +25,7 @@ from sympile.compiler.passes.group import Group
 from sympile.compiler.passes.rowwise import common_index, kind_of, stages_of
 from sympile.compiler.records import dataclass
 
+CHAINS = 2  # sums of a row under way: an addition need not wait for the one before it
 NARROW = 10  # entries across a row, at most; with 16, vectors across them are full, and softmax takes a tenth longer so
 
 
@@ -117,7 +118,8 @@ class NarrowBlock:
         at = self.elements.positions[node.args[1]]
         assert isinstance(at, int)
         if (node, at) not in self.entries:
-            self.entries.update(((node, k), value) for k, value in self._turned(node, at))
+            for k, value in self._turned(node, at):
+                self.entries.setdefault((node, k), value)  # squares overlap
         return self.entries[node, at]
 
     def _turned(self, node: Node, at: int) -> Iterator[tuple[int, Value]]:
@@ -171,7 +173,9 @@ class NarrowBlock:
         """Goes through the entries of a row."""
         elements = self.elements
         self._spread(index, [self.group.body(tensor) for tensor in members])
-        sums = {t: self.down.constant(IDENTITY[str(t.monoid)]) for t in members if kind_of(t) == "across"}
+        chains = min(CHAINS, len(self._across(members[0])))
+        across = [tensor for tensor in members if kind_of(tensor) == "across"]
+        sums = {t: [self.down.constant(IDENTITY[str(t.monoid)])] * chains for t in across}
         for tensor in members:
             if kind_of(tensor) == "element":
                 elements.forwarded[tensor] = partial(self._entry, tensor, index)
@@ -181,7 +185,8 @@ class NarrowBlock:
             for tensor in members:
                 body = self.group.body(tensor)
                 if tensor in sums:
-                    sums[tensor] = accumulated(elements, tensor, body, self._place, sums[tensor], self.down, None)
+                    own, k = sums[tensor], at % chains
+                    own[k] = accumulated(elements, tensor, body, self._place, own[k], self.down, None)
                 elif kind_of(tensor) == "element":
                     self._entry(tensor, index, self._place)
                 else:
@@ -191,7 +196,8 @@ class NarrowBlock:
         del elements.positions[index]
         for tensor in members:
             if tensor in sums:
-                self._row_value(tensor, sums[tensor])
+                combine = COMBINE[str(tensor.monoid)]
+                self._row_value(tensor, reduce(partial(combine, self.down), sums[tensor]))
             elif kind_of(tensor) == "element" and tensor in self.group.stored:
                 self._store(tensor)
 
