@@ -13,7 +13,7 @@ from sympile.compiler.passes.divisors import shared_divisors
 from sympile.compiler.training import build_steps
 
 u, v, c = (read(input_tensor(name, [EXAMPLES]), EXAMPLE) for name in "uvc")
-n = read(input_tensor("n", []))
+n, m = (read(input_tensor(name, [])) for name in "nm")
 over_c = make("divide", ONE, c)
 
 
@@ -30,10 +30,11 @@ over_c = make("divide", ONE, c)
             id="1/c² is the square of 1/c",
         ),
         pytest.param(
-            [mul(u, power(n, -1)), mul(v, power(n, -1))],
-            [mul(u, power(n, -1)), mul(v, power(n, -1))],
-            id="what all examples share is divided by once anyway",
+            [mul(u, power(n, -2))],
+            [make("mul", u, make("pow", make("divide", ONE, n), data=2))],
+            id="one in a loop that does not change the divisor",
         ),
+        pytest.param([mul(power(n, -1), power(m, 2))], [mul(power(n, -1), power(m, 2))], id="one outside of loops"),
     ],
 )
 def test_quotients(bodies: list[Node], after: list[Node]) -> None:

@@ -15,8 +15,11 @@ from sympile.compiler.graph.node import ONE, Node, make, postorder
 def shared_divisors(bodies: Sequence[Node]) -> list[Node]:
     """The bodies with one division for each divisor; no normal form, for the code generator only."""
     nodes = list(postorder(bodies))
-    quotients = Counter(arg.args[0] for node in nodes for arg in dict.fromkeys(node.args) if _divides(arg))
-    shared = {divisor for divisor, count in quotients.items() if count > 1 and divisor.free}
+    quotients: Counter[Node] = Counter()
+    for node in nodes:
+        for arg in filter(_divides, dict.fromkeys(node.args)):
+            quotients[arg.args[0]] += 1 if node.free == arg.free else 2  # in a loop that does not change the divisor
+    shared = {divisor for divisor, count in quotients.items() if count > 1}
     if not shared:
         return list(bodies)
     done: dict[Node, Node] = {}

@@ -14,6 +14,7 @@ from sympile.compiler.code.target import Target
 from sympile.compiler.code.value import Integer, Value, i64, typed
 from sympile.compiler.code.writer import Function, Module
 from sympile.compiler.graph.definition import Definition
+from sympile.compiler.graph.node import postorder
 from sympile.compiler.passes.assemble import as_array, as_room, demands_of
 from sympile.compiler.passes.built import Stages
 from sympile.compiler.passes.divisors import shared_divisors
@@ -28,9 +29,11 @@ from sympile.compiler.passes.schedule import Loops, schedule
 from sympile.compiler.passes.update import EPOCH, PARAMETER, STEP
 from sympile.compiler.program import DONE, JOB, NOT_FINITE, PAUSED, RUNNING, STOPPED, Code, Program
 from sympile.compiler.records import dataclass
+from sympile.compiler.rules.machine import VECTOR_MATH
 
 ENTRY = "sympile_steps"
 OBJECTIVE = "objective"
+FEW_ROUTINES = 6  # of vector math, such as exp
 Nests = Mapping[Definition, Loops]
 
 
@@ -91,7 +94,7 @@ class StepsLoop:
         module = Module(self.target)
         function = Function(module, ENTRY, [("ptr", "job")])
         table = function.load("ptr", function.gep("i64", function.arguments[0], JOB["step_table"]), 8)
-        self.frame = Frame(function, self.layout, table, unstored=self._numbers())
+        self.frame = Frame(function, self.layout, table, unstored=self._numbers(), inlines=self._few_routines())
         self._write(Lanes(function, ELEMENT[self.dtype], 1, self.target))
         stored = {t for t in self.fused.stored if t.axes}
         others = {t for t in self.fused.stored if not t.axes}
@@ -114,6 +117,12 @@ class StepsLoop:
     def _numbers(self) -> frozenset[Definition]:
         """What stays in registers."""
         return frozenset(t for t in (*self.fused.stored, *self.before.stored) if not t.axes)
+
+    def _few_routines(self) -> bool:
+        """Whether the code stays short with vector math written where it stands."""
+        bodies = [group.body(tensor) for group in self.fused.groups for tensor in group.results]
+        routines = [node for node in postorder(bodies) if node.free and node.op in VECTOR_MATH]
+        return sum(not VECTOR_MATH[node.op].inline for node in routines) <= FEW_ROUTINES
 
     def _lay_out(self) -> None:
         arrays = [*self.inputs, *[t for t in self.fused.stored if t.axes]]

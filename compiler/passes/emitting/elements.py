@@ -14,7 +14,7 @@ from sympile.compiler.passes.emitting.layout import Frame
 from sympile.compiler.passes.emitting.operations import WRITERS
 from sympile.compiler.passes.emitting.places import Place, as_tuple, parts
 from sympile.compiler.records import dataclass
-from sympile.compiler.rules.machine import VECTOR_MATH, call_or_inline
+from sympile.compiler.rules.machine import VECTOR_MATH, call_or_inline, inline
 
 CONDITIONS = frozenset({"eq", "ge", "divides", "less", "less_equal", "equals", "differs", "and", "or", "not"})
 _FLOAT_PREDICATES = {"less": "olt", "less_equal": "ole", "equals": "oeq", "differs": "une"}
@@ -140,7 +140,8 @@ class Elements:
             return lanes.compare(_FLOAT_PREDICATES[node.op], left, right)
         if node.op not in VECTOR_MATH:
             raise UnknownFunction(f"{node.op} has no machine code: it has no row in compiler/rules/machine.py")
-        return call_or_inline(lanes, node.op, *[self.operand(lanes, a, place) for a in node.args])
+        write = inline if self.frame.inlines and lanes is self.wide else call_or_inline
+        return write(lanes, node.op, *[self.operand(lanes, a, place) for a in node.args])
 
     # ------------------------------------------------------------------------------------------ conditions
 

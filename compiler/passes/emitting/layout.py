@@ -47,6 +47,7 @@ class Frame:
     lengths: dict[str, Value] = field(default_factory=dict)
     fuses: bool = True  # whether a product and a sum become one fused multiply-add
     scalars: dict[Definition, Value] = field(default_factory=dict)  # results without axes, while they are in registers
+    inlines: bool = False  # whether vector math stands in its loops: around a call all vector registers are saved
     unstored: frozenset[Definition] = frozenset()  # those of them that have no place in memory
 
     def enter(self, tensors: Iterable[Definition], sizes: Iterable[str]) -> None:
