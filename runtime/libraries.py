@@ -8,7 +8,7 @@ from importlib import import_module
 
 from sympile.compiler.errors import EnvironmentProblem, InternalError
 from sympile.compiler.program import POOL_SYMBOL
-from sympile.runtime.pool import pool_address
+from sympile.runtime.pool_memory import pool_address
 
 # Where NumPy's table of functions for extensions holds what: part of its binary interface, numpy/__multiarray_api.h
 NUMPY = {"PyArray_Return": 76, "PyArray_New": 93}

@@ -17,6 +17,7 @@ from sympile.compiler.records import dataclass
 from sympile.runtime.arena import ALIGN, Block, arena
 from sympile.runtime.load import Native, load
 from sympile.runtime.objects import quickest_address
+from sympile.runtime.pool import load_for_threads
 
 NumPyArray = npt.NDArray[Any]
 MOST_LAYOUTS = 16
@@ -95,7 +96,7 @@ class NativeProgram:
     def native_for(self, sizes: Mapping[str, int]) -> Native:
         """The machine code for these sizes: for large data, threads share the work."""
         code = self.program.code_for(sizes)
-        return self.native if code is self.program.code else load(code)
+        return self.native if code is self.program.code else load_for_threads(code)
 
     def shape(self, array: Array, sizes: Mapping[str, int]) -> tuple[int, ...]:
         return tuple(extent.value(sizes) for extent in array.shape)

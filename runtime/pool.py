@@ -16,12 +16,13 @@ from dataclasses import field
 import numpy as np
 
 # Against the list of layers: the pool's code is made when a running program asks for it, and needs no graph.
-from sympile.compiler.code.jit import COMPILING, Loaded, compile_text
+from sympile.compiler.code.jit import COMPILING
 from sympile.compiler.code.pool import FUNCTIONS, pool_code
 from sympile.compiler.code.target import host
-from sympile.compiler.program import POOL_SYMBOL
+from sympile.compiler.program import Code
 from sympile.compiler.records import dataclass
-from sympile.runtime.pool_memory import WORDS, address, put, wanted_threads
+from sympile.runtime.load import Native, load
+from sympile.runtime.pool_memory import WORDS, put, wanted_threads
 
 Pointer = ctypes.c_void_p
 REGION_FUNCTION = ctypes.CFUNCTYPE(None, Pointer, Pointer, Pointer, ctypes.c_int64, ctypes.c_int64)
@@ -37,7 +38,7 @@ class _Pool:
     """The workers of this process, and their code once there is any: a late thread may be in it, so it stays."""
 
     workers: list[threading.Thread] = field(default_factory=list)
-    code: Loaded | None = None
+    code: Native | None = None
     functions: dict[str, int] = field(default_factory=dict)
     ended: bool = False  # the interpreter is about to exit
 
@@ -45,14 +46,9 @@ class _Pool:
 _pool = _Pool()
 
 
-def pool_address() -> int:
-    """Where the memory starts that code with regions shares with the pool.
-
-    Raises:
-        EnvironmentProblem: SYMPILE_NUM_THREADS is no number of threads.
-    """
-    wanted_threads()
-    return address()
+def load_for_threads(code: Code) -> Native:
+    """The function of code with regions: since this module is there, there is something that they can call."""
+    return load(code)
 
 
 def start(threads: int | None = None) -> None:
@@ -79,10 +75,9 @@ def start(threads: int | None = None) -> None:
 def _load() -> None:
     if _pool.functions:
         return
-    code = pool_code(host())
-    _pool.code = compile_text(code.text, [code.entry], code.level, {POOL_SYMBOL: address()})
+    _pool.code = load(pool_code(host()))
     addresses = np.zeros(len(FUNCTIONS), np.int64)
-    ctypes.CFUNCTYPE(None, Pointer)(_pool.code.address(code.entry))(addresses.__array_interface__["data"][0])
+    _pool.code.call(addresses.__array_interface__["data"][0])
     _pool.functions = dict(zip(FUNCTIONS, addresses.tolist(), strict=True))
 
 

@@ -28,6 +28,16 @@ def address() -> int:
     return int(WORDS.__array_interface__["data"][0])
 
 
+def pool_address() -> int:
+    """Where the memory starts that code with regions shares with the pool.
+
+    Raises:
+        EnvironmentProblem: SYMPILE_NUM_THREADS is no number of threads.
+    """
+    wanted_threads()
+    return address()
+
+
 def put(name: str, value: int) -> None:
     """Writes one of the words of 8 bytes."""
     WORDS[POOL[name] // 8] = value

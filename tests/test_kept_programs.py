@@ -174,7 +174,7 @@ def test_content_that_is_no_code(cache: Path, work_done: list[str], monkeypatch:
 
 ANOTHER_PROCESS = """
 import numpy as np, sympy as sp, sympile as sm
-from sympile.runtime import load
+from sympile.runtime import load, pool
 from sympile.compiler import pipeline
 def refuse(*_): raise AssertionError("made again")
 if {again}: load.emit_object = pipeline.assemble = refuse
@@ -183,21 +183,24 @@ if {again}: sm.lambdify([y], y**3)  if False else sm.compile((x - y)**2, [x])   
 V, t = sp.MatrixSymbol("V", 3, 5), sp.MatrixSymbol("t", 5, 1)
 model = sm.compile(sm.cross_entropy(V*sm.tanh(t), sp.MatrixSymbol("u", 3, 1)), [V])
 print(model.backward({{"V": np.ones((3, 5)), "t": np.ones((2, 5, 1)), "u": np.eye(3)[:2, :, None]}})[V].tobytes().hex())
+values = sm.lambdify([x], sp.sin(x)*sp.exp(-x))(np.linspace(0, 3, 200_003))   # in parts
+pool.start(2)
+print(np.asarray(values).sum().hex(), len(pool._pool.workers))
 """
 
 
 def test_another_process_finds_it(cache: Path) -> None:
-    """Whatever the seed of Python's hashes, and whatever was compiled before."""
+    """Whatever the seed of Python's hashes, and whatever was compiled before; the threads' code too."""
     source = Path(shelf.__file__).resolve().parent.parent.parent / "src"
     printed = []
     for again, seed in ((False, "1"), (True, "2")):
-        environment = {**os.environ, "PYTHONPATH": str(source), "PYTHONHASHSEED": seed}
+        environment = {**os.environ, "PYTHONPATH": str(source), "PYTHONHASHSEED": seed, "SYMPILE_NUM_THREADS": "2"}
         script = ANOTHER_PROCESS.format(again=again)
         ran = subprocess.run(
             [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
         )
         printed.append(ran.stdout)
-    assert printed[0] == printed[1] != ""
+    assert printed[0] == printed[1] and printed[0].endswith(" 1\n")
 
 
 # ------------------------------------------------------------------------------------------------ looking inside

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import html
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ import sympy as sp
 
 from sympile.compiler.errors import ArgumentError, DtypeError, DuplicateName, UnknownKey
 from sympile.runtime.byname import ByName, Keys, shown
-from sympile.runtime.result import Result
+from sympile.runtime.result import Result, _escaped
 from sympile.runtime.storage import load_parameters, save_arrays
 
 # fmt: off: the tables below are aligned by hand
@@ -133,6 +134,11 @@ def test_repr() -> None:
     history = {"loss": np.array([1.0]), "validation_loss": np.array([3.0])}
     assert "validation loss 3;" in repr(result(history=history, epochs=1))
     assert "0 epochs" in repr(result(history={"loss": np.array([])}, epochs=0))
+
+
+def test_letters_are_escaped_as_html_escapes_them() -> None:
+    text = """a < b & 'c' > "d" &amp; é"""
+    assert _escaped(text) == html.escape(text) != text
 
 
 def test_html_is_escaped() -> None:

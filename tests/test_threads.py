@@ -195,7 +195,7 @@ done:
   ret void
 }
 """
-_LOADED = compile_text(COUNTING, ["regions"], imports={POOL_SYMBOL: pool.pool_address()})
+_LOADED = compile_text(COUNTING, ["regions"], imports={POOL_SYMBOL: pool_memory.pool_address()})
 run_regions = ctypes.CFUNCTYPE(None, ctypes.c_void_p, *[ctypes.c_int64] * 3)(_LOADED.address("regions"))
 
 

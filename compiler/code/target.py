@@ -75,6 +75,7 @@ NEEDS_AVX512 = ("avx512f", "avx512dq", "avx512bw", "avx512vl")
 NEEDS_AVX2 = ("avx2", "fma")
 
 
+@functools.cache
 def host() -> Target:
     """The row of this machine, with its own triple, processor, features and caches.
 
