@@ -125,12 +125,36 @@ def two_indices(w: World) -> Definition:
     )
 
 
+def two_sums(w: World) -> Definition:
+    """Lanes along the inner one of two reduced indices, where lines of the other operand lie apart."""
+    i, j, l, k = w.indices("m n 5 k")
+    return define(
+        (i, j), (l, k), "sum", mul(read(w.input("a", "m 5 k"), i, l, k), read(w.input("b", "5 k n"), l, k, j))
+    )
+
+
+def strided(w: World) -> Definition:
+    """One column out of three: its numbers lie apart, and no axis of the result lies along them."""
+    i, k = w.indices("m k")
+    return define((i,), (k,), "sum", mul(read(w.input("a", "m k"), i, k), read(w.input("b", "k 3"), k, ZERO)))
+
+
 def sizes(m: int, n: int, k: int) -> dict[str, int]:
     return {"m": m, "n": n, "k": k}
 
 
 def packs(loops: Loops) -> bool:
     return bool(loops.packed)
+
+
+def packs_lines(loops: Loops) -> bool:
+    """Lanes along the sum, and an operand in which they lie apart."""
+    return loops.vector_is_reduced and bool(loops.packed)
+
+
+def along_the_sum(loops: Loops) -> bool:
+    """Lanes along the sum, equal parts of a second axis in a tile."""
+    return loops.vector_is_reduced and loops.seconds > 1 and not loops.packed
 
 
 def as_it_lies(loops: Loops) -> bool:
@@ -148,7 +172,18 @@ CASES: dict[str, Case] = {
     "NN as it lies": Case(product("NN"), sizes(40, 24, 64), by_numpy("NN"), as_it_lies),
     "one row": Case(product("NT"), sizes(1, 37, 70), by_numpy("NT")),
     "one column": Case(product("NN"), sizes(70, 1, 37), by_numpy("NN")),
-    "ten columns": Case(product("NT"), sizes(64, 10, 100), by_numpy("NT")),
+    "ten columns": Case(product("NT"), sizes(64, 10, 100), by_numpy("NT"), along_the_sum),
+    "eighteen columns": Case(product("NT"), sizes(18, 64, 41), by_numpy("NT")),
+    **{f"{n} columns, turned": Case(product("NN"), sizes(61, n, 3 * n + 11), by_numpy("NN")) for n in (2, 5, 6, 7, 9)},
+    "three columns, turned": Case(product("NN"), sizes(64, 3, 37), by_numpy("NN"), packs_lines),
+    "ten columns, turned": Case(product("NN"), sizes(64, 10, 64), by_numpy("NN"), packs_lines),
+    "three columns, two sums": Case(
+        two_sums, sizes(64, 3, 21), lambda v: np.einsum("mlk,lkn->mn", v["a"], v["b"]), packs_lines
+    ),
+    "one column of three": Case(strided, sizes(60, 1, 37), lambda v: v["a"] @ v["b"][:, 0]),
+    "a bias, three columns": Case(
+        finished, sizes(61, 3, 37), lambda v: np.maximum(2 * (v["a"] @ v["b"]) + v["bias"], 0)
+    ),
     "guards bound a loop": Case(guarded, sizes(19, 7, 5), guarded_by_numpy),
     "guards within a tile": Case(triangular, sizes(23, 29, 31), triangular_by_numpy),
     "rows of two axes": Case(windows, sizes(5, 6, 7), windows_by_numpy),

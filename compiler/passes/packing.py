@@ -39,12 +39,13 @@ def packing(
 ) -> tuple[tuple[Node, ...], int]:
     """(operands packed by vectors, turns of inner[0] in a block)."""
     nothing = (), 0
-    if tensor.monoid != "sum" or tile.vector in inner or tile.row is None or lanes == 1:
-        return nothing
-    if not all(known(index) for index in inner[1:]):
+    if tensor.monoid != "sum" or tile.row is None or lanes == 1 or not all(map(known, inner[1:])):
         return nothing
     shape = _Shape(tile, inner, core)
     factors = [factor for factor in factors_of(split(unguarded(body))[1]) if not factor.free.isdisjoint(inner)]
+    if tile.vector in inner:
+        lines = tuple(factor for factor in factors if _is_lines(factor, shape))
+        return (lines, length_of(inner[0])) if lines else nothing
     across = tuple(factor for factor in factors if _is_panel(factor, shape))
     fixed = prod(length_of(index) for index in inner[1:])
     block = _block(inner[0], core.second // PANEL // (tile.vectors * lanes * fixed))
@@ -56,6 +57,16 @@ def _block(index: Node, most: int) -> int:
     if most < 1 or not known(index):
         return most
     return -(-length_of(index) // -(-length_of(index) // most))
+
+
+def _is_lines(factor: Node, shape: _Shape) -> bool:
+    """Whether lanes along a sum lie apart in an operand that all rows read, and a copy fits the cache."""
+    tile = shape.tile
+    if factor.op != "read" or tile.vector not in factor.free or tile.row in factor.free or not known(shape.inner[0]):
+        return False
+    lines = length_of(tile.second) if tile.second is not None and tile.second in factor.free else 1
+    fits = lines * shape.turns <= shape.core.second // PANEL
+    return fits and shape.row_tiles > TURNED_OFTEN and strides_along(factor, tile.vector) not in (0, 1)
 
 
 def _is_panel(factor: Node, shape: _Shape) -> bool:

@@ -22,8 +22,8 @@ from sympile.compiler.records import dataclass
 class Loops:
     """The nest of one group, from the outside in: outer, vector if it is an axis, row (in steps of `rows`), inner.
 
-    A second axis of rows stands whole in each tile. A reduced vector index is the innermost loop; its lanes are added
-    up at the end.
+    Of a second axis, all or equal parts (`seconds` steps) stand in each tile. A reduced vector index is the innermost
+    loop; its lanes are added up at the end.
     """
 
     outer: tuple[Node, ...]
@@ -34,12 +34,9 @@ class Loops:
     inner: tuple[Node, ...]
     lanes: int
     second: Node | None = None
+    seconds: int = 1
     packed: tuple[Node, ...] = ()  # factors that are copied side by side, a block of turns of inner[0] at a time
     block: int = 0
-
-    @property
-    def seconds(self) -> int:
-        return 1 if self.second is None else length_of(self.second)
 
     @property
     def vector_is_reduced(self) -> bool:
@@ -101,7 +98,7 @@ def _reduction_loops(group: Group, first: Definition, core: Core) -> Loops:
     outer = tuple(a for a in first.axes if a not in (vector, tile.row, tile.second))
     inner = _in_memory_order((*reduced, vector) if vector in first.reduced else reduced, first, vector, outer)
     packed = packing(group.body(first), first, tile, inner, lanes, core)
-    return Loops(outer, tile.row, tile.rows, vector, tile.vectors, inner, lanes, tile.second, *packed)
+    return Loops(outer, tile.row, tile.rows, vector, tile.vectors, inner, lanes, tile.second, tile.seconds, *packed)
 
 
 def _in_memory_order(

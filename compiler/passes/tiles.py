@@ -18,40 +18,37 @@ from sympile.compiler.passes.strides import loads_in, own_stride, strides_along
 from sympile.compiler.records import dataclass
 
 ROWS = 26  # of one axis in a tile
-SECONDS = 9  # of a second axis, all of which stand in the tile
+SECONDS = 9  # of a second axis
 VECTORS = 4
 LATENCY, CHAINS = 4.6, 12  # cycles of a turn at least, if fewer sums than that are under way
 WRITTEN = 160  # operations of all copies of a body in a tile, at most
 COSTLY = 30  # operations that a transcendental function counts for
 EDGE = 10.0  # cycles around a tile's innermost loop
-SYMBOLIC_ROWS = (16, 8, 4, 2, 1)
+SYMBOLIC_ROWS = (16, 12, 8, 6, 4, 2, 1)
 STEPS = 64  # turns of a loop whose length is not known
 COPIED, TURNED, GATHERED = 1.5, 4.5, 1.5  # cycles for a vector side by side; turned over; for one lane that lies apart
 WIDE = 1.6  # loads that one of a whole vector takes which may lie across two cache lines
 MASKED = 1.5  # multiply-adds that a condition takes which differs within a tile
-FAR, FARTHER = 1.0, 2.5  # cycles for a line out of the third-level cache; from beyond it, or with its pages looked up
+NEAR, FAR, FARTHER = 1.0, 1.0, 2.5  # cycles for a line of the second-level cache; of the third; from beyond it
 SHARE = 4  # operands that the third-level cache has room for, beside what other cores keep there
-ACROSS = 8.0  # cycles to add up the lanes of a sum
+ACROSS, TOGETHER = 8.0, 1.2  # cycles to add up the lanes of a sum; of each of several
 
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """`rows` steps of one axis times all of a second one times `vectors` vectors."""
+    """`rows` steps of one axis times `seconds` of a second one times `vectors` vectors."""
 
     vector: Node
     vectors: int = 1
     row: Node | None = None
     rows: int = 1
     second: Node | None = None
+    seconds: int = 1
 
     @property
     def own(self) -> frozenset[Node]:
         """The indices that differ within a tile."""
         return frozenset(i for i in (self.vector, self.row, self.second) if i is not None)
-
-    @property
-    def seconds(self) -> int:
-        return 1 if self.second is None else length_of(self.second)
 
 
 def length_of(index: Node) -> int:
@@ -107,16 +104,22 @@ class Model:
         axes = self.axes
         vectors = range(1, min(VECTORS, self._columns) + 1) if self.vector in self.tensor.axes else (1,)
         for row in axes or (None,):
-            seconds = [None, *[a for a in axes if a is not row and known(a) and 1 < length_of(a) <= SECONDS]]
-            for count, second in itertools.product(vectors, seconds):
-                for rows in _counts(row, self._most_rows(row, second, count)):
-                    yield Tile(self.vector, count, row, rows, second)
+            seconds = [(None, 1), *[(a, n) for a in axes if a is not row and (n := self._part(a)) > 1]]
+            for count, (second, steps) in itertools.product(vectors, seconds):
+                for rows in _counts(row, self._most_rows(row, second, count * steps, count)):
+                    yield Tile(self.vector, count, row, rows, second, steps)
 
-    def _most_rows(self, row: Node | None, second: Node | None, vectors: int) -> int:
+    def _part(self, axis: Node) -> int:
+        """How much of a second axis stands in a tile: all of it, or, of sums along the lanes, an equal part."""
+        length = length_of(axis)
+        if not known(axis) or length <= SECONDS or self.vector in self.tensor.axes:
+            return length if known(axis) and length <= SECONDS else 1
+        return max(count for count in range(1, SECONDS + 1) if length % count == 0)
+
+    def _most_rows(self, row: Node | None, second: Node | None, one: int, vectors: int) -> int:
         """As many as leave a register for each operand that rows share and one more; none if that is not one row."""
         shared = any(self.vector in node.free and row not in node.free for node in self.loads)
         spare = 2 if self.core.registers > 16 else 3
-        one = vectors * (1 if second is None else length_of(second))
         copies = max(1, WRITTEN // self._written(Tile(self.vector, 1, row, 1, second)))
         fit = min(self.core.registers - spare - vectors * shared, copies) // one
         return max(fit, int(one == 1))
@@ -134,7 +137,8 @@ class Model:
     def cycles(self, tile: Tile) -> float:
         """Estimated cycles of the whole nest."""
         inner = len(self.axes) - 1 - self.axes.index(tile.row) if tile.row is not None else 0
-        once = self._tiles_time(tile) + self._packing_time(tile)
+        parts = 1 if tile.second is None else length_of(tile.second) // tile.seconds
+        once = self._tiles_time(tile) * parts + self._packing_time(tile)
         return once * self._repeats(tile) * (1 + 0.04 * inner)
 
     def _repeats(self, tile: Tile) -> int:
@@ -164,13 +168,22 @@ class Model:
         return busy + self._fetched(tile, rows) + 0.15
 
     def _fetched(self, tile: Tile, rows: int) -> float:
-        """Cycles of a turn for what each column of tiles fetches again: rows of operands too large for near caches."""
-        total = 0.0
-        for node in (node for node in self.loads if tile.row in node.free and self.vector not in node.free):
-            swept = prod(length_of(index) for index in node.free if index in (*self.tensor.reduced, *tile.own))
-            line = 0.0 if swept <= self.core.second else FAR if swept <= self.core.third // SHARE else FARTHER
-            total += line * self._copies(node, rows, tile, 1) / self.core.line
+        """Cycles of a turn for what comes from caches further away, for each column of tiles or each tile."""
+        turns, total = prod(map(length_of, self.tensor.reduced)), 0.0
+        for node in self.loads:
+            is_row, is_wide = tile.row in node.free, self.vector in node.free
+            if self.vector not in self.tensor.axes and is_wide:
+                swept = turns * (length_of(tile.row) if is_row and tile.row is not None else tile.rows + tile.seconds)
+                total += self._line(swept, NEAR) * self._copies(node, rows, tile, 1) * self.core.lanes / self.core.line
+            elif is_row and not is_wide:
+                swept = prod(length_of(index) for index in node.free if index in (*self.tensor.reduced, *tile.own))
+                total += self._line(swept, 0.0) * self._copies(node, rows, tile, 1) / self.core.line
         return total
+
+    def _line(self, swept: int, near: float) -> float:
+        """Cycles for a line of so many numbers that are gone through between two uses of it."""
+        levels = ((self.core.first, 0.0), (self.core.second, near), (self.core.third // SHARE, FAR))
+        return next((cycles for level, cycles in levels if swept <= level), FARTHER)
 
     def _copies(self, node: Node, rows: int, tile: Tile, vectors: int) -> int:
         """How many different values of a node a tile has."""
@@ -184,20 +197,28 @@ class Model:
         return WIDE if self.vector in node.free else 1.0
 
     def _is_packable(self, node: Node, tile: Tile) -> bool:
-        return self.vector in self.tensor.axes and tile.row is not None and tile.row not in node.free
+        if self.vector not in self.tensor.axes and not all(map(known, self.tensor.reduced)):
+            return False
+        return tile.row is not None and tile.row not in node.free
 
     def _ending(self, tile: Tile, rows: int, vectors: int) -> float:
         sums = rows * tile.seconds * vectors
         if self.vector not in self.tensor.axes:
-            return sums * ACROSS
+            return max(ACROSS, sums * TOGETHER)
         return sums * (1.0 if own_stride(self.tensor, self.vector) == 1 else GATHERED * self.core.lanes)
 
     def _packing_time(self, tile: Tile) -> float:
         """What it takes to copy operands whose lanes lie apart."""
         total = 0.0
         for node, is_turned in self.apart.items():
-            if self._is_packable(node, tile):
+            if not self._is_packable(node, tile):
+                continue
+            if self.vector in self.tensor.axes:
                 total += self._turns * self._columns * (TURNED if is_turned else GATHERED * self.core.lanes)
+            else:
+                is_turned = tile.second is not None and strides_along(node, tile.second) == 1
+                lines = length_of(tile.second) if tile.second is not None and tile.second in node.free else 1
+                total += self._turns * lines * (TURNED if is_turned else GATHERED * self.core.lanes)
         return total
 
 

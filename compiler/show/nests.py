@@ -10,6 +10,7 @@ from sympile.compiler.graph.node import Node
 from sympile.compiler.passes.group import Fused, Group
 from sympile.compiler.passes.regions import split_of
 from sympile.compiler.passes.schedule import Loops
+from sympile.compiler.passes.tiles import length_of
 from sympile.compiler.show.plain import PlainText, letters_for, shape_text, table
 
 MOST_COMPARED = 60  # values that are looked through for those that the user has named
@@ -67,8 +68,11 @@ def _rows(loops: Loops, words: PlainText) -> str:
     """`8 of e`: how many rows of the result are computed together."""
     if loops.row is None:
         return ""
-    whole = f", all {loops.seconds} of {_letter(loops.second, words)}" if loops.second is not None else ""
-    return f"{loops.rows} of {words.ranges([loops.row])}{whole}"
+    second = ""
+    if loops.second is not None:
+        part = "all " if loops.seconds == length_of(loops.second) else ""
+        second = f", {part}{loops.seconds} of {_letter(loops.second, words)}"
+    return f"{loops.rows} of {words.ranges([loops.row])}{second}"
 
 
 def _vectors(loops: Loops, words: PlainText) -> str:

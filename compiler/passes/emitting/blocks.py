@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sympile.compiler.code.value import Integer, Value
+from sympile.compiler.code.writer import Function
 from sympile.compiler.graph.conditions import conditions_of, unguarded, when
-from sympile.compiler.graph.node import extent, number
+from sympile.compiler.graph.node import Node, extent, number
 from sympile.compiler.passes.bounds import bounding
 from sympile.compiler.passes.emitting.extents import Run
+from sympile.compiler.passes.emitting.lines import Lines, room_for
 from sympile.compiler.passes.emitting.panels import Panel
 from sympile.compiler.passes.emitting.reduction import Reduction
 from sympile.compiler.passes.emitting.turns import Block
+from sympile.compiler.passes.tiles import length_of
 from sympile.compiler.records import dataclass
 
 if TYPE_CHECKING:
@@ -45,13 +49,15 @@ class Blocks:
     def _scope(self) -> _Scope:
         return _Scope(self.nest)
 
-    def _room(self, numbers: int) -> Value:
-        """Space on the stack for so many numbers for each turn of a block."""
-        loops = self.nest.loops
+    def _room(self, node: Node) -> Value:
+        """Space on the stack for a copy of what a column of tiles reads of an operand."""
+        loops, wide = self.nest.loops, self.nest.elements.wide
+        if loops.vector_is_reduced:
+            return self.nest.elements.frame.function.alloca(wide.element, room_for(self.nest, node))
+        numbers = loops.vectors * wide.lanes
         for index in loops.inner[1:]:
             numbers *= int(number(extent(index)))
-        element = self.nest.elements.wide.element
-        return self.nest.elements.frame.function.alloca(element, loops.block * numbers)
+        return self.nest.elements.frame.function.alloca(wide.element, loops.block * numbers)
 
     def _rows(self, write: Callable[[int], None]) -> None:
         """Full tiles of rows, then what is left: at once if its number is known, else in ever smaller tiles."""
@@ -98,12 +104,13 @@ class Blocks:
     # ------------------------------------------------------------------------------------------ columns
 
     def _columns(self, block: Block) -> None:
-        loops = self.nest.loops
-        rooms = [self._room(loops.vectors * self.nest.elements.wide.lanes) for _ in loops.packed]
+        nest, loops = self.nest, self.nest.loops
+        rooms = [self._room(node) for node in loops.packed]
 
         def column(vectors: int, masked: bool) -> None:
-            panels = [
-                Panel(self.nest, node, vectors, block, room) for node, room in zip(loops.packed, rooms, strict=True)
+            panels: list[Panel | Lines] = [
+                Lines(nest, node, room) if loops.vector_is_reduced else Panel(nest, node, vectors, block, room)
+                for node, room in zip(loops.packed, rooms, strict=True)
             ]
             packed = self.nest.elements.packed
             for panel in panels:
@@ -125,11 +132,22 @@ class Blocks:
             with self._scope():
                 Reduction(self.nest, self.nest.places(rows, vectors, masked), block, body, bounds).write()
 
-        if self.nest.loops.second is None:
+        if loops.second is None:
             self._rows(tile)
             return
-        with self.nest.bind(self.nest.loops.second, 0, hoist=False):
+        function, length = self.nest.elements.frame.function, length_of(loops.second)
+        with each(function, length, loops.seconds) as start, self.nest.bind(loops.second, start, hoist=False):
             self._rows(tile)
+
+
+@contextmanager
+def each(function: Function, length: int, step: int) -> Iterator[Integer]:
+    """A loop in steps, unless there is only one."""
+    if length == step:
+        yield 0
+        return
+    with function.loop(0, length, step) as loop:
+        yield loop.index
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
 from functools import partial, reduce
 
+from sympile.compiler.code.halving import packed
 from sympile.compiler.code.lanes import Lanes
 from sympile.compiler.code.transpose import transposed
 from sympile.compiler.code.value import Integer, Value
@@ -20,7 +21,7 @@ from sympile.compiler.passes.emitting.layout import Frame
 from sympile.compiler.passes.emitting.memory import address
 from sympile.compiler.passes.emitting.places import Place
 from sympile.compiler.passes.emitting.reduction import COMBINE, IDENTITY, accumulated
-from sympile.compiler.passes.emitting.row_block import Running, held, packed
+from sympile.compiler.passes.emitting.row_block import Running, held
 from sympile.compiler.passes.group import Group
 from sympile.compiler.passes.rowwise import common_index, kind_of, stages_of
 from sympile.compiler.records import dataclass

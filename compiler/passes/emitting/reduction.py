@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from sympile.compiler.code.halving import packed
 from sympile.compiler.code.lanes import Lanes
 from sympile.compiler.code.value import Integer, Value
 from sympile.compiler.graph.affine import affine
@@ -84,11 +85,24 @@ class Reduction:
         start = [self.lanes.constant(IDENTITY[self.monoid]) for _ in self.places]
         sums = self._over(self.nest.loops.inner, self.places, start)
         if self.nest.loops.vector_is_reduced:
-            sums = [ACROSS[self.monoid](self.lanes, s) for s in sums]
+            sums = self._across(sums)
         if self.block.first is None or self.block.last is None:
             self.nest.finish(self.places, sums)
             return
         self._join(self.block.first, self.block.last, sums)
+
+    def _across(self, sums: Sequence[Value]) -> list[Value]:
+        """The reductions of the lanes of each, several together."""
+        lanes, found = self.lanes, list[Value]()
+        for start in range(0, len(sums), lanes.lanes):
+            part = list(sums[start : start + lanes.lanes])
+            if len(part) == 1 or lanes.lanes == 1:
+                found += [ACROSS[self.monoid](lanes, each) for each in part]
+                continue
+            count = 1 << (len(part) - 1).bit_length()
+            together = packed(lanes, part + part[-1:] * (count - len(part)), COMBINE[self.monoid])
+            found += [lanes.narrowed(count).extract(together, lane) for lane in range(len(part))]
+        return found
 
     def _join(self, first: Value, last: Value, sums: Sequence[Value]) -> None:
         """Adds what earlier blocks have left in the result's memory; finishes after the last block."""

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import field
 from functools import partial
 
+from sympile.compiler.code.halving import packed
 from sympile.compiler.code.lanes import Lanes
-from sympile.compiler.code.value import Integer, Value, typed
+from sympile.compiler.code.value import Integer, Value
 from sympile.compiler.graph.definition import EXAMPLE, Definition
 from sympile.compiler.graph.node import Node, extent
 from sympile.compiler.passes.emitting.elements import CONDITIONS, Elements
@@ -258,38 +259,3 @@ def _at(
     elements.pop()
     del elements.positions[_vector(elements)]
     return values
-
-
-def packed(wide: Lanes, vectors: Sequence[Value], combine: Callable[[Lanes, Value, Value], Value]) -> Value:
-    """The reductions of so many vectors, side by side: pairs are halved into one vector, until one number each is left.
-
-    The order is that of `Lanes.reduce_add` of each: lane i with lane i + n/2, then the halves again.
-    """
-    now, segment = list(vectors), wide.lanes
-    while segment > 1:
-        segment //= 2
-        pairs = [now[k : k + 2] for k in range(0, len(now), 2)]
-        now = [_halved(wide, pair, segment, combine) for pair in pairs]
-    return now[0]
-
-
-def _halved(wide: Lanes, pair: Sequence[Value], segment: int, combine: Callable[[Lanes, Value, Value], Value]) -> Value:
-    """The lower halves of all segments with the upper ones; segments of the second vector follow those of the first."""
-    lanes = _count(pair[0])
-    lower = [k for k in range(lanes * len(pair)) if k % (2 * segment) < segment]
-    narrow = wide.narrowed(len(lower))
-    first, second = pair[0], pair[-1] if len(pair) > 1 else Value("poison", pair[0].type)
-    halves = [_shuffled(wide, first, second, [k + shift for k in lower]) for shift in (0, segment)]
-    return combine(narrow, halves[0], halves[1])
-
-
-def _shuffled(wide: Lanes, first: Value, second: Value, places: Sequence[int]) -> Value:
-    if len(places) == 1:
-        return wide.function.emit(f"extractelement {typed(first)}, i64 {places[0]}", wide.element)
-    listed = ", ".join(f"i32 {place}" for place in places)
-    kind = f"<{len(places)} x {wide.element}>"
-    return wide.function.emit(f"shufflevector {typed(first)}, {typed(second)}, <{len(places)} x i32> <{listed}>", kind)
-
-
-def _count(value: Value) -> int:
-    return int(value.type[1:].split(" ", 1)[0]) if value.type.startswith("<") else 1
