@@ -223,12 +223,16 @@ def test_loss_and_slopes(name: str) -> None:
             )
 
 
-def stored_images(net: Network) -> list[Definition]:
-    """What is stored with an axis of examples and three of images, in the order of computing."""
+def stored(net: Network) -> list[Definition]:
+    """What is stored in a step, in the order of computing."""
     loss, parameters, _ = built(net)
     model = sm.compile(loss, parameters)
-    outputs = list(model._work.outputs.values())
-    return [t for t in fuse(outputs).stored if len(t.axes) == 4 and t.batched]
+    return list(fuse(list(model._work.outputs.values())).stored)
+
+
+def stored_images(net: Network) -> list[Definition]:
+    """What is stored with an axis of examples and three of images."""
+    return [t for t in stored(net) if len(t.axes) == 4 and t.batched]
 
 
 def test_channels_lie_side_by_side() -> None:
@@ -240,3 +244,10 @@ def test_channels_lie_side_by_side() -> None:
     assert {int(number(tensor.shape[-1])) for tensor in wide} == {16, 32}
     narrow = stored_images(network(20, 34, 1, Layer(2, kind=""), Layer(3, kind="")))
     assert {int(number(tensor.shape[-1])) for tensor in narrow} == {32, 30}  # two or three channels fill no vector
+
+
+@pytest.mark.parametrize("kind", ["max", "mean", ""])
+def test_no_window_is_copied(kind: str) -> None:
+    """Windows are read where their elements lie, and relu is stored by elements, not once for each window it is in."""
+    net = network(12, 14, 2, Layer(8, kind=kind), Layer(5, kind=kind))
+    assert not [t for t in stored(net) if t.batched and len(t.axes) > 4]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import field
+from math import prod
 
 from sympile.compiler.graph.arithmetic import factors_of, mul, split
 from sympile.compiler.graph.conditions import conditions_of, unguarded, when
-from sympile.compiler.graph.definition import Definition, computed, define, define_free, read
+from sympile.compiler.graph.definition import Definition, computed, define, define_free, extent_value, read
 from sympile.compiler.graph.mapping import Mapping, each_formula, redirected
 from sympile.compiler.graph.node import ZERO, Node, Number, const, extent, index, postorder, target
 from sympile.compiler.graph.ranges import stays_inside
@@ -80,7 +81,7 @@ class _Run:
 
     def _operand(self, node: Node, domain: frozenset[Node]) -> Node:
         """An operand as one read; one that spans everything only if it is held already."""
-        if not node.free or node.op == "table" or _is_at_hand(node):
+        if not node.free or node.op in ("table", "read"):
             return node
         if node.free != domain:
             result = _held(node)
@@ -201,24 +202,27 @@ def _key(node: Node) -> int:
 
 
 def _held(node: Node) -> Node:
-    """The node as a read of a definition, unless it is one."""
-    if _is_at_hand(node):
+    """The node as a read of a definition, unless it is one: of all places that are read, if there are fewer of them."""
+    if node.op == "read":  # be it shifted, or of rows that data choose: to store it would be a copy
         return node
+    if any(n.op == "read" and any(at.op != "index" for at in n.args) for n in postorder([node])):
+        everywhere = at_all_places(node)
+        if everywhere is not None and _entries(target(everywhere).axes) <= _entries(node.free):
+            return everywhere
     if any(_may_leave_range(n) for n in postorder([node])):
         return node
     tensor, axes = define_free(node.free, (), None, node)
     return read(tensor, *axes)
 
 
+def _entries(indices: Iterable[Node]) -> int:
+    return prod(extent_value(extent(i)) for i in indices)
+
+
 def _may_leave_range(node: Node) -> bool:
     if node.op != "read":
         return False
     return not all(stays_inside(at, n) or _is_checked(at) for at, n in zip(node.args, target(node).shape, strict=True))
-
-
-def _is_at_hand(node: Node) -> bool:
-    """A read at indices, or of rows that data choose: to store it would be a copy."""
-    return node.op == "read" and all(arg.op == "index" or _is_checked(arg) for arg in node.args)
 
 
 def _is_checked(at: Node) -> bool:
