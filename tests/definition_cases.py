@@ -323,6 +323,18 @@ def _constants_by_position(w: World) -> Outputs:
     ]
 
 
+def _rows_that_share(w: World) -> Outputs:
+    """Rows of known and of unknown number, which have a vector of their matrix in common."""
+    e, i, j, k, m = w.indices("n 5 11 m 40")
+    x, y, z, a = w.input("x", "n 5"), w.input("y", "n 11"), w.input("z", "n 40"), w.input("a", "m")
+    return [
+        elementwise((e, i, j), add(mul(_at(x, e, i), _at(y, e, j)), when(_at(y, e, j), equal(i, j)))),
+        elementwise((e, m, i), mul(_at(z, e, m), _at(x, e, i), f("exp", _at(x, e, i)))),
+        elementwise((k, j), add(_at(a, k), f("sin", j))),
+        elementwise((e, k), mul(_at(a, k), _at(x, e, const(4)))),
+    ]
+
+
 def _triangular_max(w: World) -> Outputs:
     i, j = w.indices("n n")
     x = w.input("x", "n")
@@ -533,6 +545,7 @@ def _scattered_sequences(w: World) -> Outputs:
 # fmt: off
 CASES: dict[str, Callable[[World], Outputs]] = {
     "constants by position":            _constants_by_position,
+    "rows that share":                  _rows_that_share,
     "one axis":                         _one_axis,
     "two axes, broadcast":              _two_axes,
     "three axes, permuted operand":     _three_axes,

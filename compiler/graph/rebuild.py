@@ -130,3 +130,16 @@ def transform(roots: list[Node], change: Callable[[Node], Node], done: dict[Node
         args = tuple([memo[a] for a in node.args])
         memo[node] = change(node if args == node.args else rebuild(node, args))
     return [memo[root] for root in roots]
+
+
+def transform_sums(root: Node, change: Callable[[Node], Node], done: dict[Node, Node] | None = None) -> Node:
+    """As `transform`, of every sum; one that the rebuilding has put under a factor of its own included."""
+
+    def changed(node: Node) -> Node:
+        if node.op == "add":
+            return change(node)
+        if node.op == "mul" and len(node.args) == 2 and node.args[0].op == "const" and node.args[1].op == "add":
+            return mul(node.args[0], change(node.args[1]))
+        return node
+
+    return transform([root], changed, done)[0]

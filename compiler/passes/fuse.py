@@ -22,6 +22,8 @@ from sympile.compiler.graph.node import INFINITY, Node, extent, target
 from sympile.compiler.graph.rebuild import function, substitute, transform
 from sympile.compiler.passes import factor as factoring
 from sympile.compiler.passes.arrange import arrange
+from sympile.compiler.passes.cells import CELLS
+from sympile.compiler.passes.collect import collected, symmetric_to_the_bit
 from sympile.compiler.passes.folding import folded
 from sympile.compiler.passes.group import (
     Fused,
@@ -51,13 +53,22 @@ def fuse(outputs: Sequence[Definition], math: str = "accurate", exact: bool = Fa
         mapping = _chained(mapping, step)
     wanted = list(mapping.values())
     groups = with_row_groups(grouped(wanted), wanted)
-    return Fused(tuple(_with_shared_products(group) for group in groups), mapping)
+    return Fused(tuple(_with_shared_products(exact, group) for group in groups), mapping)
 
 
-def _with_shared_products(group: Group) -> Group:
+def _with_shared_products(exact: bool, group: Group) -> Group:
     formulas = [tensor for tensor in group.results if tensor.kind == "formula"]
-    bodies = shared_products(computed_together([group.body(tensor) for tensor in formulas]))
+    bodies = [_arranged(group, tensor, exact) for tensor in formulas]
+    bodies = shared_products(computed_together(bodies))
     return replace(group, bodies=dict(zip(formulas, bodies, strict=True)))
+
+
+def _arranged(group: Group, tensor: Definition, exact: bool) -> Node:
+    """Elementwise work over several axes, its sums as code wants them."""
+    body = group.body(tensor)
+    if tensor.reduced or len(tensor.axes) < 2 or group.rows is not None or body.op == CELLS:
+        return body
+    return symmetric_to_the_bit(body if exact else collected(body, tensor.axes), tensor.axes)
 
 
 def _chained(

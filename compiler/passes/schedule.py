@@ -8,14 +8,18 @@ from collections.abc import Iterable
 from sympile.compiler.code.target import Core
 from sympile.compiler.graph.conditions import conditions_of, unguarded, when
 from sympile.compiler.graph.definition import Definition
-from sympile.compiler.graph.node import Node, postorder
+from sympile.compiler.graph.node import Node, extent, postorder
 from sympile.compiler.graph.rebuild import substitute
 from sympile.compiler.passes.bounds import bounding
+from sympile.compiler.passes.cells import CELLS
 from sympile.compiler.passes.group import Fused, Group, scatter_axis
 from sympile.compiler.passes.packing import packing
 from sympile.compiler.passes.strides import loads_in, own_stride, strides_along
 from sympile.compiler.passes.tiles import best_tile, length_of
 from sympile.compiler.records import dataclass
+
+MOST_ROWS = 16  # of elementwise work in one tile
+WRITTEN = 200  # operations of all copies of a body in a tile, roughly, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,26 @@ def _plain_loops(group: Group, first: Definition, vector: Node, lanes: int) -> L
     reduced = tuple(i for i in first.reduced if i is not vector)
     inner = (*reduced, vector) if vector in first.reduced else reduced
     outer = tuple(i for i in group.domain if i is not vector and i not in first.reduced)
-    return Loops(outer, None, 1, vector, _unrolled(group, vector, lanes), _in_memory_order(inner, first, vector), lanes)
+    row, rows = _rows(group, vector, outer)
+    vectors = _unrolled(group, vector, lanes) if row is None else 1
+    outer = tuple(i for i in outer if i is not row)
+    return Loops(outer, row, rows, vector, vectors, _in_memory_order(inner, first, vector), lanes)
+
+
+def _rows(group: Group, vector: Node, outer: tuple[Node, ...]) -> tuple[Node | None, int]:
+    """An axis whose rows stand in one tile, and how many: where they share what lies across the lanes."""
+    bodies = [group.body(tensor) for tensor in group.results]
+    plain = not any(tensor.reduced for tensor in group.members) and not any(body.op == CELLS for body in bodies)
+    nodes = [node for node in postorder(bodies) if vector in node.free and node.op not in ("index", "eq")]
+    if not outer or not plain or not nodes or vector is not group.domain[-1]:
+        return None, 1
+    row = outer[-1]
+    shared = sum(1 for node in nodes if row not in node.free)
+    most = min(MOST_ROWS, WRITTEN // len(nodes))
+    if not shared or most < 2:
+        return None, 1
+    length = length_of(row)
+    return row, length if length <= most and extent(row).op == "const" else most
 
 
 def _reduction_loops(group: Group, first: Definition, core: Core) -> Loops:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field
-from math import prod
+from math import gcd, prod
 
 from sympile.compiler.graph.arithmetic import add, mul, split
 from sympile.compiler.graph.conditions import conditions_of, unguarded, when
@@ -16,12 +16,12 @@ from sympile.compiler.graph.definition import Definition, computed, define, defi
 from sympile.compiler.graph.mapping import Mapping as Renewed
 from sympile.compiler.graph.mapping import each_formula, redirected
 from sympile.compiler.graph.node import ONE, Node, Number, const, extent, index, number, postorder, target
-from sympile.compiler.graph.rebuild import transform
+from sympile.compiler.graph.rebuild import transform, transform_sums
 from sympile.compiler.graph.table import entry
 from sympile.compiler.passes.cells import listed_axes
 from sympile.compiler.records import dataclass
 
-FEWEST = 4  # positions that are worth a table
+FEWEST = 2  # positions that are worth a table
 FEWEST_SUMMED = 6  # terms that are worth a loop
 MOST = 4096  # numbers of a table
 DEEP = 24  # nodes of a term of a sum, at most: longer terms are not looked at, so that no formula is walked twice
@@ -39,8 +39,8 @@ def tabulate(outputs: list[Definition]) -> Renewed:
     gathered: dict[Node, Node] = {}
 
     def changed(tensor: Definition, new: Renewed) -> Definition:
-        (body,) = transform([redirected(tensor.formula, new, done)], _in_a_loop, summed)
-        (known,) = transform([body], _in_tables, gathered)
+        body = transform_sums(redirected(tensor.formula, new, done), _in_a_loop, summed)
+        known = transform_sums(body, _in_tables, gathered)
         if known is not body and not _lists_still(listed_axes(tensor), known):
             body = known
         return define(tensor.axes, tensor.reduced, tensor.monoid, body)
@@ -78,7 +78,7 @@ class _Listed:
 
 def _in_tables(node: Node) -> Node:
     """A sum, what it lists by position read from tables."""
-    if node.op != "add" or not any(term.op == "when" for term in node.args):
+    if not any(term.op == "when" for term in node.args):
         return node
     kept: list[Node] = []
     found: dict[tuple[tuple[Node, ...], Node, tuple[Node, ...]], _Listed] = {}
@@ -124,10 +124,21 @@ def _length(axis: Node) -> int:
 
 
 def _table(axes: Sequence[Node], numbers: Mapping[tuple[int, ...], Number]) -> Node:
-    """The numbers at the axes, 0 where there is none; in front of them what they have in common."""
+    """The numbers at the axes, 0 where there is none; the sign and the factor that they have in common stand in front.
+
+    So tables of numbers that differ in these are one, as the c and the -c in second derivatives of sin(c·x).
+    """
     lengths = [_length(axis) for axis in axes]
     every = [numbers.get(tuple(at), 0) for at in _positions(lengths)]
-    return const(every[0]) if len(set(every)) == 1 else entry(lengths, every, axes)
+    if len(set(every)) == 1:
+        return const(every[0])
+    common = gcd(*[n for n in every if isinstance(n, int)]) if all(isinstance(n, int) for n in every) else 1
+    common = -common if next(n for n in every if n) < 0 else common
+    return mul(const(common), entry(lengths, [_divided(n, common) for n in every], axes))
+
+
+def _divided(value: Number, common: int) -> Number:
+    return value // common if isinstance(value, int) else value / common
 
 
 def _positions(lengths: Sequence[int]) -> Iterator[tuple[int, ...]]:
@@ -144,7 +155,7 @@ def _positions(lengths: Sequence[int]) -> Iterator[tuple[int, ...]]:
 
 def _in_a_loop(node: Node) -> Node:
     """A sum, terms that differ by a number and a position summed over all positions: c₀ x₀ + c₁ x₁ + …"""
-    if node.op != "add" or len(node.args) < FEWEST_SUMMED:
+    if len(node.args) < FEWEST_SUMMED:
         return node
     kept: list[Node] = []
     found: dict[tuple[Node, Node], dict[int, tuple[Node, Number]]] = {}

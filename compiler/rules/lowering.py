@@ -46,6 +46,6 @@ TIERS: Mapping[str, Mapping[str, Node]] = {"accurate": EXPANSIONS, "fast": {**EX
 
 # What costs so little that it is done again rather than stored.
 CHEAP = frozenset({
-    "const", "constant", "size", "index", "read", "table", "add", "mul", "when", "select", "max", "min", "abs", "sign", "floor", "ceiling",
+    "const", "constant", "size", "index", "read", "table", "add", "pair_sum", "mul", "when", "select", "max", "min", "abs", "sign", "floor", "ceiling",
     "eq", "ge", "divides", "quotient", "less", "less_equal", "equals", "differs", "and", "or", "not", "relu", "heaviside", "hard_tanh", "leaky_relu",
 })  # fmt: skip

@@ -12,7 +12,7 @@ from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import Node
 from sympile.compiler.passes.emitting.layout import Frame
 from sympile.compiler.passes.emitting.operations import WRITERS
-from sympile.compiler.passes.emitting.places import Place, as_tuple, parts
+from sympile.compiler.passes.emitting.places import FIRST, Place, as_tuple, parts
 from sympile.compiler.records import dataclass
 from sympile.compiler.rules.machine import VECTOR_MATH, call_or_inline, inline
 
@@ -54,11 +54,11 @@ class Elements:
                 return value
         return None
 
-    def hoist(self, bodies: Iterable[Node], bound: frozenset[Node]) -> None:
+    def hoist(self, bodies: Iterable[Node], bound: frozenset[Node], place: Place = FIRST) -> None:
         """Writes now whatever the loops that are still to be entered do not change."""
         for node in self._largest_invariant(bodies, bound):
             if node.op not in CONDITIONS:
-                self.value(node, Place())
+                self.value(node, place)
 
     @staticmethod
     def _largest_invariant(bodies: Iterable[Node], bound: frozenset[Node]) -> list[Node]:

@@ -52,7 +52,7 @@ class Nest:
         elif self.first.reduced:
             self.outer(list(self.loops.outer), Blocks(self).write)
         else:
-            self.outer(list(self.loops.outer), lambda: self.columns(self._elementwise))
+            self.outer(list(self.loops.outer), self._row_tiles)
 
     # ------------------------------------------------------------------------------------------ loops
 
@@ -90,6 +90,41 @@ class Nest:
         with function.loop(run.first, run.last) as loop, self.bind(indices[0], loop.index):
             self.outer(indices[1:], then)
 
+    def _row_tiles(self) -> None:
+        """Elementwise work on some rows at a time, which share what is the same for all of them."""
+        row, rows = self.loops.row, self.loops.rows
+        if row is None:
+            self.columns(partial(self._elementwise, 1))
+            return
+        function, run = self.elements.frame.function, self.run(row)
+        whole = run.whole(function, rows)
+        if whole != run.first:
+            with self._strides(run.first, whole, rows) as start:
+                self._row_tile(row, start, rows)
+        left = run.left(rows)
+        if left is None:
+            with function.loop(whole, run.last) as loop:
+                self._row_tile(row, loop.index, 1)
+        elif left:
+            with run.at_end(function, whole):
+                self._row_tile(row, whole, left)
+
+    def _row_tile(self, row: Node, start: Integer, rows: int) -> None:
+        with self.bind(row, start, hoist=False):
+            bound = frozenset(i for i in self._bound() if i is not self.loops.vector)
+            for number in range(rows):
+                self.elements.hoist(self.bodies(), bound, Place(number))
+            self.columns(partial(self._elementwise, rows))
+
+    @contextmanager
+    def _strides(self, first: Integer, last: Integer, step: int) -> Iterator[Integer]:
+        """Where each of some strides begins; no loop for a single one."""
+        if isinstance(first, int) and isinstance(last, int) and last - first == step:
+            yield first
+            return
+        with self.elements.frame.function.loop(first, last, step) as loop:
+            yield loop.index
+
     def columns(self, write: Callable[[int, bool], None]) -> None:
         """Full vectors along the vector axis, then the masked end."""
         vector = self.loops.vector
@@ -100,7 +135,7 @@ class Nest:
         run, step = self.run(vector), lanes * self.loops.vectors
         whole = run.whole(function, step)
         if whole != run.first:
-            with function.loop(run.first, whole, step) as loop, self.bind(vector, loop.index, hoist=False):
+            with self._strides(run.first, whole, step) as start, self.bind(vector, start, hoist=False):
                 write(self.loops.vectors, False)
         left = run.left(step)
         if left is not None:
@@ -139,9 +174,9 @@ class Nest:
             for v in range(vectors)
         )
 
-    def _elementwise(self, vectors: int, masked: bool) -> None:
+    def _elementwise(self, rows: int, vectors: int, masked: bool) -> None:
         self.elements.push()
-        for place in self.places(1, vectors, masked):
+        for place in self.places(rows, vectors, masked):
             self.write_members(self.group.members, place)
         self.elements.pop()
 

@@ -11,8 +11,7 @@ import mpmath
 
 from sympile.compiler.code.lanes import Lanes
 from sympile.compiler.code.value import Integer, Value, i64, typed
-from sympile.compiler.graph.arithmetic import neg
-from sympile.compiler.graph.node import Node, make, number
+from sympile.compiler.graph.node import MINUS_ONE, ONE, Node, const, make, number
 from sympile.compiler.passes.emitting.integers import integer, integer_lanes, position_of
 from sympile.compiler.passes.emitting.memory import load
 from sympile.compiler.passes.emitting.places import Place, is_division, is_fixed, negated_sum
@@ -64,6 +63,12 @@ def _sum(elements: Elements, lanes: Lanes, args: Iterable[Node], place: Place) -
     for term in terms[1:]:
         total = accumulate(elements, lanes, total, term, place)
     return total
+
+
+def _pair_sum(elements: Elements, node: Node, place: Place) -> Value:
+    """Of two numbers that may be exchanged: a product in them is rounded on its own."""
+    lanes = elements.lanes_of(node)
+    return lanes.add(*[elements.operand(lanes, arg, place) for arg in node.args])
 
 
 def _is_fusable(term: Node) -> bool:
@@ -118,7 +123,7 @@ def _mul(elements: Elements, node: Node, place: Place) -> Value:
     lanes = elements.lanes_of(node)
     negated = negated_sum(node)
     if negated is not None and not _is_known(elements, negated, place):
-        return _sum(elements, lanes, map(neg, negated.args), place)  # b - a, not -(a - b)
+        return _sum(elements, lanes, map(_negated, negated.args), place)  # b - a, not -(a - b)
     fixed = tuple(f for f in node.args if is_fixed(f))
     if 1 < len(fixed) < len(node.args):  # what sizes and numbers alone decide is ready before the rest is
         factor = elements.value(make("mul", *fixed), place)
@@ -136,6 +141,18 @@ def _mul(elements: Elements, node: Node, place: Place) -> Value:
         numerator = lanes.div(numerator if numerator is not None else 1.0, denominator)
     assert numerator is not None
     return lanes.neg(numerator) if sign else numerator
+
+
+def _negated(term: Node) -> Node:
+    """The negative, its factors grouped as they are: the normal form would spread them out again."""
+    if term.op == "when":
+        return make("when", _negated(term.args[0]), *term.args[1:])
+    if term.op == "const":
+        return const(-number(term))
+    if term.op != "mul" or term.args[0].op != "const":
+        return make("mul", MINUS_ONE, *(term.args if term.op == "mul" else (term,)))
+    first, rest = const(-number(term.args[0])), term.args[1:]
+    return make("mul", first, *rest) if first is not ONE else rest[0] if len(rest) == 1 else make("mul", *rest)
 
 
 def _pow(elements: Elements, node: Node, place: Place) -> Value:
@@ -229,6 +246,7 @@ WRITERS: Mapping[str, Callable[[Elements, Node, Place], Value]] = {
     "read": _read,
     "table": load_entry,
     "add": _add,
+    "pair_sum": _pair_sum,
     "mul": _mul,
     "pow": _pow,
     "when": _when,

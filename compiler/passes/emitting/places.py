@@ -16,6 +16,9 @@ class Place:
     second: int = 0  # the step along a second axis of rows
 
 
+FIRST = Place()
+
+
 def parts(node: Node) -> tuple[Node, ...]:
     """What must be written before a node: its operands, but of index expressions only the integer data in them."""
     if node.op in ("read", "table", "eq", "ge", "divides"):
