@@ -21,9 +21,8 @@ from sympile.compiler.graph.brackets import at_least_zero
 from sympile.compiler.graph.conditions import when
 from sympile.compiler.graph.definition import EXAMPLES, Definition, define, elementwise, read
 from sympile.compiler.graph.node import Node, const, extent
-from sympile.compiler.passes.emitting.narrow_block import is_narrow
 from sympile.compiler.passes.fuse import fuse
-from sympile.compiler.passes.rowwise import BY_ROW, kind_of
+from sympile.compiler.passes.rowwise import BY_ROW, are_narrow, kind_of
 from sympile.compiler.program import BATCH as N
 
 Array = npt.NDArray[Any]
@@ -130,6 +129,14 @@ def test_table(name: str, k: str, dtype: str) -> None:
         assert_same(run(program, w), wanted(w, outputs, dtype), dtype, f"{count} rows")
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("k", ["2", "3"])
+@pytest.mark.parametrize("name", [name for name in TABLE if name != "looked up"])
+def test_two_or_three_entries(name: str, k: str, dtype: str) -> None:
+    """Too few for lanes across the row."""
+    test_table(name, k, dtype)
+
+
 @pytest.mark.parametrize("k", ["10", "11"])
 @pytest.mark.parametrize("name", ["extremes", "normalised"])
 def test_nan_and_infinity(name: str, k: str) -> None:
@@ -171,7 +178,7 @@ def test_a_row_has_the_same_bits_in_any_block(k: str) -> None:
 )
 def test_which_rows_are_narrow(build: Build, k: str, narrow: bool) -> None:
     groups = [group for group in fuse(build(rows(8), k)).groups if group.rows is not None]
-    assert groups and [is_narrow(group) for group in groups] == [narrow] * len(groups)
+    assert groups and [are_narrow(group.members) for group in groups] == [narrow] * len(groups)
 
 
 @pytest.mark.parametrize("count", range(1, 18))
@@ -200,12 +207,23 @@ def _waits(w: World, k: str) -> list[Definition]:
     return [define([e], [i], "sum", mul(sub(read(x, e, i), read(mean, i)), read(norm, e)))]
 
 
+def _thin_and_wide(w: World, k: str) -> list[Definition]:
+    """Rows of two arrays, one with many entries."""
+    e, i, j = w.index(N), w.index(k), w.index("37")
+    x, y = w.input("x", f"{N} {k}"), w.input("y", f"{N} 37")
+    u = define([e], [i], "sum", power(read(x, e, i), 2))
+    v = define([e], [j], "sum", mul(read(y, e, j), read(u, e)))
+    return [define([i], [e], "sum", mul(read(x, e, i), read(v, e))), define([], [e], "sum", read(v, e))]
+
+
 @pytest.mark.parametrize(
     ("build", "k", "members"),
     [
         pytest.param(_softmax, "10", [8], id="all in one"),
         pytest.param(_line, "10", [7], id="a row times a vector"),
-        pytest.param(_line, "3", [], id="too narrow"),
+        pytest.param(_line, "3", [7], id="three entries"),
+        pytest.param(_thin_and_wide, "3", [2], id="too narrow beside a wide one"),
+        pytest.param(_thin_and_wide, "4", [4], id="wide enough beside a wide one"),
         pytest.param(_waits, "10", [2], id="a sum over rows is complete after the last one"),
     ],
 )

@@ -21,7 +21,8 @@ from sympile.compiler.passes.cells import listed_axes
 from sympile.compiler.passes.group import Group, Rows, contents_of, costly, scatter_axis
 from sympile.compiler.records import dataclass
 
-NARROWEST = 4  # entries across a row, below which lanes across it are wasted
+NARROW = 10  # entries across rows that lie across the lanes themselves; with 16, softmax takes a tenth longer so
+NARROWEST = 4  # entries across other rows, below which lanes across them are wasted
 NARROWEST_COSTLY = 5  # the same where something costly is computed for each
 WIDEST = 1024  # entries of rows that are kept on the stack
 MOST = 400  # operations of a row group: larger ones gain nothing, and code generation takes its time
@@ -72,13 +73,27 @@ def common_body(tensor: Definition) -> Node:
 # ------------------------------------------------------------------------------------------------ who may join
 
 
-def _is_rowwise(group: Group) -> bool:
-    """Whether a group, which has loops of its own so far, can become part of a row group."""
+def _is_rowwise(group: Group, thin: bool) -> bool:
+    """Whether a group, which has loops of its own so far, can become part of a row group; `thin`: of any width."""
     if not all(kind_of(tensor) and not listed_axes(tensor) for tensor in group.members):
         return False
     if group.finish is not None and kind_of(group.finish) != "scalar" and kind_of(group.members[0]) != "column":
         return False
-    return all(_is_wide_enough(tensor) for tensor in group.members)
+    return _are_wide_enough(group.members) or (thin and are_narrow(group.members))
+
+
+def are_narrow(members: Iterable[Definition]) -> bool:
+    """Whether rows have few entries, and are read entry by entry, so that the rows can lie across the lanes."""
+    bodies = [common_body(tensor) for tensor in members]
+    indices = {i for i in map(common_index, members) if i is not None}
+    if not indices or not all(extent(i).op == "const" and extent_value(extent(i)) <= NARROW for i in indices):
+        return False
+    rows = [node for node in postorder(bodies) if node.op == "read" and EXAMPLE in node.free]
+    return all(node.args[0] is EXAMPLE and len(node.args) <= 2 and indices.issuperset(node.args[1:]) for node in rows)
+
+
+def _are_wide_enough(members: Iterable[Definition]) -> bool:
+    return all(map(_is_wide_enough, members))
 
 
 def _is_wide_enough(tensor: Definition) -> bool:
@@ -107,12 +122,13 @@ class _Order:
     """For each group (by number) the level on which it runs; row groups are made of one level."""
 
     groups: Sequence[Group]
+    thin: bool  # whether rows of any width are joined
     rowwise: list[bool] = field(init=False)
     reads: list[list[tuple[int, bool]]] = field(init=False)  # of each group: (which group, whether it may run with it)
     level: list[int] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.rowwise = [_is_rowwise(group) for group in self.groups]
+        self.rowwise = [_is_rowwise(group, self.thin) for group in self.groups]
         maker = {t: number for number, group in enumerate(self.groups) for t in group.stored}
         self.reads = [self._reads(number, maker) for number in range(len(self.groups))]
         self.level = []
@@ -151,10 +167,11 @@ def _computed_operands(group: Group) -> list[Definition]:
 
 def with_row_groups(groups: Sequence[Group], outputs: Iterable[Definition]) -> list[Group]:
     """The groups, those that go through the same rows at the same time joined."""
-    order = _Order(groups)
+    order = _order(groups, thin=True)
+    if any(_are_mixed([groups[n] for n in numbers]) for numbers in _parts(order)):
+        order = _order(groups, thin=False)
     if sum(order.rowwise) < 2:
         return list(groups)
-    order.sink()
     wanted = frozenset(outputs)
     readers = _readers(groups)
     made = [
@@ -162,6 +179,18 @@ def with_row_groups(groups: Sequence[Group], outputs: Iterable[Definition]) -> l
         for numbers in _small(groups, _parts(order))
     ]
     return [group for _, _, group in sorted(made, key=lambda item: item[:2])]
+
+
+def _order(groups: Sequence[Group], thin: bool) -> _Order:
+    order = _Order(groups, thin)
+    order.sink()
+    return order
+
+
+def _are_mixed(parts: Sequence[Group]) -> bool:
+    """Whether rows with too few entries for lanes across them would be joined with others that have many."""
+    members = [tensor for part in parts for tensor in part.members]
+    return len(parts) > 1 and not _are_wide_enough(members) and not are_narrow(members)
 
 
 def _readers(groups: Sequence[Group]) -> dict[Definition, list[Definition]]:

@@ -27,22 +27,6 @@ from sympile.compiler.passes.rowwise import common_index, kind_of, stages_of
 from sympile.compiler.records import dataclass
 
 CHAINS = 2  # sums of a row under way: an addition need not wait for the one before it
-NARROW = 10  # entries across a row, at most; with 16, vectors across them are full, and softmax takes a tenth longer so
-
-
-def is_narrow(group: Group) -> bool:
-    """Whether all rows of a group have few entries, and are read and written entry by entry."""
-    indices = {i for i in map(common_index, group.members) if i is not None}
-    if not indices or not all(extent(i).op == "const" and number(extent(i)) <= NARROW for i in indices):
-        return False
-    return all(_fits(node, indices) for node in postorder([group.body(tensor) for tensor in group.members]))
-
-
-def _fits(node: Node, indices: set[Node]) -> bool:
-    """Whether a node reads rows, if it does, at the row and the entry that are worked on."""
-    if node.op != "read" or EXAMPLE not in node.free:
-        return True
-    return node.args[0] is EXAMPLE and len(node.args) <= 2 and all(at in indices for at in node.args[1:])
 
 
 @dataclass(slots=True)

@@ -12,12 +12,12 @@ from sympile.compiler.passes.emitting.elements import Elements
 from sympile.compiler.passes.emitting.extents import Run
 from sympile.compiler.passes.emitting.layout import Frame
 from sympile.compiler.passes.emitting.memory import address
-from sympile.compiler.passes.emitting.narrow_block import NarrowBlock, is_narrow
+from sympile.compiler.passes.emitting.narrow_block import NarrowBlock
 from sympile.compiler.passes.emitting.places import Place
 from sympile.compiler.passes.emitting.reduction import ACROSS, COMBINE, IDENTITY
 from sympile.compiler.passes.emitting.row_block import RowBlock, Running, held, swept
 from sympile.compiler.passes.group import BLOCK, Group, Rows
-from sympile.compiler.passes.rowwise import common_index, kind_of
+from sympile.compiler.passes.rowwise import are_narrow, common_index, kind_of
 from sympile.compiler.records import dataclass
 
 
@@ -40,7 +40,7 @@ class RowNest:
         """Whole blocks of rows, then the rows that are left, then what is complete after the last."""
         function = self.frame.function
         count = min(BLOCK, self.lanes)
-        if count > 1 and is_narrow(self.group):
+        if count > 1 and are_narrow(self.group.members):
             self._write_narrow(count)
             return
         blocks = [self._block(count), *([self._block(1)] if count > 1 else [])]
