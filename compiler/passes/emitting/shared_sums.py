@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sympile.compiler.passes.emitting.nest import Nest
 
 REGISTER_SUMS = 24  # more accumulators than this live in memory
+ENOUGH = 8  # accumulators that need not wait for each other: more only take registers
 
 WRITTEN_TWICE = 600  # operations; longer bodies have one loop, masked throughout
 
@@ -31,7 +32,7 @@ class SharedSums:
         assert vector is not None
         sums = [t for t in self.nest.group.members if t.reduced]
         others = [t for t in self.nest.group.members if not t.reduced]
-        copies = self.nest.loops.vectors if len(sums) * self.nest.loops.vectors <= REGISTER_SUMS else 1
+        copies = max(1, min(self.nest.loops.vectors, ENOUGH // max(1, len(sums))))
         start = [lanes.constant(IDENTITY[str(t.monoid)]) for t in sums for _ in range(copies)]
         memory = len(start) > REGISTER_SUMS
         slots = [function.alloca(lanes.real) for _ in start] if memory else []
