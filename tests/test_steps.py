@@ -13,10 +13,16 @@ import pytest
 import sympy as sp
 
 import sympile as sm
+from sympile.runtime.model import training
 
 jax.config.update("jax_enable_x64", True)
 x, y = sp.symbols("x y")
 EPOCHS = 120  # more than 100, so that least squares step over their R factor
+
+
+@pytest.fixture(autouse=True)
+def _short_fits_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "LONG", 1)
 
 
 def line(p: Any, x: Any, m: Any) -> Any:
@@ -230,3 +236,12 @@ def test_what_is_remembered_of_a_fit_is_the_content_of_its_data() -> None:
     kept += 1.0    # was in the data that are remembered
     assert after(model, at, again) == first == after(model, at.copy(), again)
     assert after(model, at[:40], values[:40]) == after(made(), at[:40], values[:40])
+
+
+def test_short_fits_compile_no_loop_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    a = sp.Symbol("a")
+    model = sm.compile((a * x - y) ** 2, parameters=a)
+    for epochs in (training.LONG - 1, training.LONG):
+        model.fit({x: [1.0, 2.0], y: [2.0, 4.0]}, start={a: 1.0}, optimizer=sm.sgd(0.1), epochs=epochs, verbose=False)
+        assert in_registers(model) == (epochs >= training.LONG)

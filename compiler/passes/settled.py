@@ -1,7 +1,6 @@
 """Numbers that no step changes become inputs, computed once before the first step.
 
-What jumps (floor, a comparison) sees the quotient that was written: u/c stays a division there, since u·(1/c) is
-rounded twice.
+Below what jumps (passes/jumps.py) u/c stays a division.
 """
 
 from __future__ import annotations
@@ -12,11 +11,11 @@ from dataclasses import field
 from sympile.compiler.graph.arithmetic import power
 from sympile.compiler.graph.conditions import CONDITIONS
 from sympile.compiler.graph.definition import Definition, computed, define, elementwise, input_tensor, read
-from sympile.compiler.graph.node import ZERO, Node, postorder, target
+from sympile.compiler.graph.node import Node, postorder, target
 from sympile.compiler.graph.rebuild import rebuild
 from sympile.compiler.passes.invariant import PREFIX, Fixed
+from sympile.compiler.passes.jumps import below_jumps
 from sympile.compiler.records import dataclass
-from sympile.compiler.rules.derivatives import PARTIALS
 
 NAME = f"{PREFIX}once "  # and a number: the names of the new inputs
 
@@ -39,8 +38,7 @@ class _Run:
     exact: set[Node] = field(default_factory=set)  # what lies below something that jumps
 
     def formula(self, root: Node) -> Node:
-        jumping = [a for node in postorder([root], self.done) if node.op in JUMPS for a in node.args]
-        self.exact.update(postorder(jumping, self.exact))
+        self.exact.update(below_jumps([root], self.done))
         for node in postorder([root], self.done):
             self.done[node] = self._one(node)
         return self._part(root)
@@ -85,4 +83,3 @@ class _Run:
 
 
 INTEGER = frozenset({"eq", "ge", "divides", "index", "size"})
-JUMPS = CONDITIONS | {op for op, partials in PARTIALS.items() if partials[0] is ZERO}

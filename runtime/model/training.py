@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 FEWER = 4  # the R factor must have so many times fewer rows than there are examples
 STEPS = 100  # and save so many steps their work
+LONG = 100  # epochs from which on a loop of its own is worth its compilation
 WIDEST = 256  # columns: the factorisation costs the square of their number
 FEW = 4  # so many rows of an R factor are written out, without its zeros
 MOST = 2  # what is prepared may take so many times the memory of the data, or
@@ -94,9 +95,9 @@ class Steps:
         return Ready(self._native(training), self._prepared(training, given), given.sizes, plan, training)
 
     def together(self, ready: Ready, optimizer: Optimizer) -> Together | None:
-        """The loop that does the steps of a plan and their updates at once, where both are small."""
+        """The loop that does the many steps of a plan and their updates at once, where both are small."""
         plan, program = ready.plan, ready.native.program
-        if plan.gathers or plan.batch < plan.examples:
+        if plan.gathers or plan.batch < plan.examples or plan.epochs < LONG:
             return None
         asked = (ready.training, optimizer, ready.rows, plan.batch, ready.sizes)
         if asked == self._asked[0]:
