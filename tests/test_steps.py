@@ -245,3 +245,15 @@ def test_short_fits_compile_no_loop_of_their_own(monkeypatch: pytest.MonkeyPatch
     for epochs in (training.LONG - 1, training.LONG):
         model.fit({x: [1.0, 2.0], y: [2.0, 4.0]}, start={a: 1.0}, optimizer=sm.sgd(0.1), epochs=epochs, verbose=False)
         assert in_registers(model) == (epochs >= training.LONG)
+
+
+def test_the_loop_that_runs_can_be_read(capsys: pytest.CaptureFixture[str]) -> None:
+    a = sp.Symbol("a")
+    model = sm.compile((sp.exp(a * x) - y) ** 2, parameters=a)
+    model.explain("steps")
+    assert "none" in capsys.readouterr().out
+    model.fit({x: [1.0, 2.0], y: [2.0, 4.0]}, start={a: 1.0}, optimizer=sm.sgd(0.1), epochs=1, verbose=False)
+    model.explain("steps")
+    shown = capsys.readouterr().out
+    for part in ("before the first step", "next a", "exp(x[e]*a)", "define void @sympile_steps"):
+        assert part in shown

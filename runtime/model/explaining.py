@@ -15,6 +15,7 @@ from sympile.compiler.show.nests import nests_text
 from sympile.runtime.byname import name_of
 from sympile.runtime.model.memory import memory_plan
 from sympile.runtime.model.notation import kind_of
+from sympile.runtime.model.training import LONG
 
 if TYPE_CHECKING:
     from sympile.runtime.model.model import Model
@@ -99,6 +100,17 @@ def _once(model: Model) -> str:
     return "\n".join(lines) or "(nothing)"
 
 
+def _steps(model: Model) -> str:
+    """The loops of whole steps that fits of a small model have asked for, the update in them."""
+    parts = []
+    for made, built in model._steps.loops:
+        names = {tensor: label for label, tensor in made.labelled.items()}
+        if made.once:
+            parts.append("before the first step:\n" + listing(list(made.once.values()), names))
+        parts += [nests_text(built.fused, built.loops, names), built.stages.program.code.text]
+    return "\n\n".join(parts) or f"(none: no fit so far has had full batches, {LONG} epochs and a small model)"
+
+
 def _memory(model: Model) -> str:
     return str(memory_plan(model))
 
@@ -131,6 +143,7 @@ _STAGES: Mapping[str, Callable[[Model], str]] = {
     "memory": _memory,
     "llvm": _llvm,
     "asm": _assembly,
+    "steps": _steps,
     "times": _times,
 }
 STAGES = tuple(_STAGES)

@@ -320,7 +320,8 @@ class Model:
 
         Args:
             stage: "formula", "rewrites", "gradient", "batched", "graph", "once", "loops", "memory", "llvm",
-                "asm" or "times"; all by default.
+                "asm", "steps" (the loops of whole steps that fits of a small model have used) or "times"; all by
+                default.
         """
         names = explaining.STAGES if stage is None else (stage,)
         for name in names:

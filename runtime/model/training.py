@@ -11,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from sympile.compiler.locks import once
+from sympile.compiler.passes.built import Built
 from sympile.compiler.passes.invariant import PREFIX
 from sympile.compiler.passes.least_squares import COUNT
+from sympile.compiler.passes.resident import Resident
 from sympile.compiler.pipeline import GRADIENT, OBJECTIVE
 from sympile.compiler.program import BATCH
 from sympile.compiler.records import dataclass
@@ -66,6 +68,7 @@ class Steps:
         self._natives: dict[int, NativeProgram] = {}
         self._before: dict[int, list[NativeProgram]] = {}
         self._together: dict[object, Together | None] = {}
+        self.loops: list[tuple[Resident, Built]] = []  # of step and update together, as fits have asked for them
         self._asked: tuple[object, Together | None] = (None, None)  # the last question of `together`
         self._last: tuple[object, Ready | None] = (None, None)  # the last small data for which something was computed
 
@@ -119,6 +122,7 @@ class Steps:
         found = build_steps(self._model._work, outputs, names, optimizer, self._model.dtype, ready.rows)
         if found is None:
             return None
+        self.loops.append(found)
         made, built = found
         places = {t.name: (e.kind, e.parameter, e.position) for t, e in made.entries.items()}
         places |= {f"{e}": (e.kind, e.parameter, e.position) for e in made.gradient}
