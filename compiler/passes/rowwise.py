@@ -228,8 +228,8 @@ def _small(groups: Sequence[Group], parts: Iterable[list[int]]) -> list[list[int
 
 def _touched(group: Group) -> set[Definition]:
     """The arrays of rows that a group reads or writes."""
-    read = {target(n) for r in group.results for n in postorder([r.formula]) if n.op == "read" and EXAMPLE in n.free}
-    return read | set(group.results)
+    bodies = [result.formula for result in group.results]
+    return {target(n) for n in postorder(bodies) if n.op == "read" and EXAMPLE in n.free} | set(group.results)
 
 
 def _connected(numbers: Sequence[int], touched: Sequence[set[Definition]]) -> list[list[int]]:
