@@ -11,10 +11,11 @@ import sympy as sp
 from truth import complex_step
 
 import sympile as sm
-from sympile.compiler.errors import ArgumentError, ShapeError
+from sympile.compiler.errors import ArgumentError, FormulaTooLarge, ShapeError
 from sympile.compiler.graph.inline import core
 from sympile.compiler.passes.read import read_all
 from sympile.compiler.passes.reading.scope import Scope
+from sympile.compiler.show import formula as showing
 
 MS = sp.MatrixSymbol
 A, b, v, w, u = MS("A", 4, 3), MS("b", 4, 1), MS("x", 3, 1), MS("w", 3, 1), MS("u", 4, 1)
@@ -182,3 +183,26 @@ def test_plain_texts(expression: Any, want: str) -> None:
     model = sm.compile(expression + 0*a, parameters=[a], allow_unused=[a], rewrites="exact")
     line = next(line for line in model.stages["graph"].splitlines() if line.startswith("loss"))
     assert line.split(maxsplit=2)[2].replace("1 + y[e]**2", "y[e]**2 + 1").replace("1 + y[e]", "y[e] + 1") == want
+
+
+def gated(steps: int, named: bool) -> sm.Model:
+    """A recurrence whose state stands in its next state five times."""
+    W, U, v = sp.MatrixSymbol("W", 3, 3), sp.MatrixSymbol("U", 3, 2), sp.MatrixSymbol("v", 1, 3)
+    X, h = sp.MatrixSymbol("X", steps, 2), sp.MatrixSymbol("h0", 3, 1)
+    for n in range(steps):
+        gate = sm.sigmoid(W * h + U * X[n, :].T)
+        state = h + sp.HadamardProduct(gate, sm.tanh(W * sp.HadamardProduct(gate, h)) - h)
+        h = sm.named(f"h{n + 1}", state) if named else state
+    return sm.compile((sm.scalar(v * h) - sp.Symbol("t")) ** 2, [W, U, v])
+
+
+def test_what_doubles_with_every_step_is_not_written_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Minutes, before, with a few steps more: each makes it some four times as long when nothing is named."""
+    monkeypatch.setattr(showing, "MOST_OPERATIONS", 300)
+    formula = gated(6, named=False).gradient["W"]
+    assert "more than can be read" in str(formula)
+    assert "sm.named" in str(formula)
+    with pytest.raises(FormulaTooLarge):
+        _ = formula.expr
+    monkeypatch.undo()
+    assert "h5" in str(gated(6, named=True).gradient["W"])

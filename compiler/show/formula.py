@@ -21,11 +21,12 @@ from sympile.compiler.show.naming import Adjoints, Candidates, Names, Plan, cand
 from sympile.compiler.show.numbers import shown_size
 from sympile.compiler.show.products import transposed
 from sympile.compiler.show.raising import notation_of, raised
-from sympile.compiler.show.shared import with_shared_parts
+from sympile.compiler.show.shared import with_shared_parts, written_size
 from sympile.compiler.show.text import text
 
 WIDTH = 72  # a formula without adjoints' names may be this long
 MOST_OPERATIONS = 4000  # of a formula that is shown
+MOST_FOR_A_LINE = 4 * WIDTH  # operations of what may still be so short
 GAP = " " * 10  # before the note behind the first line
 
 
@@ -39,7 +40,8 @@ class TooLarge:
     def __str__(self) -> str:
         return (
             f"{self.label} has {self.operations:,} operations, more than can be read as a formula "
-            f"({MOST_OPERATIONS:,}); it compiles and can be derived all the same"
+            f"({MOST_OPERATIONS:,}); it compiles and can be derived all the same. "
+            'Names for intermediate values, h = sm.named("h", ...), make it shorter'
         )
 
 
@@ -148,6 +150,11 @@ def formula(
     found = _candidates(definition, names, adjoint_of or {}, automatic, letter, notation_of(definition, scope, kind))
     for with_adjoints in (False, True) if found.adjoints else (False,):
         plan = with_shared_parts(found.plan(with_adjoints))
+        operations = written_size(plan)
+        if operations > MOST_FOR_A_LINE and found.adjoints and not with_adjoints:
+            continue
+        if operations > MOST_OPERATIONS:
+            return Formula(TooLarge(label, operations), {}, shape, label, note, definition, scope, kind, definition)
         expr, where = raised(plan, scope, kind)
         if not plan.needs_adjoints and len(text(expr)) <= WIDTH:
             break

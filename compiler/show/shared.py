@@ -46,6 +46,12 @@ def with_shared_parts(plan: Plan) -> Plan:
     )
 
 
+def written_size(plan: Plan) -> int:
+    """How many operations the longest line has when it is written out."""
+    weights = _weights(plan)
+    return max(weights[tensor] for tensor in (plan.top, *plan.lines))
+
+
 def _weights(plan: Plan) -> dict[Definition | Node, int]:
     """How many operations a definition or a node stands for when it is written out; names count as one."""
     weights: dict[Definition | Node, int] = {}
