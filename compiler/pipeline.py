@@ -24,13 +24,13 @@ from sympile.compiler.passes.assemble import assemble
 from sympile.compiler.passes.built import Built, Shelf, Stages, description
 from sympile.compiler.passes.call import python_call
 from sympile.compiler.passes.fuse import fuse
-from sympile.compiler.passes.loop import training_loop
 from sympile.compiler.passes.read import Output, demand_number, range_constraints, read_all, scalar_output
 from sympile.compiler.passes.reading.scope import Constraint, Scope
-from sympile.compiler.passes.reciprocals import with_reciprocals
 from sympile.compiler.passes.schedule import schedule
 from sympile.compiler.passes.simplify import Rewriting, simplify
-from sympile.compiler.passes.update import Rule, read_update
+from sympile.compiler.passes.training.loop import training_loop
+from sympile.compiler.passes.training.reciprocals import with_reciprocals
+from sympile.compiler.passes.training.update import Rule, read_update
 from sympile.compiler.program import BATCH, Code, Extent, Program, Signature, Slot
 from sympile.compiler.records import dataclass
 from sympile.compiler.show.listing import listing

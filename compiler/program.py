@@ -131,7 +131,7 @@ class Program:
         return tuple(array for room in self.rooms for array in room.arrays)
 
 
-# The words of a training job: what the native loop reads and writes, in this order (passes/loop.py, runtime/train.py).
+# The words of a training job, in order: what passes/training/loop.py and runtime/train.py read and write.
 JOB_WORDS = (
     # what runs for each batch
     "step_function", "step_table", "update_function", "update_table",

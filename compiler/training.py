@@ -7,11 +7,11 @@ from dataclasses import field
 
 from sympile.compiler.graph.definition import Definition, definitions
 from sympile.compiler.passes.built import Built, description
-from sympile.compiler.passes.invariant import prepare
-from sympile.compiler.passes.least_squares import columns_of, least_squares
-from sympile.compiler.passes.resident import Resident, resident
-from sympile.compiler.passes.steps import steps_stages
-from sympile.compiler.passes.update import Rule
+from sympile.compiler.passes.training.invariant import prepare
+from sympile.compiler.passes.training.least_squares import columns_of, least_squares
+from sympile.compiler.passes.training.resident import Resident, resident
+from sympile.compiler.passes.training.steps import steps_stages
+from sympile.compiler.passes.training.update import Rule
 from sympile.compiler.pipeline import GRADIENT, OBJECTIVE, Work, build, rows_of, this_machine
 from sympile.compiler.records import dataclass
 
@@ -74,7 +74,7 @@ def build_steps(
     dtype: str,
     rows: Mapping[str, int] | None = None,
 ) -> tuple[Resident, Built] | None:
-    """The loop of full-batch steps and their update; None where they are not small. `rows` as in passes/resident.py."""
+    """The loop of full-batch steps and their update; None where they are not small; `rows` as `resident` has them."""
     if work.request.rewrites == "exact":
         return None
     made = resident(outputs[OBJECTIVE], {name: outputs[GRADIENT + name] for name in parameters}, rule, rows)

@@ -25,7 +25,7 @@ COUNTERS = ("step", "epoch")  # what the loop tells the update
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Together:
-    """A step with its update in one loop of its own (passes/steps.py), and where its numbers lie."""
+    """A step with its update in one loop of its own (passes/training/steps.py), and where its numbers lie."""
 
     native: NativeProgram
     places: Mapping[str, tuple[str, str, int]]  # of inputs and outputs: row (gradient, …), parameter, which number

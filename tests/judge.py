@@ -13,7 +13,7 @@ from reference import COMPARE, _node
 
 from sympile.compiler.graph.arithmetic import add, square
 from sympile.compiler.graph.node import Node, const, hole, postorder
-from sympile.compiler.passes.filling import INDICES, filled, holes
+from sympile.compiler.passes.simplifying.filling import INDICES, filled, holes
 from sympile.compiler.rules import facts
 from sympile.compiler.rules.functions import CONSTANTS, FUNCTIONS
 from sympile.compiler.rules.rewrites import Faith, Rewrite

@@ -14,8 +14,8 @@ from sympile.compiler.graph.brackets import at_least_zero, equal
 from sympile.compiler.graph.conditions import when
 from sympile.compiler.graph.definition import Definition, define, elementwise, read
 from sympile.compiler.graph.node import ONE, ZERO, Node, const
-from sympile.compiler.passes.cells import MOST, listed_axes, written_out
 from sympile.compiler.passes.fuse import fuse
+from sympile.compiler.passes.fusing.cells import MOST, listed_axes, written_out
 from sympile.compiler.program import BATCH as N
 
 Build = Callable[[World], list[Definition]]

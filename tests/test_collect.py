@@ -17,8 +17,8 @@ from sympile.compiler.graph.brackets import equal
 from sympile.compiler.graph.conditions import when
 from sympile.compiler.graph.definition import elementwise, read
 from sympile.compiler.graph.node import Node, const, postorder
-from sympile.compiler.passes.collect import PAIR, collected, symmetric_to_the_bit
 from sympile.compiler.passes.fuse import fuse
+from sympile.compiler.passes.fusing.collect import PAIR, collected, symmetric_to_the_bit
 from sympile.compiler.program import BATCH as N
 
 Array = npt.NDArray[Any]

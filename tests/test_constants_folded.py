@@ -11,7 +11,7 @@ import sympile as sm
 from sympile.compiler.graph.arithmetic import power
 from sympile.compiler.graph.node import INFINITY, NAN, NEGATIVE_INFINITY, Node, const, hole, make
 from sympile.compiler.graph.rebuild import function
-from sympile.compiler.passes.folding import folded
+from sympile.compiler.passes.simplifying.folding import folded
 
 x = sp.Symbol("x")
 PI = make("constant", data="pi")

@@ -9,7 +9,7 @@ import sympile as sm
 from sympile.compiler.graph.arithmetic import add, mul, power
 from sympile.compiler.graph.definition import EXAMPLE, EXAMPLES, input_tensor, read
 from sympile.compiler.graph.node import ONE, Node, make, postorder
-from sympile.compiler.passes.divisors import shared_divisors
+from sympile.compiler.passes.fusing.divisors import shared_divisors
 from sympile.compiler.training import build_steps
 
 u, v, c = (read(input_tensor(name, [EXAMPLES]), EXAMPLE) for name in "uvc")

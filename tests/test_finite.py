@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sympile.compiler.code.jit import compile_text
-from sympile.compiler.passes.finite import CHUNK, SUMS, finite
+from sympile.compiler.passes.training.finite import CHUNK, SUMS, finite
 from sympile.compiler.pipeline import this_machine
 
 ELEMENT = {"float64": "double", "float32": "float"}

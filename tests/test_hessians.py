@@ -13,7 +13,7 @@ import sympy as sp
 import sympile as sm
 from sympile.compiler.errors import FormulaTooLarge
 from sympile.compiler.graph.definition import definitions
-from sympile.compiler.passes.cells import written_out
+from sympile.compiler.passes.fusing.cells import written_out
 from sympile.runtime.model import derivatives
 
 Array = npt.NDArray[Any]

@@ -35,8 +35,8 @@ from sympile.compiler.graph.reduce import total
 from sympile.compiler.passes.assemble import assemble, polynomial
 from sympile.compiler.passes.derive import gradient, jacobian
 from sympile.compiler.passes.emitting import calls, room
-from sympile.compiler.passes.factor import factor
 from sympile.compiler.passes.fuse import fuse
+from sympile.compiler.passes.fusing.factor import factor
 from sympile.compiler.passes.schedule import schedule
 from sympile.compiler.program import BATCH, Polynomial, Program
 from sympile.compiler.rules.linalg import ADJOINTS, ROUTINES, SHARED, SOLVES, right_sides

@@ -26,7 +26,7 @@ from sympile.compiler.graph.node import postorder, target
 from sympile.compiler.graph.rebuild import function
 from sympile.compiler.passes.assemble import assemble
 from sympile.compiler.passes.fuse import fuse
-from sympile.compiler.passes.group import Fused, Group
+from sympile.compiler.passes.fusing.group import Fused, Group
 from sympile.compiler.passes.schedule import schedule
 from sympile.compiler.program import Program
 from sympile.runtime.arena import Arena, Block, arena

@@ -15,7 +15,7 @@ from sympile.compiler.graph.conditions import select, when
 from sympile.compiler.graph.definition import elementwise, input_tensor, read
 from sympile.compiler.graph.node import ONE, Node, const, index, size
 from sympile.compiler.graph.rebuild import function as f
-from sympile.compiler.passes.reciprocals import with_reciprocals
+from sympile.compiler.passes.training.reciprocals import with_reciprocals
 from sympile.compiler.pipeline import build_update
 from sympile.runtime.optimizers import adam, adamw, optimizer, rmsprop
 from sympile.runtime.update_rule import Optimizer

@@ -22,7 +22,7 @@ from sympile.compiler.graph.conditions import when
 from sympile.compiler.graph.definition import EXAMPLES, Definition, define, elementwise, read
 from sympile.compiler.graph.node import Node, const, extent
 from sympile.compiler.passes.fuse import fuse
-from sympile.compiler.passes.rowwise import BY_ROW, are_narrow, kind_of
+from sympile.compiler.passes.fusing.rowwise import BY_ROW, are_narrow, kind_of
 from sympile.compiler.program import BATCH as N
 
 Array = npt.NDArray[Any]

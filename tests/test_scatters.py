@@ -15,7 +15,7 @@ from sympile.compiler.graph.brackets import equal
 from sympile.compiler.graph.conditions import when
 from sympile.compiler.graph.definition import define, read
 from sympile.compiler.graph.rebuild import function
-from sympile.compiler.passes.group import grouped
+from sympile.compiler.passes.fusing.group import grouped
 
 USERS, ITEMS, EXAMPLES = 7, 5, 23
 rng = np.random.default_rng(3)

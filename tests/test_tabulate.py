@@ -18,7 +18,7 @@ from sympile.compiler.graph.definition import computed, elementwise, read
 from sympile.compiler.graph.node import const, postorder
 from sympile.compiler.graph.table import TABLE
 from sympile.compiler.passes.fuse import fuse
-from sympile.compiler.passes.tabulate import FEWEST, FEWEST_SUMMED, tabulate
+from sympile.compiler.passes.fusing.tabulate import FEWEST, FEWEST_SUMMED, tabulate
 from sympile.compiler.program import BATCH as N
 
 Array = npt.NDArray[Any]

@@ -10,7 +10,7 @@ import sympile as sm
 from sympile.compiler.graph.arithmetic import add, mul
 from sympile.compiler.graph.node import Node, hole
 from sympile.compiler.graph.rebuild import function
-from sympile.compiler.passes.together import computed_together
+from sympile.compiler.passes.fusing.together import computed_together
 
 x = sp.Symbol("x")
 a, b = hole("a"), hole("b")

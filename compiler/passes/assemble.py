@@ -12,11 +12,11 @@ from sympile.compiler.graph.node import Node, const, extent, number
 from sympile.compiler.passes.emit import ENTRY, Emitted, emit, make_layout
 from sympile.compiler.passes.emitting.calls import numbered_calls, scratch_words
 from sympile.compiler.passes.emitting.layout import Layout
-from sympile.compiler.passes.group import Fused
-from sympile.compiler.passes.lifetimes import Stay, stays
+from sympile.compiler.passes.fusing.group import Fused
 from sympile.compiler.passes.reading.scope import Constraint
-from sympile.compiler.passes.regions import WORTH, split_of
 from sympile.compiler.passes.schedule import Loops
+from sympile.compiler.passes.scheduling.lifetimes import Stay, stays
+from sympile.compiler.passes.scheduling.regions import WORTH, split_of
 from sympile.compiler.program import Array, Code, Demand, Polynomial, Program, Room
 
 

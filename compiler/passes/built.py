@@ -11,7 +11,7 @@ from sympile.compiler.collection import collection_paused
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.fingerprint import fingerprint
 from sympile.compiler.locks import once
-from sympile.compiler.passes.group import Fused
+from sympile.compiler.passes.fusing.group import Fused
 from sympile.compiler.passes.reading.scope import Constraint
 from sympile.compiler.passes.schedule import Loops
 from sympile.compiler.program import Program

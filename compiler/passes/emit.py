@@ -19,9 +19,9 @@ from sympile.compiler.passes.emitting.nest import Nest
 from sympile.compiler.passes.emitting.region import PART_PARAMETERS, Region, enter_part, unfinished
 from sympile.compiler.passes.emitting.rows import RowNest
 from sympile.compiler.passes.emitting.scatter import Scatter, write_zeros
-from sympile.compiler.passes.group import Fused, Group, contents_of, domain_of, scatter_axis
-from sympile.compiler.passes.regions import Split, split_of
+from sympile.compiler.passes.fusing.group import Fused, Group, contents_of, domain_of, scatter_axis
 from sympile.compiler.passes.schedule import Loops, loops_of
+from sympile.compiler.passes.scheduling.regions import Split, split_of
 from sympile.compiler.program import POOL_SYMBOL
 from sympile.compiler.records import dataclass
 

@@ -20,26 +20,26 @@ from sympile.compiler.graph.inline import inlined
 from sympile.compiler.graph.mapping import each_formula, redirected
 from sympile.compiler.graph.node import INFINITY, Node, extent, target
 from sympile.compiler.graph.rebuild import function, substitute, transform
-from sympile.compiler.passes import factor as factoring
-from sympile.compiler.passes.arrange import arrange
-from sympile.compiler.passes.cells import CELLS
-from sympile.compiler.passes.collect import collected, symmetric_to_the_bit
-from sympile.compiler.passes.folding import folded
-from sympile.compiler.passes.group import (
+from sympile.compiler.passes.fusing import factor as factoring
+from sympile.compiler.passes.fusing.arrange import arrange
+from sympile.compiler.passes.fusing.cells import CELLS
+from sympile.compiler.passes.fusing.collect import collected, symmetric_to_the_bit
+from sympile.compiler.passes.fusing.group import (
     Fused,
     Group,
     finished_reduction,
     grouped,
     users_of,
 )
-from sympile.compiler.passes.lift import lift
-from sympile.compiler.passes.remainders import solve_strides
-from sympile.compiler.passes.rowwise import with_row_groups
-from sympile.compiler.passes.scatters import scattered
-from sympile.compiler.passes.shares import LogSum, as_share
-from sympile.compiler.passes.sharing import shared_products
-from sympile.compiler.passes.tabulate import tabulate
-from sympile.compiler.passes.together import computed_together
+from sympile.compiler.passes.fusing.lift import lift
+from sympile.compiler.passes.fusing.remainders import solve_strides
+from sympile.compiler.passes.fusing.rowwise import with_row_groups
+from sympile.compiler.passes.fusing.scatters import scattered
+from sympile.compiler.passes.fusing.shares import LogSum, as_share
+from sympile.compiler.passes.fusing.sharing import shared_products
+from sympile.compiler.passes.fusing.tabulate import tabulate
+from sympile.compiler.passes.fusing.together import computed_together
+from sympile.compiler.passes.simplifying.folding import folded
 from sympile.compiler.rules.lowering import TIERS, a, b
 
 

@@ -10,12 +10,12 @@ from sympile.compiler.graph.conditions import conditions_of, unguarded, when
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import Node, extent, postorder
 from sympile.compiler.graph.rebuild import substitute
-from sympile.compiler.passes.bounds import bounding
-from sympile.compiler.passes.cells import CELLS
-from sympile.compiler.passes.group import Fused, Group, scatter_axis
-from sympile.compiler.passes.packing import packing
-from sympile.compiler.passes.strides import loads_in, own_stride, strides_along
-from sympile.compiler.passes.tiles import best_tile, length_of
+from sympile.compiler.passes.fusing.cells import CELLS
+from sympile.compiler.passes.fusing.group import Fused, Group, scatter_axis
+from sympile.compiler.passes.scheduling.bounds import bounding
+from sympile.compiler.passes.scheduling.packing import packing
+from sympile.compiler.passes.scheduling.strides import loads_in, own_stride, strides_along
+from sympile.compiler.passes.scheduling.tiles import best_tile, length_of
 from sympile.compiler.records import dataclass
 
 MOST_ROWS = 16  # of elementwise work in one tile

@@ -22,12 +22,12 @@ from sympile.compiler.graph.mapping import Mapping
 from sympile.compiler.graph.node import ONE, Node, Number, const, number, target
 from sympile.compiler.graph.rebuild import rebuild, substitute
 from sympile.compiler.graph.reduce import reduce
-from sympile.compiler.passes import affine_maps, solving
-from sympile.compiler.passes.affine_maps import AffineMaps
-from sympile.compiler.passes.filling import Bindings, filled
-from sympile.compiler.passes.matching import Found, products, sums
-from sympile.compiler.passes.rewriting import Rewriting, recorded
-from sympile.compiler.passes.row_index import Indexed, RowIndex, by_operation
+from sympile.compiler.passes.simplifying import affine_maps, solving
+from sympile.compiler.passes.simplifying.affine_maps import AffineMaps
+from sympile.compiler.passes.simplifying.filling import Bindings, filled
+from sympile.compiler.passes.simplifying.matching import Found, products, sums
+from sympile.compiler.passes.simplifying.rewriting import Rewriting, recorded
+from sympile.compiler.passes.simplifying.row_index import Indexed, RowIndex, by_operation
 from sympile.compiler.records import dataclass
 from sympile.compiler.rules.facts import Facts
 from sympile.compiler.rules.rewrites import LEVELS, Faith, Rewrite, rows_for

@@ -9,7 +9,7 @@ from sympile.compiler.graph.conditions import conditions_of
 from sympile.compiler.graph.definition import Definition, elementwise
 from sympile.compiler.graph.node import Node, const, extent, number, postorder
 from sympile.compiler.graph.rebuild import substitute
-from sympile.compiler.passes.cells import listed_axes, written_out
+from sympile.compiler.passes.fusing.cells import listed_axes, written_out
 
 MOST_ENTRIES = 1024
 

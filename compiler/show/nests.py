@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.inline import core
 from sympile.compiler.graph.node import Node
-from sympile.compiler.passes.group import Fused, Group
-from sympile.compiler.passes.regions import split_of
+from sympile.compiler.passes.fusing.group import Fused, Group
 from sympile.compiler.passes.schedule import Loops
-from sympile.compiler.passes.tiles import length_of
+from sympile.compiler.passes.scheduling.regions import split_of
+from sympile.compiler.passes.scheduling.tiles import length_of
 from sympile.compiler.show.plain import PlainText, letters_for, shape_text, table
 
 MOST_COMPARED = 60  # values that are looked through for those that the user has named

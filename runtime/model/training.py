@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from sympile.compiler.locks import once
 from sympile.compiler.passes.built import Built
-from sympile.compiler.passes.invariant import PREFIX
-from sympile.compiler.passes.least_squares import COUNT
-from sympile.compiler.passes.resident import Resident
+from sympile.compiler.passes.training.invariant import PREFIX
+from sympile.compiler.passes.training.least_squares import COUNT
+from sympile.compiler.passes.training.resident import Resident
 from sympile.compiler.pipeline import GRADIENT, OBJECTIVE
 from sympile.compiler.program import BATCH
 from sympile.compiler.records import dataclass
@@ -48,7 +48,7 @@ class Ready:
     sizes: dict[str, int]
     plan: Plan
     training: Training | None = None  # None: the step as `value_and_grad` runs it
-    rows: Mapping[str, int] | None = None  # of an R factor that is written out (passes/resident.py)
+    rows: Mapping[str, int] | None = None  # of an R factor that is written out (passes/training/resident.py)
 
     @property
     def all_sizes(self) -> dict[str, int]:

@@ -10,13 +10,13 @@ from sympile.compiler.code.value import Integer, Value
 from sympile.compiler.code.writer import Function
 from sympile.compiler.graph.conditions import conditions_of, unguarded, when
 from sympile.compiler.graph.node import Node, extent, number
-from sympile.compiler.passes.bounds import bounding
 from sympile.compiler.passes.emitting.extents import Run
 from sympile.compiler.passes.emitting.lines import Lines, room_for
 from sympile.compiler.passes.emitting.panels import Panel
 from sympile.compiler.passes.emitting.reduction import Reduction
 from sympile.compiler.passes.emitting.turns import Block
-from sympile.compiler.passes.tiles import length_of
+from sympile.compiler.passes.scheduling.bounds import bounding
+from sympile.compiler.passes.scheduling.tiles import length_of
 from sympile.compiler.records import dataclass
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from sympile.compiler.code.transpose import transposed
 from sympile.compiler.code.value import Integer, Value, i64, typed
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import ZERO, Node, const
-from sympile.compiler.passes.cells import positions
 from sympile.compiler.passes.emitting.memory import address
 from sympile.compiler.passes.emitting.places import Place
+from sympile.compiler.passes.fusing.cells import positions
 from sympile.compiler.records import dataclass
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from sympile.compiler.graph.ranges import stays_inside
 from sympile.compiler.passes.emitting.elements import Elements
 from sympile.compiler.passes.emitting.memory import address
 from sympile.compiler.passes.emitting.places import Place
-from sympile.compiler.passes.strides import strides_along
-from sympile.compiler.passes.tiles import length_of
+from sympile.compiler.passes.scheduling.strides import strides_along
+from sympile.compiler.passes.scheduling.tiles import length_of
 from sympile.compiler.records import dataclass
 
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ from sympile.compiler.passes.emitting.memory import address
 from sympile.compiler.passes.emitting.places import Place
 from sympile.compiler.passes.emitting.reduction import COMBINE, IDENTITY, accumulated
 from sympile.compiler.passes.emitting.row_block import Running, held
-from sympile.compiler.passes.group import Group
-from sympile.compiler.passes.rowwise import common_index, kind_of, stages_of
+from sympile.compiler.passes.fusing.group import Group
+from sympile.compiler.passes.fusing.rowwise import common_index, kind_of, stages_of
 from sympile.compiler.records import dataclass
 
 CHAINS = 2  # sums of a row under way: an addition need not wait for the one before it

@@ -10,7 +10,6 @@ from functools import partial
 from sympile.compiler.code.value import Integer, Value
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import Node, extent
-from sympile.compiler.passes.cells import CELLS
 from sympile.compiler.passes.emitting.blocks import Blocks
 from sympile.compiler.passes.emitting.cell_stores import CellStores
 from sympile.compiler.passes.emitting.elements import Elements
@@ -18,7 +17,8 @@ from sympile.compiler.passes.emitting.extents import Run, run_of
 from sympile.compiler.passes.emitting.memory import address
 from sympile.compiler.passes.emitting.places import Place
 from sympile.compiler.passes.emitting.shared_sums import SharedSums
-from sympile.compiler.passes.group import Group
+from sympile.compiler.passes.fusing.cells import CELLS
+from sympile.compiler.passes.fusing.group import Group
 from sympile.compiler.passes.schedule import Loops
 from sympile.compiler.records import dataclass
 

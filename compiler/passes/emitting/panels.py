@@ -11,7 +11,7 @@ from sympile.compiler.passes.emitting.elements import Elements
 from sympile.compiler.passes.emitting.memory import address
 from sympile.compiler.passes.emitting.places import Place
 from sympile.compiler.passes.emitting.turns import Block, range_of, turn_of
-from sympile.compiler.passes.strides import strides_along
+from sympile.compiler.passes.scheduling.strides import strides_along
 from sympile.compiler.records import dataclass
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from sympile.compiler.graph.node import Node, extent
 from sympile.compiler.passes.emitting.extents import Run
 from sympile.compiler.passes.emitting.layout import Frame
 from sympile.compiler.passes.emitting.reduction import COMBINE
-from sympile.compiler.passes.group import Group
-from sympile.compiler.passes.regions import CHUNK, WORTH, Split, sums_over, words_of
+from sympile.compiler.passes.fusing.group import Group
+from sympile.compiler.passes.scheduling.regions import CHUNK, WORTH, Split, sums_over, words_of
 from sympile.compiler.program import POOL_SYMBOL
 from sympile.compiler.records import dataclass
 

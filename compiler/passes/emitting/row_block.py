@@ -20,8 +20,8 @@ from sympile.compiler.passes.emitting.layout import Frame
 from sympile.compiler.passes.emitting.memory import address
 from sympile.compiler.passes.emitting.places import Place
 from sympile.compiler.passes.emitting.reduction import COMBINE, IDENTITY, accumulated
-from sympile.compiler.passes.group import Group
-from sympile.compiler.passes.rowwise import common_index, kind_of, stages_of
+from sympile.compiler.passes.fusing.group import Group
+from sympile.compiler.passes.fusing.rowwise import common_index, kind_of, stages_of
 from sympile.compiler.records import dataclass
 
 WRITTEN_OUT = 2  # vectors across a row, up to which there is no loop over them

@@ -1,4 +1,4 @@
-"""One loop over blocks of rows for definitions of several kinds; passes/rowwise.py says which."""
+"""One loop over blocks of rows for definitions of several kinds; passes/fusing/rowwise.py says which."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from sympile.compiler.passes.emitting.narrow_block import NarrowBlock
 from sympile.compiler.passes.emitting.places import Place
 from sympile.compiler.passes.emitting.reduction import ACROSS, COMBINE, IDENTITY
 from sympile.compiler.passes.emitting.row_block import RowBlock, Running, held, swept
-from sympile.compiler.passes.group import BLOCK, Group, Rows
-from sympile.compiler.passes.rowwise import are_narrow, common_index, kind_of
+from sympile.compiler.passes.fusing.group import BLOCK, Group, Rows
+from sympile.compiler.passes.fusing.rowwise import are_narrow, common_index, kind_of
 from sympile.compiler.records import dataclass
 
 

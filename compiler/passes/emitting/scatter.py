@@ -11,7 +11,7 @@ from sympile.compiler.passes.emitting.layout import Frame
 from sympile.compiler.passes.emitting.memory import address
 from sympile.compiler.passes.emitting.nest import Nest
 from sympile.compiler.passes.emitting.places import Place
-from sympile.compiler.passes.group import Group
+from sympile.compiler.passes.fusing.group import Group
 from sympile.compiler.passes.schedule import Loops, scattered_body
 from sympile.compiler.records import dataclass
 

@@ -13,8 +13,8 @@ from sympile.compiler.code.target import Core
 from sympile.compiler.graph.conditions import conditions_of, unguarded
 from sympile.compiler.graph.definition import Definition, extent_value
 from sympile.compiler.graph.node import Node, extent, postorder
-from sympile.compiler.passes.group import costly
-from sympile.compiler.passes.strides import loads_in, own_stride, strides_along
+from sympile.compiler.passes.fusing.group import costly
+from sympile.compiler.passes.scheduling.strides import loads_in, own_stride, strides_along
 from sympile.compiler.records import dataclass
 
 ROWS = 26  # of one axis in a tile

@@ -9,7 +9,7 @@ from sympile.compiler.graph.arithmetic import neg, power, split
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import Node, index_name, make, number, target
 from sympile.compiler.graph.rebuild import rebuild
-from sympile.compiler.passes.filling import Bindings, Bound, holes
+from sympile.compiler.passes.simplifying.filling import Bindings, Bound, holes
 from sympile.compiler.records import dataclass
 from sympile.compiler.rules.rewrites import Rewrite
 
@@ -22,7 +22,7 @@ class Rewriting:
     """A rewrite that was made.
 
     Attributes:
-        name: the row of rules/rewrites.py, or of passes/solving.py.
+        name: the row of rules/rewrites.py, or of passes/simplifying/solving.py.
         before: what stood there, as text.
         after: what stands there now.
         why: the reason.

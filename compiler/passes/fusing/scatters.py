@@ -12,7 +12,7 @@ from sympile.compiler.graph.conditions import conditions_of, unguarded, when
 from sympile.compiler.graph.definition import Definition, define, instance, read
 from sympile.compiler.graph.mapping import each_formula, redirected
 from sympile.compiler.graph.node import Node, target
-from sympile.compiler.passes.group import scatter_axis, users_of
+from sympile.compiler.passes.fusing.group import scatter_axis, users_of
 
 
 def scattered(outputs: list[Definition]) -> dict[Definition, Definition]:

@@ -1,6 +1,6 @@
 """The loop over full batches of a small model: its numbers stay in registers from step to step.
 
-What passes/loop.py does for every model, for one: no batch is brought, nothing is called, parameters and the
+What passes/training/loop.py does for every model, for one: no batch is brought, nothing is called, parameters and the
 optimizer's state are read from memory before the first step of a slice and written after the last one.
 """
 
@@ -17,16 +17,16 @@ from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import postorder
 from sympile.compiler.passes.assemble import as_array, as_room, demands_of
 from sympile.compiler.passes.built import Stages
-from sympile.compiler.passes.divisors import shared_divisors
 from sympile.compiler.passes.emit import ELEMENT, size_names, sizes_of, write_group
 from sympile.compiler.passes.emitting.layout import Frame, Layout
 from sympile.compiler.passes.fuse import fuse
-from sympile.compiler.passes.group import Fused
-from sympile.compiler.passes.lifetimes import stays
+from sympile.compiler.passes.fusing.divisors import shared_divisors
+from sympile.compiler.passes.fusing.group import Fused
 from sympile.compiler.passes.reading.scope import Constraint
-from sympile.compiler.passes.resident import Resident
 from sympile.compiler.passes.schedule import Loops, schedule
-from sympile.compiler.passes.update import EPOCH, PARAMETER, STEP
+from sympile.compiler.passes.scheduling.lifetimes import stays
+from sympile.compiler.passes.training.resident import Resident
+from sympile.compiler.passes.training.update import EPOCH, PARAMETER, STEP
 from sympile.compiler.program import DONE, JOB, NOT_FINITE, PAUSED, RUNNING, STOPPED, Code, Program
 from sympile.compiler.records import dataclass
 from sympile.compiler.rules.machine import VECTOR_MATH

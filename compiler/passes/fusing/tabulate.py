@@ -18,7 +18,7 @@ from sympile.compiler.graph.mapping import each_formula, redirected
 from sympile.compiler.graph.node import ONE, Node, Number, const, extent, index, number, postorder, target
 from sympile.compiler.graph.rebuild import transform, transform_sums
 from sympile.compiler.graph.table import entry
-from sympile.compiler.passes.cells import listed_axes
+from sympile.compiler.passes.fusing.cells import listed_axes
 from sympile.compiler.records import dataclass
 
 FEWEST = 2  # positions that are worth a table

@@ -9,8 +9,8 @@ from fractions import Fraction
 from sympile.compiler.graph.arithmetic import mul, split
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import Node, const, target
-from sympile.compiler.passes.filling import holes
-from sympile.compiler.passes.matching import OPERATION, Matcher
+from sympile.compiler.passes.simplifying.filling import holes
+from sympile.compiler.passes.simplifying.matching import OPERATION, Matcher
 from sympile.compiler.records import dataclass
 from sympile.compiler.rules.rewrites import Rewrite, Through
 

@@ -24,11 +24,11 @@ from sympile.compiler.graph.definition import (
 from sympile.compiler.graph.inline import inlined
 from sympile.compiler.graph.node import Node, postorder
 from sympile.compiler.graph.rebuild import substitute
-from sympile.compiler.passes.entries import Entries, NotSmall
-from sympile.compiler.passes.invariant import PREFIX
-from sympile.compiler.passes.reciprocals import with_reciprocals
-from sympile.compiler.passes.settled import settled
-from sympile.compiler.passes.update import EPOCH, GRADIENT, PARAMETER, SQUARES, STEP, Rule, read_update
+from sympile.compiler.passes.training.entries import Entries, NotSmall
+from sympile.compiler.passes.training.invariant import PREFIX
+from sympile.compiler.passes.training.reciprocals import with_reciprocals
+from sympile.compiler.passes.training.settled import settled
+from sympile.compiler.passes.training.update import EPOCH, GRADIENT, PARAMETER, SQUARES, STEP, Rule, read_update
 from sympile.compiler.records import dataclass
 
 MOST_PARAMETERS = 16  # numbers

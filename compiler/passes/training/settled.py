@@ -1,6 +1,6 @@
 """Numbers that no step changes become inputs, computed once before the first step.
 
-Below what jumps (passes/jumps.py) u/c stays a division.
+Below what jumps (rules/jumps.py) u/c stays a division.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from sympile.compiler.graph.conditions import CONDITIONS
 from sympile.compiler.graph.definition import Definition, computed, define, elementwise, input_tensor, read
 from sympile.compiler.graph.node import Node, postorder, target
 from sympile.compiler.graph.rebuild import rebuild
-from sympile.compiler.passes.invariant import PREFIX, Fixed
-from sympile.compiler.passes.jumps import below_jumps
+from sympile.compiler.passes.training.invariant import PREFIX, Fixed
 from sympile.compiler.records import dataclass
+from sympile.compiler.rules.jumps import below_jumps
 
 NAME = f"{PREFIX}once "  # and a number: the names of the new inputs
 

@@ -6,7 +6,7 @@ from collections.abc import Container, Sequence
 
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import Node, postorder, target
-from sympile.compiler.passes.group import Group
+from sympile.compiler.passes.fusing.group import Group
 from sympile.compiler.records import dataclass
 
 

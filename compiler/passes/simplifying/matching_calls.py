@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import Node, target
-from sympile.compiler.passes.filling import Bindings
+from sympile.compiler.passes.simplifying.filling import Bindings
 
 
 def match_tensor(pattern: Node, tensor: Definition, bound: Bindings) -> Bindings | None:

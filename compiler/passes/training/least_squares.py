@@ -28,7 +28,7 @@ from sympile.compiler.graph.inline import inlined
 from sympile.compiler.graph.node import ONE, Node, const, extent, postorder, target
 from sympile.compiler.graph.rebuild import rebuild
 from sympile.compiler.graph.reduce import always_in_range
-from sympile.compiler.passes.invariant import PREFIX, Fixed, Prepared
+from sympile.compiler.passes.training.invariant import PREFIX, Fixed, Prepared
 from sympile.compiler.records import dataclass
 
 COLUMN = f"{PREFIX}column "  # and a number: the names of the new inputs

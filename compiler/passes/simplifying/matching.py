@@ -11,8 +11,8 @@ from sympile.compiler.graph.arithmetic import add, factors_of, mul, power, split
 from sympile.compiler.graph.definition import Definition, instance
 from sympile.compiler.graph.node import ONE, ZERO, Node, Number, const, number, target
 from sympile.compiler.graph.rebuild import function, rebuild, substitute
-from sympile.compiler.passes.filling import INDICES, SPECIAL, Bindings, filled, holes, is_filled
-from sympile.compiler.passes.matching_calls import match_tensor
+from sympile.compiler.passes.simplifying.filling import INDICES, SPECIAL, Bindings, filled, holes, is_filled
+from sympile.compiler.passes.simplifying.matching_calls import match_tensor
 from sympile.compiler.records import dataclass
 from sympile.compiler.rules.rewrites import Through
 

@@ -17,8 +17,8 @@ from dataclasses import field, replace
 from sympile.compiler.graph.definition import EXAMPLE, Definition, axis, computed_operands, extent_value
 from sympile.compiler.graph.node import Node, extent, postorder, target
 from sympile.compiler.graph.rebuild import substitute
-from sympile.compiler.passes.cells import listed_axes
-from sympile.compiler.passes.group import Group, Rows, contents_of, costly, scatter_axis
+from sympile.compiler.passes.fusing.cells import listed_axes
+from sympile.compiler.passes.fusing.group import Group, Rows, contents_of, costly, scatter_axis
 from sympile.compiler.records import dataclass
 
 NARROW = 10  # entries across rows that lie across the lanes themselves; with 16, softmax takes a tenth longer so

@@ -1,6 +1,6 @@
 """Several quotients by one number are products with its reciprocal: a division takes as long as three products.
 
-u/c is rounded once, u·(1/c) twice; what jumps (passes/jumps.py) sees the quotient. In the loops of small fits only:
+u/c is rounded once, u·(1/c) twice; what jumps (rules/jumps.py) sees the quotient. In the loops of small fits only:
 where c is so small (below 2^-1024) that 1/c overflows, the step is not finite, and the fit ends there.
 """
 
@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from sympile.compiler.graph.node import ONE, Node, make, postorder
-from sympile.compiler.passes.jumps import below_jumps
+from sympile.compiler.rules.jumps import below_jumps
 
 
 def shared_divisors(bodies: Sequence[Node]) -> list[Node]:

@@ -19,7 +19,7 @@ from sympile.compiler.graph.definition import (
 )
 from sympile.compiler.graph.node import ZERO, Node, const, extent, number, postorder, target
 from sympile.compiler.graph.rebuild import maximum, minimum, rebuild, substitute
-from sympile.compiler.passes.invariant import PREFIX
+from sympile.compiler.passes.training.invariant import PREFIX
 from sympile.compiler.records import dataclass
 
 MOST_ENTRIES = 8  # along an axis that is written out

@@ -8,9 +8,9 @@ from functools import partial
 
 from sympile.compiler.graph.definition import Definition, extent_value, read
 from sympile.compiler.graph.node import Node, extent, postorder
-from sympile.compiler.passes.group import Group, scatter_axis
+from sympile.compiler.passes.fusing.group import Group, scatter_axis
 from sympile.compiler.passes.schedule import Loops
-from sympile.compiler.passes.strides import strides_along
+from sympile.compiler.passes.scheduling.strides import strides_along
 from sympile.compiler.records import dataclass
 from sympile.compiler.rules.costs import LANES, PICOSECONDS, picoseconds
 

@@ -9,8 +9,8 @@ from sympile.compiler.graph.arithmetic import factors_of, split
 from sympile.compiler.graph.conditions import unguarded
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import Node
-from sympile.compiler.passes.strides import strides_along
-from sympile.compiler.passes.tiles import Tile, known, length_of
+from sympile.compiler.passes.scheduling.strides import strides_along
+from sympile.compiler.passes.scheduling.tiles import Tile, known, length_of
 from sympile.compiler.records import dataclass
 
 PANEL = 8  # panels that the second-level cache has room for; they lie on the stack

@@ -11,7 +11,7 @@ from sympile.compiler.graph.arithmetic import add, terms_of
 from sympile.compiler.graph.conditions import conditions_of
 from sympile.compiler.graph.definition import Definition, computed, computed_operands, extent_value
 from sympile.compiler.graph.node import Node, extent, postorder, target
-from sympile.compiler.passes.cells import listed_axes, written_out
+from sympile.compiler.passes.fusing.cells import listed_axes, written_out
 from sympile.compiler.records import dataclass
 from sympile.compiler.rules.lowering import CHEAP
 
@@ -20,7 +20,7 @@ BLOCK = 8  # rows of a block, at most
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """What is special where members of several kinds share the loop over rows; see passes/rowwise.py."""
+    """What is special where members of several kinds share the loop over rows; see passes/fusing/rowwise.py."""
 
     local: frozenset[Definition]  # members that nobody else reads: they are not stored
     passing: frozenset[Definition]  # the same, but needed in a later sweep: kept for one block of rows, on the stack

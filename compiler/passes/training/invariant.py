@@ -27,7 +27,7 @@ from sympile.compiler.graph.inline import inlined
 from sympile.compiler.graph.node import Node, extent, postorder, target
 from sympile.compiler.graph.rebuild import rebuild
 from sympile.compiler.graph.reduce import always_in_range
-from sympile.compiler.passes.group import costly
+from sympile.compiler.passes.fusing.group import costly
 from sympile.compiler.records import dataclass
 
 PREFIX = "#"  # no symbol of a user begins with it

@@ -18,8 +18,8 @@ from sympile.compiler.graph.mapping import Mapping, each_formula, redirected
 from sympile.compiler.graph.node import ONE, Node, const, extent, index, number, postorder, reads, target
 from sympile.compiler.graph.quotients import remainder
 from sympile.compiler.graph.rebuild import rebuild, substitute
-from sympile.compiler.passes.group import costly, users_of
-from sympile.compiler.passes.lift import at_all_places
+from sympile.compiler.passes.fusing.group import costly, users_of
+from sympile.compiler.passes.fusing.lift import at_all_places
 
 POSITIONS = frozenset({"read", "eq", "ge", "divides", "quotient"})  # operations on index expressions
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from sympile.compiler.code.target import Target
-from sympile.compiler.passes.finite import finite
-from sympile.compiler.passes.gather import gather
+from sympile.compiler.passes.training.finite import finite
+from sympile.compiler.passes.training.gather import gather
 from sympile.compiler.program import DONE, GATHER_WORDS, JOB, NOT_FINITE, PAUSED, POOL_SYMBOL, SINGULAR, STOPPED, Code
 
 ENTRY = "sympile_train"

@@ -14,7 +14,7 @@ from sympile.compiler.graph.mapping import Mapping, each_formula, redirected
 from sympile.compiler.graph.node import ZERO, Node, Number, const, extent, index, postorder, target
 from sympile.compiler.graph.ranges import stays_inside
 from sympile.compiler.graph.rebuild import rebuild, transform
-from sympile.compiler.passes.group import costly, domain_of
+from sympile.compiler.passes.fusing.group import costly, domain_of
 from sympile.compiler.records import dataclass
 
 

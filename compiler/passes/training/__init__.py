@@ -1,0 +1,1 @@
+"""What runs in a fit besides the step: what is computed once, the update, the loops."""
