@@ -206,3 +206,10 @@ def test_what_doubles_with_every_step_is_not_written_out(monkeypatch: pytest.Mon
         _ = formula.expr
     monkeypatch.undo()
     assert "h5" in str(gated(6, named=True).gradient["W"])
+
+
+@pytest.mark.parametrize("number", [10**400, sp.Rational(1, 10**400), 2**1024], ids=["large", "small", "a power of two"])
+def test_numbers_beyond_all_floats_are_shown_as_written(number: Any) -> None:
+    v = sp.MatrixSymbol("v", 2, 1)
+    slope = sm.grad(sm.sum(sp.Matrix([[number, 1], [0, 3]]) * v), v)
+    assert slope.expr.doit().subs(v, sp.ones(2, 1)).doit()[0] == number

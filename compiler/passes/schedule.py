@@ -17,6 +17,7 @@ from sympile.compiler.passes.scheduling.packing import packing
 from sympile.compiler.passes.scheduling.strides import loads_in, own_stride, strides_along
 from sympile.compiler.passes.scheduling.tiles import best_tile, length_of
 from sympile.compiler.records import dataclass
+from sympile.compiler.rules.costs import PICOSECONDS, picoseconds
 
 MOST_ROWS = 16  # of elementwise work in one tile
 WRITTEN = 200  # operations of all copies of a body in a tile, roughly, at most
@@ -97,16 +98,16 @@ def _plain_loops(group: Group, first: Definition, vector: Node, lanes: int) -> L
 
 
 def _rows(group: Group, vector: Node, outer: tuple[Node, ...]) -> tuple[Node | None, int]:
-    """An axis whose rows stand in one tile, and how many: where they share what lies across the lanes."""
+    """An axis whose rows stand in one tile, and how many: where they share more than one read across the lanes."""
     bodies = [group.body(tensor) for tensor in group.results]
     plain = not any(tensor.reduced for tensor in group.members) and not any(body.op == CELLS for body in bodies)
     nodes = [node for node in postorder(bodies) if vector in node.free and node.op not in ("index", "eq")]
     if not outer or not plain or not nodes or vector is not group.domain[-1]:
         return None, 1
     row = outer[-1]
-    shared = sum(1 for node in nodes if row not in node.free)
+    shared = sum(picoseconds(node) for node in nodes if row not in node.free)
     most = min(MOST_ROWS, WRITTEN // len(nodes))
-    if not shared or most < 2:
+    if shared <= PICOSECONDS["read"] or most < 2:
         return None, 1
     length = length_of(row)
     return row, length if length <= most and extent(row).op == "const" else most

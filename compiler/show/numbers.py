@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from fractions import Fraction
 from functools import cache
 from typing import Any
@@ -14,6 +16,7 @@ from sympile.compiler.graph.node import Node, Number, postorder
 
 _LARGEST_DENOMINATOR = 2**10  # a power of two above it came from a float
 _LARGEST_INTEGER = 2**53  # as does an integer above it
+_SMALLEST_FLOAT, _LARGEST_FLOAT = math.ulp(0.0), sys.float_info.max
 
 
 @cache
@@ -27,7 +30,10 @@ def shown_number(value: Number) -> Any:
     fraction = Fraction(value)
     denominator = fraction.denominator
     power_of_two = denominator & (denominator - 1) == 0
-    if (power_of_two and denominator > _LARGEST_DENOMINATOR) or abs(fraction.numerator) >= _LARGEST_INTEGER:
+    floats = _SMALLEST_FLOAT <= abs(fraction) <= _LARGEST_FLOAT
+    if floats and (
+        (power_of_two and denominator > _LARGEST_DENOMINATOR) or abs(fraction.numerator) >= _LARGEST_INTEGER
+    ):
         return sp.Float(float(fraction))
     return sp.Rational(fraction.numerator, denominator)
 
