@@ -23,6 +23,7 @@ from sympile.compiler.graph.node import ONE, TWO, ZERO
 from sympile.compiler.graph.rebuild import maximum
 from sympile.compiler.passes.fuse import fuse
 from sympile.compiler.passes.schedule import Loops, schedule
+from sympile.compiler.passes.scheduling.tiles import length_of
 from sympile.runtime.native import NativeProgram
 
 Values = Mapping[str, np.ndarray[Any, Any]]
@@ -56,8 +57,17 @@ def by_numpy(ways: str) -> Callable[[Values], Any]:
 
 def finished(w: World) -> Definition:
     """A scaled product plus a bias, cut off at 0: finished when the last block of turns is there."""
+    return finish(w, "NN")
+
+
+def finished_turned(w: World) -> Definition:
+    """The same of an operand that lies the other way."""
+    return finish(w, "NT")
+
+
+def finish(w: World, ways: str) -> Definition:
     i, j = w.indices("m n")
-    summed, bias = product("NN")(w), w.input("bias", "n")
+    summed, bias = product(ways)(w), w.input("bias", "n")
     inside = add(mul(TWO, read(summed, i, j)), read(bias, j))
     return elementwise((i, j), maximum(inside, ZERO))
 
@@ -161,6 +171,12 @@ def as_it_lies(loops: Loops) -> bool:
     return not loops.packed
 
 
+def rows_side_by_side(loops: Loops) -> bool:
+    """Results lie side by side along the rows of a tile, not along its lanes."""
+    assert loops.row is not None and loops.vector is not None
+    return packs(loops) and length_of(loops.row) > length_of(loops.vector)
+
+
 LARGE = sizes(150, 203, 451)
 CASES: dict[str, Case] = {
     **{f"{ways} small": Case(product(ways), sizes(13, 21, 17), by_numpy(ways)) for ways in ("NN", "TN", "NT", "TT")},
@@ -168,6 +184,13 @@ CASES: dict[str, Case] = {
     **{f"{ways} in blocks": Case(product(ways), sizes(130, 37, 2100), by_numpy(ways), packs) for ways in ("NN", "NT")},
     "a bias, in blocks": Case(
         finished, sizes(130, 37, 2100), lambda v: np.maximum(2 * (v["a"] @ v["b"]) + v["bias"], 0), packs
+    ),
+    "NT, turned before it is stored": Case(product("NT"), sizes(69, 131, 500), by_numpy("NT"), rows_side_by_side),
+    "a bias, turned before it is stored": Case(
+        finished_turned,
+        sizes(64, 128, 784),
+        lambda v: np.maximum(2 * (v["a"] @ v["b"].T) + v["bias"], 0),
+        rows_side_by_side,
     ),
     "NN as it lies": Case(product("NN"), sizes(40, 24, 64), by_numpy("NN"), as_it_lies),
     "one row": Case(product("NT"), sizes(1, 37, 70), by_numpy("NT")),

@@ -17,6 +17,7 @@ from sympile.compiler.passes.emitting.extents import Run, run_of
 from sympile.compiler.passes.emitting.memory import address
 from sympile.compiler.passes.emitting.places import Place
 from sympile.compiler.passes.emitting.shared_sums import SharedSums
+from sympile.compiler.passes.emitting.turned_stores import TurnedStores
 from sympile.compiler.passes.fusing.cells import CELLS
 from sympile.compiler.passes.fusing.group import Group
 from sympile.compiler.passes.schedule import Loops
@@ -210,15 +211,30 @@ class Nest:
     def finish(self, places: Sequence[Place], sums: Sequence[Value]) -> None:
         """Stores the results, or what is made of them while they are in registers."""
         finish = self.group.finish
+        if finish is None:
+            self.store_all(self.first, places, sums)
+            return
+        values = []
+        turned = TurnedStores(self, finish).fits(places)
         for place, total in zip(places, sums, strict=True):
-            if finish is None:
-                self.store(self.first, total, place)
-                continue
             self.elements.push()
             self.elements.forwarded[self.first] = partial(_held, total)
-            self.store(finish, self._finished(finish, place), place)
+            values.append(self._finished(finish, place))
+            if not turned:
+                self.store(finish, values[-1], place)
             del self.elements.forwarded[self.first]
             self.elements.pop()
+        if turned:
+            TurnedStores(self, finish).write(places, values)
+
+    def store_all(self, tensor: Definition, places: Sequence[Place], values: Sequence[Value]) -> None:
+        """The values of all places of a tile."""
+        turned = TurnedStores(self, tensor)
+        if turned.fits(places):
+            turned.write(places, values)
+            return
+        for place, value in zip(places, values, strict=True):
+            self.store(tensor, value, place)
 
     def _finished(self, finish: Definition, place: Place) -> Value:
         return self._in_lanes(self.group.body(finish), finish, place)

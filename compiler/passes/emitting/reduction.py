@@ -119,8 +119,7 @@ class Reduction:
                 self.nest.finish(self.places, totals)
                 self.elements.pop()
             with ending.otherwise():
-                for place, total in zip(self.places, totals, strict=True):
-                    self.nest.store(tensor, total, place)
+                self.nest.store_all(tensor, self.places, totals)
 
     def _with_earlier(self, tensor: Definition, sums: Sequence[Value]) -> list[Value]:
         combine = COMBINE[self.monoid]
