@@ -1,8 +1,8 @@
-"""Instructions that take one full register, applied to values that fill two."""
+"""Values that fill several registers: their shares, and instructions that take one full register."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from sympile.compiler.code.lanes import Lanes
 from sympile.compiler.code.value import Value, typed
@@ -15,15 +15,28 @@ def by_registers(k: Lanes, instruction: Callable[..., Value], *values: Value) ->
     if k.lanes * k.bits <= REGISTER:
         return instruction(k, *values)
     half = k.narrowed(k.lanes // 2)
-    low = by_registers(half, instruction, *(_part(k, value, 0) for value in values))
-    high = by_registers(half, instruction, *(_part(k, value, half.lanes) for value in values))
+    low = by_registers(half, instruction, *(share(k, value, 0, half.lanes) for value in values))
+    high = by_registers(half, instruction, *(share(k, value, half.lanes, half.lanes) for value in values))
+    return joined(k, [low, high])
+
+
+def shares(k: Lanes, value: Value, lanes: int) -> list[Value]:
+    """A value cut into vectors of so many lanes."""
+    return [value] if lanes == k.lanes else [share(k, value, start, lanes) for start in range(0, k.lanes, lanes)]
+
+
+def share(k: Lanes, value: Value, start: int, count: int) -> Value:
+    """Some neighbouring lanes."""
+    places = ", ".join(f"i32 {start + lane}" for lane in range(count))
+    shuffled = f"shufflevector {typed(value)}, {value.type} poison, <{count} x i32> <{places}>"
+    return k.function.emit(shuffled, value.type.replace(f"<{k.lanes} ", f"<{count} ", 1))
+
+
+def joined(k: Lanes, parts: Sequence[Value]) -> Value:
+    """One value or two of half the lanes, one after the other."""
+    if len(parts) == 1:
+        return parts[0]
+    low, high = parts
     places = ", ".join(f"i32 {lane}" for lane in range(k.lanes))
-    joined = f"shufflevector {typed(low)}, {typed(high)}, <{k.lanes} x i32> <{places}>"
-    return k.function.emit(joined, low.type.replace(f"<{half.lanes} ", f"<{k.lanes} ", 1))
-
-
-def _part(k: Lanes, value: Value, start: int) -> Value:
-    half = k.lanes // 2
-    places = ", ".join(f"i32 {start + lane}" for lane in range(half))
-    shuffled = f"shufflevector {typed(value)}, {value.type} poison, <{half} x i32> <{places}>"
-    return k.function.emit(shuffled, value.type.replace(f"<{k.lanes} ", f"<{half} ", 1))
+    together = f"shufflevector {typed(low)}, {typed(high)}, <{k.lanes} x i32> <{places}>"
+    return k.function.emit(together, low.type.replace(f"<{k.lanes // 2} ", f"<{k.lanes} ", 1))

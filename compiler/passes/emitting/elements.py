@@ -35,6 +35,7 @@ class Elements:
     known: list[dict[object, Value]] = field(default_factory=lambda: [{}])
     forwarded: dict[Definition, Callable[[Place], Value]] = field(default_factory=dict)
     packed: dict[Node, Callable[[Place], Value]] = field(default_factory=dict)  # operands that lie ready in a panel
+    inlines: bool = False  # whether vector math on wide lanes is written where it stands
 
     # ------------------------------------------------------------------------------------------ scopes
 
@@ -140,7 +141,7 @@ class Elements:
             return lanes.compare(_FLOAT_PREDICATES[node.op], left, right)
         if node.op not in VECTOR_MATH:
             raise UnknownFunction(f"{node.op} has no machine code: it has no row in compiler/rules/machine.py")
-        write = inline if self.frame.inlines and lanes is self.wide else call_or_inline
+        write = inline if (self.inlines or self.frame.inlines) and lanes is self.wide else call_or_inline
         return write(lanes, node.op, *[self.operand(lanes, a, place) for a in node.args])
 
     # ------------------------------------------------------------------------------------------ conditions

@@ -1,17 +1,19 @@
 """A block of rows with few entries: each entry is a value of its own, with the rows of the block in its lanes.
 
 Rows are turned over in registers when they are read and when they are written. Nothing is reduced across lanes but sums
-over all rows, once after the last block; no lane is idle, however few entries there are.
+over all rows, once after the last block; no lane is idle, however few entries there are. Where functions such as exp
+are computed, whose instructions wait for each other, a block fills two registers: one need not wait for the other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import field, replace
 from functools import partial, reduce
 
 from sympile.compiler.code.halving import packed
 from sympile.compiler.code.lanes import Lanes
+from sympile.compiler.code.pieces import joined, shares
 from sympile.compiler.code.transpose import transposed
 from sympile.compiler.code.value import Integer, Value
 from sympile.compiler.graph.definition import EXAMPLE, Definition
@@ -21,12 +23,19 @@ from sympile.compiler.passes.emitting.layout import Frame
 from sympile.compiler.passes.emitting.memory import address
 from sympile.compiler.passes.emitting.places import Place
 from sympile.compiler.passes.emitting.reduction import COMBINE, IDENTITY, accumulated
+from sympile.compiler.passes.emitting.routines import FEW_ROUTINES, routines
 from sympile.compiler.passes.emitting.row_block import Running, held
-from sympile.compiler.passes.fusing.group import Group
+from sympile.compiler.passes.fusing.group import Group, costly
 from sympile.compiler.passes.fusing.rowwise import common_index, kind_of, stages_of
 from sympile.compiler.records import dataclass
 
 CHAINS = 2  # sums of a row under way: an addition need not wait for the one before it
+
+
+def registers_of(group: Group) -> int:
+    """How many registers the rows of a block fill: two long chains of instructions take little more time than one."""
+    nodes = postorder([group.body(tensor) for tensor in group.members])
+    return 2 if any(costly(node) and EXAMPLE in node.free for node in nodes) else 1
 
 
 @dataclass(slots=True)
@@ -36,6 +45,7 @@ class NarrowBlock:
     frame: Frame
     group: Group
     down: Lanes  # the rows of the block
+    register: Lanes  # as many of them as one register holds
     scalar: Lanes
     end: Integer  # of the rows
     totals: dict[Definition, Running] = field(default_factory=dict)
@@ -46,7 +56,7 @@ class NarrowBlock:
     left: Integer | None = None  # rows, in a block that is not full
 
     def __post_init__(self) -> None:
-        self.elements = Elements(self.frame, self.scalar, self.down, vector=EXAMPLE)
+        self.elements = Elements(self.frame, self.scalar, self.down, vector=EXAMPLE, inlines=self._few_routines())
         self.stages = stages_of(self.group.members)
 
     @property
@@ -60,6 +70,14 @@ class NarrowBlock:
             if kind_of(tensor) == "column":
                 self.columns[tensor] = [self._empty(tensor) for _ in self._across(tensor)]
 
+    def last(self) -> NarrowBlock:
+        """The same for the rows that are left: one register of them, which adds to the same sums; it runs rarely."""
+        rest = replace(self, down=self.register)
+        rest.totals = {tensor: Running(self.register, total.slot) for tensor, total in self.totals.items()}
+        rest.elements.known[0].update(self.elements.known[0])
+        rest.elements.inlines = False
+        return rest
+
     def _empty(self, tensor: Definition) -> Value:
         slot = self.frame.function.alloca(self.down.real)
         self.down.store(self.down.constant(IDENTITY[str(tensor.monoid)]), slot)
@@ -68,6 +86,11 @@ class NarrowBlock:
     def _across(self, tensor: Definition) -> range:
         index = common_index(tensor)
         return range(1 if index is None else int(number(extent(index))))
+
+    def _few_routines(self) -> bool:
+        """Whether the code of a block stays short with vector math written where it stands."""
+        calls = sum(len(self._across(t)) * routines([self.group.body(t)]) for t in self.group.members)
+        return calls <= FEW_ROUTINES
 
     # ------------------------------------------------------------------------------------------ one block
 
@@ -109,16 +132,15 @@ class NarrowBlock:
 
     def _turned(self, node: Node, at: int) -> Iterator[tuple[int, Value]]:
         """The entries of a block of rows that are read together with one of them: as many as there are rows."""
-        lanes, width = self.down, int(number(extent(node.args[1])))
+        lanes, width = self.register, int(number(extent(node.args[1])))
         start = next(s for s in _cut(width, lanes.lanes) if s <= at < s + lanes.lanes)
         mask = lanes.first(width) if width < lanes.lanes else None
-        rows = []
-        for row in range(self.rows):
-            pointer = self._row(target(node), row, start)
-            rows.append(lanes.load(pointer) if mask is None else lanes.load_masked(pointer, mask))
-        for lane, value in enumerate(transposed(lanes, rows)):
+        pointers = [self._row(target(node), row, start) for row in range(self.rows)]
+        rows = [lanes.load(p) if mask is None else lanes.load_masked(p, mask) for p in pointers]
+        squares = [transposed(lanes, rows[k : k + lanes.lanes]) for k in range(0, self.rows, lanes.lanes)]
+        for lane, parts in enumerate(zip(*squares, strict=True)):
             if start + lane < width:
-                yield start + lane, value
+                yield start + lane, joined(self.down, parts)
 
     def _row(self, tensor: Definition, row: int, entry: int) -> Value:
         """Where an entry of a row of the block lies."""
@@ -209,10 +231,12 @@ class NarrowBlock:
 
     def _store(self, tensor: Definition) -> None:
         """Turns the entries over, and writes each row."""
-        lanes, width = self.down, len(self._across(tensor))
+        lanes, width = self.register, len(self._across(tensor))
+        entries = [shares(self.down, self.entries[tensor, at], lanes.lanes) for at in range(width)]
         for start in _cut(width, lanes.lanes):
-            square = [self.entries[tensor, min(start + k, width - 1)] for k in range(lanes.lanes)]
-            for row, values in enumerate(transposed(lanes, square)):
+            columns = [entries[min(start + k, width - 1)] for k in range(lanes.lanes)]
+            rows = [values for square in zip(*columns, strict=True) for values in transposed(lanes, square)]
+            for row, values in enumerate(rows):
                 pointer = self._row(tensor, row, start)
                 if self.left is None and width >= lanes.lanes:
                     lanes.store(values, pointer)
@@ -230,10 +254,11 @@ class NarrowBlock:
 
     def complete(self, tensor: Definition, stored: Definition) -> None:
         """Adds up the lanes of the sums over rows, and writes them side by side."""
-        combine, lanes = COMBINE[str(tensor.monoid)], self.down
+        combine, lanes = COMBINE[str(tensor.monoid)], self.register
         slots, nothing = self.columns[tensor], lanes.constant(IDENTITY[str(tensor.monoid)])
         for start in range(0, len(slots), lanes.lanes):
-            vectors = [lanes.load(slot) for slot in slots[start : start + lanes.lanes]]
+            whole = [self.down.load(slot) for slot in slots[start : start + lanes.lanes]]
+            vectors = [reduce(partial(combine, lanes), shares(self.down, value, lanes.lanes)) for value in whole]
             count = len(vectors)
             sums = packed(lanes, [*vectors, *[nothing] * (lanes.lanes - count)], combine)
             pointer = self.frame.function.gep(self.scalar.element, self.frame.pointer(stored), start)

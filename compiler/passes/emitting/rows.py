@@ -12,7 +12,7 @@ from sympile.compiler.passes.emitting.elements import Elements
 from sympile.compiler.passes.emitting.extents import Run
 from sympile.compiler.passes.emitting.layout import Frame
 from sympile.compiler.passes.emitting.memory import address
-from sympile.compiler.passes.emitting.narrow_block import NarrowBlock
+from sympile.compiler.passes.emitting.narrow_block import NarrowBlock, registers_of
 from sympile.compiler.passes.emitting.places import Place
 from sympile.compiler.passes.emitting.reduction import ACROSS, COMBINE, IDENTITY
 from sympile.compiler.passes.emitting.row_block import RowBlock, Running, held, swept
@@ -39,10 +39,10 @@ class RowNest:
     def write(self) -> None:
         """Whole blocks of rows, then the rows that are left, then what is complete after the last."""
         function = self.frame.function
-        count = min(BLOCK, self.lanes)
-        if count > 1 and are_narrow(self.group.members):
-            self._write_narrow(count)
+        if self.lanes > 1 and are_narrow(self.group.members):
+            self._write_narrow()
             return
+        count = min(BLOCK, self.lanes)
         blocks = [self._block(count), *([self._block(1)] if count > 1 else [])]
         for tensor in self._members("column"):
             self._fill(tensor)
@@ -57,18 +57,20 @@ class RowNest:
                 block.write(loop.index)
         self._end([block.totals for block in blocks])
 
-    def _write_narrow(self, count: int) -> None:
-        """Rows of few entries: whole blocks, then one that is not full."""
-        function = self.frame.function
-        block = NarrowBlock(self.frame, self.group, self._wide(count), self.scalar, self.run.last)
+    def _write_narrow(self) -> None:
+        """Rows of few entries: whole blocks, then some of one register, the last of which is not full."""
+        function, register = self.frame.function, self._wide(self.lanes)
+        down = self._wide(self.lanes * registers_of(self.group))
+        block = NarrowBlock(self.frame, self.group, down, register, self.scalar, self.run.last)
         for tensor in self._members("total"):
-            block.totals[tensor] = self._running(tensor, block.down)
+            block.totals[tensor] = self._running(tensor, down)
         block.hoist()
-        whole = self.run.whole(function, count)
-        with function.loop(self.run.first, whole, count) as loop:
+        rest = block.last()
+        whole = self.run.whole(function, block.rows)
+        with function.loop(self.run.first, whole, block.rows) as loop:
             block.write(loop.index)
-        with function.loop(whole, self.run.last, count) as loop:
-            block.write(loop.index, function.sub(self.run.last, loop.index))
+        with function.loop(whole, self.run.last, rest.rows) as loop:
+            rest.write(loop.index, function.sub(self.run.last, loop.index))
         for tensor in self._members("column"):
             block.complete(tensor, self.rows.finishes.get(tensor, tensor))
         self._end([block.totals])

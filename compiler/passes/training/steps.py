@@ -14,11 +14,11 @@ from sympile.compiler.code.target import Target
 from sympile.compiler.code.value import Integer, Value, i64, typed
 from sympile.compiler.code.writer import Function, Module
 from sympile.compiler.graph.definition import Definition
-from sympile.compiler.graph.node import postorder
 from sympile.compiler.passes.assemble import as_array, as_room, demands_of
 from sympile.compiler.passes.built import Stages
 from sympile.compiler.passes.emit import ELEMENT, size_names, sizes_of, write_group
 from sympile.compiler.passes.emitting.layout import Frame, Layout
+from sympile.compiler.passes.emitting.routines import FEW_ROUTINES, routines
 from sympile.compiler.passes.fuse import fuse
 from sympile.compiler.passes.fusing.divisors import shared_divisors
 from sympile.compiler.passes.fusing.group import Fused
@@ -29,11 +29,9 @@ from sympile.compiler.passes.training.resident import Resident
 from sympile.compiler.passes.training.update import EPOCH, PARAMETER, STEP
 from sympile.compiler.program import DONE, JOB, NOT_FINITE, PAUSED, RUNNING, STOPPED, Code, Program
 from sympile.compiler.records import dataclass
-from sympile.compiler.rules.machine import VECTOR_MATH
 
 ENTRY = "sympile_steps"
 OBJECTIVE = "objective"
-FEW_ROUTINES = 6  # of vector math, such as exp
 Nests = Mapping[Definition, Loops]
 
 
@@ -121,8 +119,7 @@ class StepsLoop:
     def _few_routines(self) -> bool:
         """Whether the code stays short with vector math written where it stands."""
         bodies = [group.body(tensor) for group in self.fused.groups for tensor in group.results]
-        routines = [node for node in postorder(bodies) if node.free and node.op in VECTOR_MATH]
-        return sum(not VECTOR_MATH[node.op].inline for node in routines) <= FEW_ROUTINES
+        return routines(bodies) <= FEW_ROUTINES
 
     def _lay_out(self) -> None:
         arrays = [*self.inputs, *[t for t in self.fused.stored if t.axes]]
