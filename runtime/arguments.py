@@ -95,6 +95,11 @@ class Binder:
         self._plans: dict[tuple[tuple[tuple[int, ...], ...], tuple[tuple[str, int], ...]], Plan] = {}
 
     @property
+    def has_integers(self) -> bool:
+        """Whether there are class numbers or indices, which `check_ranges` looks at."""
+        return self._has_integers
+
+    @property
     def dtypes(self) -> tuple[np.dtype[Any], ...]:
         """What the arrays become, in the slots' order."""
         return self._dtypes
@@ -119,7 +124,7 @@ class Binder:
 
     def bind_found(self, found: list[Any], sizes: Mapping[str, int] | None = None) -> Bound:
         """As `bind`, of what `found` returned."""
-        if self._partial and any(value is _MISSING for value in found):
+        if self._partial and [True for value in found if value is _MISSING]:
             return self._bind_some(found, sizes or {})
         arrays = [
             value
@@ -162,8 +167,6 @@ class Binder:
         Raises:
             IndexOutOfRange: the message gives the first value that lies outside, and its position.
         """
-        if not self._has_integers:
-            return
         for slot in self._slots:
             if slot.integer and slot.name in bound.names:
                 check_range(slot, bound.arrays[bound.names.index(slot.name)], sizes)

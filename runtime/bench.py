@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -19,6 +20,7 @@ from sympile.runtime.native import Desk, NativeProgram, address_of, aligned
 from sympile.runtime.rewind import Rewind
 
 Array = npt.NDArray[Any]
+Sources = tuple[tuple[str, memoryview, int], ...]
 COUNT = "#parameters"
 COUNTERS = ("step", "epoch")  # what the loop tells the update
 
@@ -46,85 +48,77 @@ class Shape:
     states: tuple[str, ...]
     numbers: tuple[str, ...]
 
-    @property
-    def first(self) -> NativeProgram:
-        """The program of a step."""
-        return self.update.native if isinstance(self.update, Together) else self.step
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a fit begins and goes on, besides its data and its first parameters."""
+
+    plan: Plan
+    state: tuple[float, ...]  # first values
+    numbers: tuple[float, ...]  # of the optimizer
 
 
 @dataclass(slots=True)
 class Bench:
-    """Memory for one fit at a time."""
+    """Memory for one fit at a time.
+
+    Attributes:
+        sources: of each input that differs from fit to fit, the word that points to it.
+        words: of the loop, as they are before the first step of a fit of these settings.
+    """
 
     shape: Shape
+    job: Job
     flat: Array  # rows: gradient, parameters, states
     numbers: Array  # of the optimizer, then COUNTERS
-    words: npt.NDArray[np.int64]  # of the loop, as they are before any fit
-    gathers: npt.NDArray[np.int64]
-    order: npt.NDArray[np.int64] | None
-    desks: tuple[Desk, ...]
-    held: tuple[Array, ...]
+    sources: Sources
+    held: tuple[Any, ...]
     bytes: int  # of all that grows with the model and the data
-    pace: float = 1.0  # steps per slice, as the last fit has found
+    words: npt.NDArray[np.int64]
+    settings: Settings | None = None
 
-    def job(
+    def begin(
         self,
-        loop: Native,
+        settings: Settings,
         start: Mapping[str, Array],
         arrays: Mapping[str, Array],
-        plan: Plan,
-        state: Mapping[str, float],
-        numbers: Mapping[str, float],
+        orders: npt.NDArray[np.int64] | None,
         record: bool,
     ) -> Job:
         """Everything in place for the first step. `arrays` holds data and constants by name."""
-        layout, parameters = self.shape.layout, self.flat[1]
+        if settings is not self.settings:
+            self._settle(settings)
+        job, plan, layout = self.job, settings.plan, self.shape.layout
+        job.look[:] = self.words.data
         self.flat.fill(0)
-        layout.fill(parameters, start)
-        for row, first in zip(self.flat[2:], state.values(), strict=True):
-            row.fill(first)
-        self.numbers[:] = [*numbers.values(), *[0.0] * len(COUNTERS)]
-        words, history = self.words.copy(), np.empty(plan.epochs)
-        path = None
+        for k, value in enumerate(settings.state, 2):
+            self.flat[k].fill(value)
+        layout.fill(job.parameters, start)
+        for name, words, at in self.sources:
+            words[at] = address_of(arrays[name])
+        history, path = np.empty(plan.epochs), None
         if record:
             path = np.zeros((plan.epochs * plan.steps_per_epoch + 1, layout.count), self.flat.dtype)
-            path[0] = parameters
-        live = [self.flat[1:], words] if self.order is None else [self.flat[1:], words, self.order]
-        used = self._place_data(arrays)
-        rewind, held = Rewind(parameters, live), [self, plan.orders, *used]
-        job = Job(loop, words, parameters, self.flat[0], history, path, rewind, held, self.pace)
-        _place_plan(job, plan)
+            path[0] = job.parameters
+        if orders is not None:
+            job["given_orders"] = address_of(orders)
+        job.begin(history, path, (orders, arrays))
         return job
 
-    def _place_data(self, arrays: Mapping[str, Array]) -> list[Array]:
-        """Pointers to the arrays of this fit; returns those."""
-        table, used, at = self.desks[0].table, [], 0
-        together = self.shape.update if isinstance(self.shape.update, Together) else None
-        placed = self.shape.layout.offsets if together is None else {**together.places, **together.numbers}
-        for array in self.shape.first.program.inputs:
-            if array.name in placed:
-                continue
-            given = arrays[array.name]
-            used.append(given)
-            if is_data(array) and together is None:
-                self.gathers[at] = address_of(given)
-                self.gathers[at + 2] = given.nbytes // len(given) // 4
-                at += len(GATHER_WORDS)
-            else:
-                table[array.slot] = address_of(given)
-        return used
+    def _settle(self, settings: Settings) -> None:
+        """What holds for all fits of these settings."""
+        self.numbers[: len(settings.numbers)] = settings.numbers
+        _place_plan(self.words, settings.plan)
+        self.settings = settings
 
 
-def _place_plan(job: Job, plan: Plan) -> None:
+def _place_plan(words: npt.NDArray[np.int64], plan: Plan) -> None:
     """Where to begin and in which order."""
-    job["random"] = _random_state(plan.seed)
-    job["given_orders"] = 0 if plan.orders is None else address_of(plan.orders)
-    job["examples"], job["batch"], job["epochs"] = plan.examples, plan.batch, plan.epochs
-    job["drop_last"] = int(plan.drop_last)
-    job.words[JOB["sum_weight"] : JOB["sum_weight"] + 1].view(np.float64)[0] = plan.sum_weight
-    job["history"] = address_of(job.history)
-    if job.path is not None:
-        job["path"], job["path_count"] = address_of(job.path), job.path.shape[1]
+    look = words.data
+    look[JOB["random"]] = _random_state(plan.seed)
+    look[JOB["examples"]], look[JOB["batch"]], look[JOB["epochs"]] = plan.examples, plan.batch, plan.epochs
+    look[JOB["drop_last"]] = int(plan.drop_last)
+    words[JOB["sum_weight"] : JOB["sum_weight"] + 1].view(np.float64)[0] = plan.sum_weight
 
 
 @lru_cache(maxsize=64)
@@ -141,7 +135,7 @@ def is_data(array: Slotted) -> bool:
 # ------------------------------------------------------------------------------------------------ once per shape
 
 
-def make_bench(shape: Shape, gradient_prefix: str, objective: str) -> Bench:
+def make_bench(shape: Shape, loop: Native, gradient_prefix: str, objective: str) -> Bench:
     """New memory; what differs from fit to fit is still empty."""
     step, update = shape.step, shape.update
     sizes = {**dict(shape.sizes), BATCH: shape.batch}
@@ -149,20 +143,47 @@ def make_bench(shape: Shape, gradient_prefix: str, objective: str) -> Bench:
     numbers = np.zeros(len(shape.numbers) + len(COUNTERS), step.program.dtype)
     words = dict.fromkeys(JOB, 0)
     if isinstance(update, Together):
-        return _bench_of_loop(shape, update, sizes, flat, numbers, words, objective)
+        desks, sources, held = _place_loop(shape, update, sizes, flat, numbers, words, objective)
+        return _bench(shape, loop, flat, numbers, words, sources, desks, held)
     desks = (step.own_desk(sizes), update.own_desk({COUNT: shape.layout.moved}))
     order = np.zeros(shape.shuffled, np.int64) if shape.shuffled else None
     words["order"], words["shuffle"] = (0, 0) if order is None else (address_of(order), 1)
     gathers, buffers = _place_batches(shape, sizes, address_of(desks[0].table))
     words["gathers"], words["gather_count"] = address_of(gathers), len(gathers) // len(GATHER_WORDS)
-    held = (*buffers, *_place_step(shape, words, flat, desks[0], gradient_prefix, objective))
+    held = (gathers, *buffers, *_place_step(shape, words, flat, desks[0], gradient_prefix, objective))
     _place_update(shape, update, words, flat, numbers, desks[1])
+    return _bench(shape, loop, flat, numbers, words, _sources(shape, desks[0], gathers), desks, held, order)
+
+
+def _bench(
+    shape: Shape,
+    loop: Native,
+    flat: Array,
+    numbers: Array,
+    words: Mapping[str, int],
+    sources: Sources,
+    desks: tuple[Desk, ...],
+    held: tuple[Array, ...],
+    order: npt.NDArray[np.int64] | None = None,
+) -> Bench:
+    """All of it put together."""
     template = np.array([words[name] for name in JOB], np.int64)
-    count = flat.nbytes + sum(each.nbytes for each in held) + sum(desk.bytes for desk in desks) + 8 * shape.shuffled
-    return Bench(shape, flat, numbers, template, gathers, order, desks, held, count)
+    live = template.copy()
+    rewind = Rewind(flat[1], [flat[1:], live] if order is None else [flat[1:], live, order])
+    count = flat.nbytes + rewind.bytes + sum(each.nbytes for each in held) + sum(desk.bytes for desk in desks)
+    return Bench(
+        shape,
+        Job(loop, live, flat[1], flat[0], rewind),
+        flat,
+        numbers,
+        sources,
+        (*held, *desks, order),
+        count + (0 if order is None else order.nbytes),
+        template,
+    )
 
 
-def _bench_of_loop(
+def _place_loop(
     shape: Shape,
     loop: Together,
     sizes: Mapping[str, int],
@@ -170,11 +191,12 @@ def _bench_of_loop(
     numbers: Array,
     words: dict[str, int],
     objective: str,
-) -> Bench:
-    """Memory for a loop that does step and update itself."""
+) -> tuple[tuple[Desk, ...], Sources, tuple[Array, ...]]:
+    """Pointers of a loop that does step and update itself."""
     desk, loss = loop.native.own_desk(sizes), aligned((1,), flat.dtype)
     rows = dict(zip(("gradient", "parameter", *shape.states), map(address_of, flat), strict=True))
     at = {name: address_of(numbers) + numbers.itemsize * k for k, name in enumerate(shape.numbers)}
+    look, sources = desk.table.data, []
     for array in (*loop.native.program.inputs, *loop.native.program.outputs):
         if array.name in loop.places:
             row, parameter, position = loop.places[array.name]
@@ -183,11 +205,10 @@ def _bench_of_loop(
             desk.table[array.slot] = at[loop.numbers[array.name]]
         elif array.name == objective:
             desk.table[array.slot] = address_of(loss)
+        else:
+            sources.append((array.name, look, array.slot))
     words["step_table"], words["parameter"] = desk.address, rows["parameter"]
-    template = np.array([words[name] for name in JOB], np.int64)
-    nothing = np.zeros(0, np.int64)
-    count = flat.nbytes + loss.nbytes + desk.bytes
-    return Bench(shape, flat, numbers, template, nothing, None, (desk,), (loss,), count)
+    return (desk,), tuple(sources), (loss,)
 
 
 def _place_batches(shape: Shape, sizes: Mapping[str, int], table: int) -> tuple[npt.NDArray[np.int64], list[Array]]:
@@ -198,10 +219,25 @@ def _place_batches(shape: Shape, sizes: Mapping[str, int], table: int) -> tuple[
     buffers = []
     for array in program.inputs:
         if is_data(array) and array.name not in shape.layout.offsets:
-            lengths = shape.step.shape(array, sizes) if shape.gathers else (0,)
-            buffers.append(aligned(lengths, np.int64 if array.integer else program.dtype))
-            words += [0, address_of(buffers[-1]), 0, table + 8 * array.slot]
+            count, *row = shape.step.shape(array, sizes)
+            kind = np.dtype(np.int64 if array.integer else program.dtype)
+            buffers.append(aligned((count, *row) if shape.gathers else (0,), kind))
+            words += [0, address_of(buffers[-1]), math.prod(row) * kind.itemsize // 4, table + 8 * array.slot]
     return np.array(words, np.int64), buffers
+
+
+def _sources(shape: Shape, desk: Desk, gathers: npt.NDArray[np.int64]) -> Sources:
+    """Data are brought by the loop, constants read where they lie."""
+    found, at = [], 0
+    for array in shape.step.program.inputs:
+        if array.name in shape.layout.offsets:
+            continue
+        if is_data(array):
+            found.append((array.name, gathers.data, at))
+            at += len(GATHER_WORDS)
+        else:
+            found.append((array.name, desk.table.data, array.slot))
+    return tuple(found)
 
 
 def _place_step(
@@ -245,15 +281,23 @@ class Benches:
     MOST = 4
 
     def __init__(self) -> None:
-        self._idle: dict[Shape, Bench] = {}
+        self._idle: dict[int, Bench] = {}  # by the identity of its shape
+        self._shapes: dict[Shape, Shape] = {}
 
-    def take(self, shape: Shape, gradient_prefix: str, objective: str) -> Bench:
+    def shape(self, wanted: Shape) -> Shape:
+        """The same object for equal shapes."""
+        if len(self._shapes) >= 4 * self.MOST:
+            self._shapes.clear()
+        return self._shapes.setdefault(wanted, wanted)
+
+    def take(self, shape: Shape, loop: Native, gradient_prefix: str, objective: str) -> Bench:
         """Memory that nobody else uses: of a past fit where one fits."""
-        return self._idle.pop(shape, None) or make_bench(shape, gradient_prefix, objective)
+        return self._idle.pop(id(shape), None) or make_bench(shape, loop, gradient_prefix, objective)
 
     def give_back(self, bench: Bench) -> None:
         """The fit has ended, and everything that is wanted of it is copied."""
+        bench.job.end()
         if bench.bytes <= self.MOST_BYTES:
             if len(self._idle) >= self.MOST:
                 self._idle.clear()
-            self._idle[bench.shape] = bench
+            self._idle[id(bench.shape)] = bench

@@ -51,8 +51,12 @@ class FlatLayout:
 
     def part(self, flat: Array, name: str) -> Array:
         """The numbers of a parameter in a row, or in each row of an array of rows."""
+        return flat[..., self.place(name)]
+
+    def place(self, name: str) -> slice | int:
+        """Where the numbers of a parameter lie."""
         start, shape = self.offsets[name], self.shapes[name]
-        return flat[..., start : start + math.prod(shape)] if shape else flat[..., start]
+        return slice(start, start + math.prod(shape)) if shape else start
 
     def view(self, flat: Array, name: str) -> Array:
         start, shape = self.offsets[name], self.shapes[name]

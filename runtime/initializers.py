@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from sympile.compiler.errors import ArgumentError, MissingValue, listed
 from sympile.compiler.program import Signature, Slot
-from sympile.runtime.arguments import Binder
+from sympile.runtime.arguments import Binder, Bound
 from sympile.runtime.shapes import resolved, shown
 
 Array = npt.NDArray[Any]
@@ -21,39 +21,30 @@ SMALL = 256  # numbers that are kept instead of drawn again
 
 
 def first_parameters(
-    signature: Signature,
-    *,
-    sizes: Mapping[str, int],
-    seed: int,
-    added: Collection[str] = (),
-    start: Mapping[Any, Any] | None = None,
-    binder: Binder | None = None,
+    signature: Signature, given: Bound, *, sizes: Mapping[str, int], seed: int, added: Collection[str] = ()
 ) -> dict[str, Array]:
     """The parameters' values before the first step.
 
     Args:
         signature: names and shapes; only its parameter slots matter here.
+        given: the values for any of the parameters, as `start_binder` takes them.
         sizes: the sizes that the data tell.
         seed: the seed of `fit`, an integer from 0.
         added: names of the parameters that are only ever added to something: they start at 0.
-        start: first values by symbol or name, for any of the parameters.
-        binder: what `start_binder` made of the signature, if it was kept.
 
     Returns:
         New C-contiguous arrays of the model's dtype in the shape that the code sees, in the slots' order.
 
     Raises:
-        ValuesError: `start` does not fit (see `Binder.bind`).
         MissingValue: a parameter without a start value has a size that nothing tells.
         ArgumentError: the seed is no integer from 0.
     """
-    bound = (binder or start_binder(signature)).bind(start or {}, sizes)
-    given, known = bound.by_name(), {**sizes, **bound.sizes}
+    values, known = given.by_name(), {**sizes, **given.sizes}
     parameters = [slot for slot in signature.slots if slot.role == "parameter"]
     first = {}
     for slot in parameters:
-        if slot.name in given:
-            first[slot.name] = given[slot.name].copy()
+        if slot.name in values:
+            first[slot.name] = values[slot.name].copy()
         else:
             draw = _zeros if slot.name in added else glorot_uniform
             first[slot.name] = _drawn(slot, known, seed, draw).astype(signature.dtype)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any
 
 import numpy as np
@@ -32,8 +30,7 @@ class _Handler:
             self.outer(number, frame)
 
 
-@contextmanager
-def interrupt_flag() -> Iterator[Flag]:
+class interrupt_flag:
     """Gives a flag that counts how often Ctrl-C was pressed; raises nothing, and restores the handler at the end.
 
     Python runs signal handlers when native code has returned to it, so the native loop must return now and then.
@@ -46,13 +43,20 @@ def interrupt_flag() -> Iterator[Flag]:
         ...     int(flag[0])
         1
     """
-    flag = np.zeros(1, np.int32)
-    outer = _plain.getsignal(INTERRUPT)
-    if threading.current_thread() is not threading.main_thread() or outer in (None, signal.SIG_IGN):
-        yield flag
-        return
-    _plain.signal(INTERRUPT, _Handler(flag, outer))
-    try:
-        yield flag
-    finally:
-        _plain.signal(INTERRUPT, outer)
+
+    __slots__ = ("_outer",)
+
+    def __enter__(self) -> Flag:
+        flag = np.zeros(1, np.int32)
+        outer = _plain.getsignal(INTERRUPT)
+        away = threading.current_thread() is not threading.main_thread()
+        self._outer = None if away or outer == signal.SIG_IGN else outer
+        if self._outer is not None:
+            _plain.signal(INTERRUPT, _Handler(flag, outer))
+        return flag
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._outer is not None:
+            _plain.signal(INTERRUPT, self._outer)

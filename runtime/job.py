@@ -17,6 +17,7 @@ from sympile.runtime.rewind import Rewind
 
 Array = npt.NDArray[Any]
 SLICE = 0.05  # seconds between looks at the clock, for reports and Ctrl-C
+_NOTHING: Array = np.empty(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Plan:
     batch: int
     epochs: int
     shuffle: bool
-    orders: npt.NDArray[np.int64] | None
+    ordered: bool  # by orders of the user's
     seed: int
     drop_last: bool
     sum_weight: float  # of a batch's objective in the mean over the examples, where that is a sum; else 0
@@ -39,26 +40,40 @@ class Plan:
     @property
     def gathers(self) -> bool:
         """Whether batches are collected row by row; else they are read where they lie."""
-        return self.orders is not None or (self.shuffle and self.batch < self.examples)
+        return self.ordered or (self.shuffle and self.batch < self.examples)
 
 
 @dataclass(slots=True)
 class Job:
-    """The words of the native loop, and all arrays that they point to."""
+    """The words of the native loop, and all arrays that they point to; one fit after the other uses them."""
 
     loop: Native
     words: npt.NDArray[np.int64]
     parameters: Array
     gradient: Array
-    history: Array
-    path: Array | None
     rewind: Rewind
-    held: list[Any]
+    history: Array = field(init=False)
+    path: Array | None = field(init=False)
+    held: tuple[Any, ...] = field(init=False)  # what the words of this fit point to, besides
     pace: float = 1.0  # steps per slice: the first one tells how long a step takes
     look: memoryview = field(init=False)  # at the words: Python reads a number of it in a third of the time
+    address: int = field(init=False)  # of the words
 
     def __post_init__(self) -> None:
-        self.look = self.words.data
+        self.look, self.address = self.words.data, address_of(self.words)
+        self.end()
+
+    def begin(self, history: Array, path: Array | None, held: tuple[Any, ...]) -> None:
+        """A new fit; the other words are in place, and so are all numbers."""
+        self.history, self.path, self.held = history, path, held
+        self.look[JOB["history"]] = address_of(history)
+        if path is not None:
+            self["path"], self["path_count"] = address_of(path), path.shape[1]
+        self.rewind.begin()
+
+    def end(self) -> None:
+        """Holds nothing any more that belongs to this fit."""
+        self.history, self.path, self.held = _NOTHING, None, ()
 
     def __getitem__(self, name: str) -> int:
         return self.look[JOB[name]]
@@ -72,16 +87,18 @@ class Job:
 
     def run_slice(self) -> int:
         """About SLICE seconds of steps, or less; returns the outcome."""
-        self.rewind.keep()
-        self["budget"] = max(1, int(self.pace))
         look, step = self.look, JOB["step"]
-        before, started = look[step], time.perf_counter()
-        self.loop.call(address_of(self.words))
+        look[JOB["budget"]] = budget = max(1, int(self.pace))
+        before = look[step]
+        if before:
+            self.rewind.keep()
+        started = time.perf_counter()
+        self.loop.call(self.address)
         done, seconds = look[step] - before, time.perf_counter() - started
-        if done >= look[JOB["budget"]]:
+        if done >= budget:
             rate = done / max(seconds, 1e-9)
             self.pace = min(self.pace * 64, max(1.0, rate * SLICE))
-        return self["status"]
+        return look[JOB["status"]]
 
     def restore(self) -> bool:
         """Back to the last finite parameters, if the present ones are not; returns whether there are such."""
@@ -94,7 +111,7 @@ class Job:
             while before < self["step"] < last:
                 before = self["step"]
                 self["budget"] = last - before
-                self.loop.call(address_of(self.words))
+                self.loop.call(self.address)
 
         self.rewind.last_finite(replay)
         return bool(np.isfinite(self.parameters).all())

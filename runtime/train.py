@@ -46,30 +46,40 @@ class Outcome:
     reason: str
     interrupted: bool = False
     failed: bool = False
-    seconds: Array = field(default_factory=lambda: np.zeros(0))  # of each epoch
     values: dict[str, list[float]] = field(default_factory=dict)  # what `evaluate` found, per epoch
+    spans: list[tuple[int, float]] = field(default_factory=list)  # so many epochs took so many seconds each
+
+    @property
+    def seconds(self) -> Array:
+        """Of each epoch."""
+        if len(self.spans) == 1:
+            return np.full(*self.spans[0])
+        counts = np.array([count for count, _ in self.spans], np.int64)
+        return np.repeat(np.array([seconds for _, seconds in self.spans], np.float64), counts)
 
 
 def run(job: Job, plan: Plan, watch: Watch, verbose: bool | int | None) -> Outcome:
     """Runs a job to its end. Ctrl-C ends it early; nothing is lost."""
     job["pause"] = int(watch.active)
-    outcome = Outcome(reason="", seconds=np.zeros(plan.epochs))
+    outcome = Outcome(reason="")
     with interrupt_flag() as flag, Progress(plan.epochs, plan.epochs * plan.steps_per_epoch, verbose) as progress:
         job["flag"] = address_of(flag)
         started = last = time.perf_counter()
+        epoch = 0
         while not outcome.reason:
-            first = job["epoch"]
-            status = job.run_slice()
-            now = time.perf_counter()
-            _spread(outcome.seconds, first, job["epoch"], now - last)
-            last = now if job["epoch"] > first else last
-            progress.report(job["epoch"], job["step"], _loss_so_far(job))
+            before, status = epoch, job.run_slice()
+            now, epoch = time.perf_counter(), job["epoch"]
+            if epoch > before:  # epochs that ended in one slice share its time
+                outcome.spans.append((epoch - before, (now - last) / (epoch - before)))
+                last = now
+            if progress.active:
+                progress.report(epoch, job["step"], _loss_so_far(job))
             outcome.reason = _reason(job, plan, status)
             outcome.interrupted = status == STOPPED
             outcome.failed = status in (NOT_FINITE, SINGULAR)
             if status == PAUSED and not outcome.reason:
                 outcome.reason = _epoch_ended(job, plan, watch, outcome, now - started)
-            elif job["epoch"] >= plan.epochs and not outcome.reason:
+            elif epoch >= plan.epochs and not outcome.reason:
                 outcome.reason = f"all {plan.epochs} epochs done"
     return outcome
 
@@ -77,12 +87,6 @@ def run(job: Job, plan: Plan, watch: Watch, verbose: bool | int | None) -> Outco
 def _loss_so_far(job: Job) -> float:
     """The mean over the last finished epoch, which the result will also say; before that, the last batch's."""
     return float(job.history[job["epoch"] - 1]) if job["epoch"] else job.last_loss
-
-
-def _spread(seconds: Array, first: int, last: int, passed: float) -> None:
-    """Epochs that ended in one slice share its time."""
-    if last > first:
-        seconds[first:last] = passed / (last - first)
 
 
 def _reason(job: Job, plan: Plan, status: int) -> str:

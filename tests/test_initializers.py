@@ -10,7 +10,7 @@ import sympy as sp
 
 from sympile.compiler.errors import ArgumentError, ArrayShapeError, DtypeError, MissingValue, UnknownKey
 from sympile.compiler.program import BATCH, Extent, Signature, Slot
-from sympile.runtime.initializers import first_parameters, generator, glorot_uniform
+from sympile.runtime.initializers import first_parameters, generator, glorot_uniform, start_binder
 
 # fmt: off: the tables below are aligned by hand
 
@@ -32,8 +32,10 @@ LAYER = Signature(
 
 
 def first(signature: Signature = LAYER, **options: Any) -> dict[str, np.ndarray[Any, Any]]:
-    usual: dict[str, Any] = {"sizes": {BATCH: 5, "n": 3}, "seed": 0, "added": ("b",)}
-    return first_parameters(signature, **usual | options)
+    usual: dict[str, Any] = {"start": {}, "sizes": {BATCH: 5, "n": 3}, "seed": 0, "added": ("b",)}
+    given = {**usual, **options}
+    bound = start_binder(signature).bind(given.pop("start"), given["sizes"])
+    return first_parameters(signature, bound, **given)
 
 
 def test_shapes_order_and_memory() -> None:

@@ -30,7 +30,7 @@ from sympile.compiler.passes.reading.scope import Scope
 from sympile.compiler.pipeline import Request, analyse, build
 from sympile.compiler.program import Code
 from sympile.runtime import load as loading
-from sympile.runtime.model import fitting, shelf
+from sympile.runtime.model import course, shelf
 from sympile.runtime.model.shelf import SHELF, program_key
 from sympile.runtime.records import from_bytes, to_bytes
 
@@ -58,7 +58,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def as_a_new_process() -> None:
     """Forgets the machine code that this process holds."""
-    for remembered in (loading._loaded, fitting._loop, fitting._update_of):
+    for remembered in (loading._loaded, course._loop, course._update_of):
         remembered.cache_clear()
 
 

@@ -26,6 +26,7 @@ from sympile.runtime.bench import Benches
 from sympile.runtime.byname import ByName, Keys, name_of
 from sympile.runtime.model import explaining
 from sympile.runtime.model.checking import CheckReport, checked
+from sympile.runtime.model.course import Courses
 from sympile.runtime.model.memory import Circumstances
 from sympile.runtime.model.notation import kind_of
 from sympile.runtime.model.part import Part
@@ -149,6 +150,10 @@ class Model:
         return Benches()
 
     @once
+    def _courses(self) -> Courses:
+        return Courses()
+
+    @once
     def _added(self) -> set[str]:
         """The parameters that start at 0."""
         work = self._work
@@ -233,7 +238,7 @@ class Model:
         results = self._part(OBJECTIVE, *self._metrics)(_merged(data, parameters))
         return {"loss" if k == OBJECTIVE else k.removeprefix(METRIC): float(v) for k, v in results.items()}
 
-    @property
+    @once
     def _metrics(self) -> list[str]:
         return [label for label in self._work.outputs if label.startswith(METRIC)]
 

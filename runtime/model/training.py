@@ -41,10 +41,10 @@ REMEMBERED = 1 << 16  # bytes of data that are compared with those of the fit be
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The step of a fit, and all that it works on."""
+    """The step of a fit, and what was computed for it."""
 
     native: NativeProgram
-    arrays: dict[str, Array]
+    prepared: Mapping[str, Array]
     sizes: dict[str, int]
     plan: Plan
     training: Training | None = None  # None: the step as `value_and_grad` runs it
@@ -55,9 +55,14 @@ class Ready:
         return {**self.sizes, BATCH: self.plan.batch}
 
     @property
-    def own(self) -> list[str]:
-        """The arrays that were computed for the fit."""
-        return [name for name in self.arrays if name.startswith(PREFIX)]
+    def way(self) -> tuple[object, ...]:
+        """What is run, on arrays of which shapes."""
+        return (self.native, self.plan, self.rows, self.sizes)
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of the arrays that were computed for the fit."""
+        return {name: array.shape for name, array in self.prepared.items() if name.startswith(PREFIX)}
 
 
 class Steps:
@@ -69,48 +74,42 @@ class Steps:
         self._before: dict[int, list[NativeProgram]] = {}
         self._together: dict[object, Together | None] = {}
         self.loops: list[tuple[Resident, Built]] = []  # of step and update together, as fits have asked for them
-        self._asked: tuple[object, Together | None] = (None, None)  # the last question of `together`
-        self._last: tuple[object, Ready | None] = (None, None)  # the last small data for which something was computed
+        self._last: _Last | None = None
 
-    def ready(self, plan: Plan, arrays: Mapping[str, Array], sizes: Mapping[str, int]) -> Ready:
-        """What this plan needs: the step, and its arrays with all that is computed once."""
+    def ready(self, plan: Plan, arrays: Mapping[str, Array], sizes: dict[str, int]) -> Ready:
+        """What this plan needs: the step, with all that is computed once."""
+        last = self._last
+        if last is not None and last.fits(plan, arrays, sizes):
+            return last.ready
         given = _Given(dict(arrays), dict(sizes), plan)
-        if plan.orders is not None or given.bytes > REMEMBERED:
-            return self._computed(given)
-        content, (before, known) = given.content, self._last
-        if known is not None and content == before:
-            return Ready(known.native, known.arrays | given.arrays, known.sizes, known.plan, known.training, known.rows)
-        found = self._computed(given)
-        if found.training is not None:
-            self._last = (content, found)
+        squares, training = self._trainings(plan)
+        found = self._computed(given, squares, training)
+        if squares is None and training is None:
+            self._last = _Last(found, given, None)
+        elif given.bytes <= REMEMBERED:
+            self._last = _Last(found, given, given.content)
         return found
 
-    def _computed(self, given: _Given) -> Ready:
-        plan = given.plan
+    def _trainings(self, plan: Plan) -> tuple[Training | None, Training | None]:
+        """The step over an R factor, where that is worth a try, and the step without what is the same in every one."""
         whole = not plan.gathers and plan.batch == plan.examples
-        if whole and plan.epochs >= STEPS and self._squares is not None:
-            found = self._by_triangle(self._squares, given)
-            if found is not None:
-                return found
-        training = self._whole if whole else self._batches
+        return (self._squares if whole and plan.epochs >= STEPS else None), (self._whole if whole else self._batches)
+
+    def _computed(self, given: _Given, squares: Training | None, training: Training | None) -> Ready:
+        found = None if squares is None else self._by_triangle(squares, given)
+        if found is not None:
+            return found
         if training is None or self._bytes(training, given) > max(ALWAYS, MOST * given.bytes):
-            return Ready(self._model._step.native, given.arrays, given.sizes, plan)
-        return Ready(self._native(training), self._prepared(training, given), given.sizes, plan, training)
+            return Ready(self._model._step.native, {}, given.sizes, given.plan)
+        return Ready(self._native(training), self._prepared(training, given), given.sizes, given.plan, training)
 
     def together(self, ready: Ready, optimizer: Optimizer) -> Together | None:
         """The loop that does the many steps of a plan and their updates at once, where both are small."""
         plan, program = ready.plan, ready.native.program
         if plan.gathers or plan.batch < plan.examples or plan.epochs < LONG:
             return None
-        asked = (ready.training, optimizer, ready.rows, plan.batch, ready.sizes)
-        if asked == self._asked[0]:
-            return self._asked[1]
-        alone = program.calls or program.heavy_for(ready.all_sizes)
-        found = None if alone else self._found(ready, optimizer)
-        self._asked = (asked, found)
-        return found
-
-    def _found(self, ready: Ready, optimizer: Optimizer) -> Together | None:
+        if program.calls or program.heavy_for(ready.all_sizes):
+            return None
         key = (id(ready.training), optimizer.rule, tuple((ready.rows or {}).items()))
         if key not in self._together:
             self._together[key] = self._joined(ready, optimizer)
@@ -159,13 +158,13 @@ class Steps:
         return self._natives[id(training)]
 
     def _prepared(self, training: Training, given: _Given) -> dict[str, Array]:
-        """The arrays, and what is computed from them."""
-        arrays = dict(given.arrays)
+        """What is computed from the arrays."""
+        made: dict[str, Array] = {}
         if id(training) not in self._before:
             self._before[id(training)] = [NativeProgram(built.program) for built in training.before]
         for program in self._before[id(training)]:
-            arrays |= program.run(arrays, given.all_sizes)
-        return arrays
+            made |= program.run({**given.arrays, **made}, given.all_sizes)
+        return made
 
     def _by_triangle(self, training: Training, given: _Given) -> Ready | None:
         """The columns replaced by the rows of their R factor, where those are few."""
@@ -175,7 +174,8 @@ class Steps:
         width = sum(widths.values())
         if width > WIDEST or count < FEWER * width:
             return None
-        arrays = self._prepared(training, given)
+        made = self._prepared(training, given)
+        arrays = {**given.arrays, **made}
         matrix, at, first = np.empty((count, width)), 0, {"": width}
         for name, source in training.columns.items():
             first[name] = at
@@ -187,13 +187,13 @@ class Steps:
         at = 0
         for name, source in training.columns.items():
             part = np.ascontiguousarray(factor[:, at : at + widths[name]])
-            arrays[name] = part.reshape(width, *arrays[source].shape[1:])
+            made[name] = part.reshape(width, *arrays[source].shape[1:])
             at += widths[name]
-        arrays[COUNT] = np.array(count, factor.dtype)
+        made[COUNT] = np.array(count, factor.dtype)
         weight = given.plan.sum_weight * width / count
         plan = replace(given.plan, examples=width, batch=width, sum_weight=weight)
         rows = first if width <= FEW else None
-        return Ready(self._native(training), arrays, given.sizes, plan, training, rows)
+        return Ready(self._native(training), made, given.sizes, plan, training, rows)
 
     def _widths(self, training: Training, given: _Given) -> dict[str, int]:
         """How many numbers of one example each input holds that is to be replaced."""
@@ -221,10 +221,27 @@ class _Given:
         return {**self.sizes, BATCH: self.plan.examples}
 
     @property
-    def content(self) -> object:
-        """All that decides what is computed before a fit."""
-        return (self.plan, self.sizes, [(name, array.shape, array.tobytes()) for name, array in self.arrays.items()])
+    def content(self) -> list[bytes]:
+        """All numbers from which something is computed before a fit."""
+        return [array.tobytes() for array in self.arrays.values()]
 
     @property
     def bytes(self) -> int:
         return sum(array.nbytes for array in self.arrays.values())
+
+
+class _Last:
+    """The step that the last fit needed, for one that comes again."""
+
+    __slots__ = ("_content", "_plan", "_sizes", "ready")
+
+    def __init__(self, ready: Ready, given: _Given, content: list[bytes] | None) -> None:
+        """Takes what was found; the content of the data is None where nothing depends on it."""
+        self.ready = ready
+        self._plan, self._sizes, self._content = given.plan, given.sizes, content
+
+    def fits(self, plan: Plan, arrays: Mapping[str, Array], sizes: Mapping[str, int]) -> bool:
+        """Whether the same would be found again. Of equal plans and sizes the data have equal shapes."""
+        if (self._plan is not plan and self._plan != plan) or self._sizes != sizes:
+            return False
+        return self._content is None or self._content == [array.tobytes() for array in arrays.values()]
