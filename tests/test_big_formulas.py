@@ -146,3 +146,27 @@ def test_euler_steps_are_fitted(default_recursion_limit: None) -> None:
     data = {start: starts, y: target}
     result = model.fit(data, start={k: 1.0, u: 0.1}, optimizer=sm.adam(0.03), epochs=600, verbose=False)
     np.testing.assert_allclose([result.parameters[k], result.parameters[u]], [1.3, 0.4], rtol=1e-3)
+
+
+def test_a_recurrence_compared_with_data_at_each_step() -> None:
+    """Sums are looked at for terms that read one position each; a term that holds all steps before was walked whole."""
+    steps, rate = 300, sp.Symbol("rate")
+    seen = sp.IndexedBase("seen", shape=(steps,))
+    state, terms = sp.Float(1), []
+    for step in range(steps):
+        state = sm.named(f"s{step}", state + rate * sp.sin(state))
+        terms.append((state - seen[step]) ** 2)
+    with within(6):  # took 13 s
+        model = sm.compile(sp.Add(*terms), parameters=rate, constants=[seen])
+        data = np.linspace(1, 3, steps)
+        value, gradient = model.value_and_grad({rate: 0.01, seen: data})
+
+    def loss(rate: Any) -> Any:
+        state, total = 1.0, 0.0
+        for at in data:
+            state = state + rate * np.sin(state)
+            total = total + (state - at) ** 2
+        return total
+
+    np.testing.assert_allclose(value, loss(0.01), rtol=1e-12)
+    np.testing.assert_allclose(gradient[rate], loss(0.01 + 1e-30j).imag / 1e-30, rtol=1e-10)

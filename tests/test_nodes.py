@@ -10,7 +10,7 @@ import weakref
 from itertools import count
 
 from sympile.compiler.graph import node as nodes
-from sympile.compiler.graph.node import Node, const, index, make, postorder, size
+from sympile.compiler.graph.node import Node, const, few, index, make, postorder, size
 
 _numbers = count(10**6)
 
@@ -83,3 +83,9 @@ def test_operands_come_before_users_once_each() -> None:
     assert walked[-1] is top and len(walked) == len(set(walked)) == 5
     assert all(walked.index(arg) < walked.index(node) for node in walked for arg in node.args)
     assert set(postorder([top], known={product})) == {n, make("pow", product, data=3), top}
+
+
+def test_few_walks_no_further_than_it_says() -> None:
+    shared = make("mul", size("n"), const(next(_numbers)))
+    total = make("add", shared, make("pow", shared, data=2))
+    assert set(few(total, 5) or ()) == set(postorder([total])) and few(total, 4) is None

@@ -55,6 +55,26 @@ def negation(condition: Node) -> Node:
     return condition.args[0] if condition.op == "not" else make("not", condition)
 
 
+def both(*conditions: Node) -> Node:
+    """All conditions hold."""
+    return _joined("and", conditions, ONE, ZERO)
+
+
+def either(*conditions: Node) -> Node:
+    """At least one condition holds."""
+    return _joined("or", conditions, ZERO, ONE)
+
+
+def _joined(op: str, conditions: tuple[Node, ...], neutral: Node, absorbing: Node) -> Node:
+    kept = [c for c in dict.fromkeys(conditions) if c is not neutral]
+    if absorbing in kept:
+        return absorbing
+    result = kept[0] if kept else neutral
+    for condition in kept[1:]:
+        result = make(op, *sorted((result, condition), key=by_key))
+    return result
+
+
 def differs(left: Node, right: Node) -> Node:
     """left != right; of a condition that was made a number, [c] != 0, it is c again."""
     for one, other in ((left, right), (right, left)):

@@ -215,6 +215,20 @@ def postorder(roots: Iterable[Node], known: Container[Node] = ()) -> list[Node]:
     return found
 
 
+def few(root: Node, most: int) -> list[Node] | None:
+    """Every node below the root once, in any order; None if they are more, and then no more of them is walked."""
+    found = {root: None}  # a dictionary for its order
+    waiting = [root]
+    while waiting:
+        for operand in waiting.pop().args:
+            if operand not in found:
+                found[operand] = None
+                waiting.append(operand)
+        if len(found) > most:
+            return None
+    return list(found)
+
+
 def reads(*roots: Node) -> list[Node]:
     """The read nodes below the roots, indices included, each once."""
     return [node for node in postorder(roots) if node.op == "read"]

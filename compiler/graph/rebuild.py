@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from sympile.compiler.graph.arithmetic import add, mul, power
 from sympile.compiler.graph.brackets import at_least_zero, divides, equal
-from sympile.compiler.graph.conditions import differs, negation, select, when
+from sympile.compiler.graph.conditions import both, differs, either, negation, select, when
 from sympile.compiler.graph.node import HALF, ONE, ZERO, Node, Number, by_key, make, number, postorder
 from sympile.compiler.graph.quotients import quotient
 from sympile.compiler.graph.table import TABLE, entry_of
@@ -33,7 +33,7 @@ _COMPARED: Mapping[str, Callable[[Number, Number], bool]] = {
     "equals": operator.eq,
     "differs": operator.ne,
 }
-_SYMMETRIC = frozenset({"equals", "differs", "and", "or"})
+_SYMMETRIC = frozenset({"equals", "differs"})
 _AT_POINT: dict[tuple[str, Node], Node] = {
     ("exp", ZERO): ONE,
     ("log", ONE): ZERO,
@@ -69,6 +69,8 @@ BUILD: Mapping[str, Callable[..., Node]] = {
     "ge": at_least_zero,
     "when": when,
     "select": select,
+    "and": both,
+    "or": either,
     "not": negation,
     "differs": differs,
     "max": maximum,

@@ -9,7 +9,7 @@ import sympy as sp
 from sympile.compiler.errors import ArgumentError, FormulaError
 from sympile.compiler.language.intake import operand
 from sympile.compiler.language.nodes import Head, Interned
-from sympile.compiler.language.scalar import ScalarFunction
+from sympile.compiler.language.scalar import Choice, ScalarFunction
 from sympile.compiler.language.shapes import infer
 from sympile.compiler.language.sizes import Shape, is_array, size
 from sympile.compiler.language.tensor import TensorFunction
@@ -233,7 +233,31 @@ def _body(function: Any, name: str) -> Any:
     body = operand(function, name)
     if is_array(body):
         raise FormulaError(f"{name}: {body} is no scalar; index it, as in {name}({body}[i, j], ...)")
+    return _sheltered(body)
+
+
+def _sheltered(body: Any) -> Any:
+    """The formula with a `Choice` for every Piecewise, from the innermost on."""
+    while found := [part for part in _outside_of_binders(body) if isinstance(part, sp.Piecewise)]:
+        inner = [piece for piece in found if len(piece.atoms(sp.Piecewise)) == 1]
+        body = body.xreplace({piece: _choice(piece) for piece in inner})
     return body
+
+
+def _choice(piece: Any) -> Any:
+    return Choice(Head("piecewise"), *(part for branch in piece.args for part in branch.args))
+
+
+def _outside_of_binders(body: Any) -> list[Any]:
+    """Every part once; what stands in a binder of ours is sheltered already."""
+    found: dict[Any, None] = {}
+    stack = [body]
+    while stack:
+        part = stack.pop()
+        if part not in found and not isinstance(part, Binding):
+            found[part] = None
+            stack.extend(part.args)
+    return list(found)
 
 
 def _range(limit: Any, name: str) -> Any:

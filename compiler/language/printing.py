@@ -164,6 +164,16 @@ def _comprehension(node: Any, printer: Any) -> str:
     return f"[{printer._print(body)} for {ranges}]"
 
 
+def _branches(node: Any, printer: Any) -> list[tuple[str, str]]:
+    """Each value of a Piecewise with its condition, printed."""
+    printed = [printer._print(operand) for operand in node.operands]
+    return list(zip(printed[::2], printed[1::2], strict=True))
+
+
+def _piecewise(node: Any, printer: Any) -> str:
+    return f"Piecewise({', '.join(f'({value}, {condition})' for value, condition in _branches(node, printer))})"
+
+
 def _tightly(operand: Any, printer: Any) -> str:
     return str(printer.parenthesize(operand, ATOM, strict=True))
 
@@ -236,6 +246,16 @@ def _latex_comprehension(node: Any, printer: Any) -> str:
     return rf"\left[{printer._print(body)}\right]_{{{ranges}}}"
 
 
+BREAK = r" \\ "
+
+
+def _latex_piecewise(node: Any, printer: Any) -> str:
+    *branches, (value, condition) = _branches(node, printer)
+    last = rf"{value} & \text{{otherwise}}" if node.operands[-1] is sp.true else rf"{value} & {condition}"
+    lines = [*(rf"{value} & {condition}" for value, condition in branches), last]
+    return rf"\begin{{cases}} {BREAK.join(lines)} \end{{cases}}"
+
+
 def _latex_bound(node: Any, printer: Any) -> str:
     body, *limits = node.operands
     ranges = ", ".join(rf"{printer._print(low)} \leq {printer._print(i)} \leq {printer._print(high)}"
@@ -263,6 +283,7 @@ TEXT: dict[str, Form] = {
     "transpose":     _transpose,
     "reshape":       _reshape,
     "comprehension": _comprehension,
+    "piecewise":     _piecewise,
     **dict.fromkeys(("softmax", "log_softmax", "sum", "prod", "mean", "max", "min", "norm", "logsumexp"), _over_axes),
 }
 LATEX: dict[str, Form] = {
@@ -274,6 +295,7 @@ LATEX: dict[str, Form] = {
     "transpose":     _latex_transpose,
     "reshape":       _latex_reshape,
     "comprehension": _latex_comprehension,
+    "piecewise":     _latex_piecewise,
     **dict.fromkeys(("softmax", "log_softmax", "sum", "prod", "mean", "max", "min", "logsumexp"), _latex_over_axes),
     "norm":          _latex_norm,
     "abs":           _latex_between(r"\left|", r"\right|"),

@@ -1,4 +1,4 @@
-"""Scalars made of matrices and tensors: reductions, elements, dot products, named scalars, and indexed binders."""
+"""Scalars made of matrices and tensors: reductions, elements, dot products, named scalars, indexed binders, choices."""
 
 from __future__ import annotations
 
@@ -38,3 +38,13 @@ class ScalarFunction(Interned, sp.Expr):  # type: ignore[misc]
 
     def _stand_in(self, number: int) -> Any:
         return sp.Dummy(f"_aside_{number}", real=True)
+
+
+class Choice(ScalarFunction):
+    """A `sympy.Piecewise` inside a formula of ours that binds indices; operands are value, condition, value, …
+
+    `sympy.Sum` draws every Piecewise below it to its top, out of the range of the index that its condition asks for.
+    """
+
+    def _infer_shape(self) -> Shape:
+        return ()

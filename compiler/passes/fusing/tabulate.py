@@ -15,7 +15,7 @@ from sympile.compiler.graph.conditions import conditions_of, unguarded, when
 from sympile.compiler.graph.definition import Definition, computed, define, define_free, read
 from sympile.compiler.graph.mapping import Mapping as Renewed
 from sympile.compiler.graph.mapping import each_formula, redirected
-from sympile.compiler.graph.node import ONE, Node, Number, const, extent, index, number, postorder, target
+from sympile.compiler.graph.node import ONE, Node, Number, const, extent, few, index, number, postorder, target
 from sympile.compiler.graph.rebuild import transform, transform_sums
 from sympile.compiler.graph.table import entry
 from sympile.compiler.passes.fusing.cells import listed_axes
@@ -184,10 +184,11 @@ def _sum(anywhere: Node, running: Node, numbers: Mapping[tuple[int, ...], Number
 
 def _pattern(term: Node) -> tuple[Node, Node, int] | None:
     """(the term at any position, the index that stands for it, its own position), if it reads at one position only."""
+    nodes = few(term, DEEP)
+    if nodes is None:
+        return None
     at: set[tuple[int, Node]] = set()
-    for count, node in enumerate(postorder([term])):
-        if count == DEEP:
-            return None
+    for node in nodes:
         if node.op == "read":
             lengths = target(node).shape
             at |= {(int(number(a)), n) for a, n in zip(node.args, lengths, strict=True) if a.op == "const"}

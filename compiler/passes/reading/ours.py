@@ -20,7 +20,7 @@ from sympile.compiler.language.indexing import place, span
 from sympile.compiler.passes.reading.engine import Bindings, Reader, Row
 from sympile.compiler.passes.reading.indices import comprehension, position
 from sympile.compiler.passes.reading.matrices import chain, dot_product
-from sympile.compiler.passes.reading.scalars import COMPARISONS, ELEMENTWISE, nothing
+from sympile.compiler.passes.reading.scalars import COMPARISONS, ELEMENTWISE, nothing, over_elements, piecewise
 from sympile.compiler.passes.reading.values import Value, at, fresh_axes, from_elements, lifted
 
 Build = Callable[[Reader, Any, list[Value], Bindings], Value]
@@ -294,6 +294,7 @@ OPERATIONS: Mapping[str, Build] = {
     "item": _item,
     "reshape": _reshape,
     "comprehension": comprehension,
+    "piecewise": over_elements(piecewise),
 }
 
 FIRST_ONLY = frozenset({"pick", "element", "item", "reshape"})  # further operands are positions or sizes

@@ -11,7 +11,7 @@ from sympile.compiler.errors import UnboundIndex, UnknownFunction
 from sympile.compiler.graph.affine import affine
 from sympile.compiler.graph.arithmetic import add, div, mul, power, sub
 from sympile.compiler.graph.brackets import at_least_zero, equal
-from sympile.compiler.graph.conditions import negation, select, when
+from sympile.compiler.graph.conditions import both, either, negation, select, when
 from sympile.compiler.graph.definition import read
 from sympile.compiler.graph.node import HALF, INFINITY, NAN, NEGATIVE_INFINITY, ONE, ZERO, Node, const, make, reads
 from sympile.compiler.graph.rebuild import function, maximum, minimum, substitute
@@ -145,7 +145,7 @@ def _piece_parts(item: Any) -> tuple[Any, ...]:
     return tuple(part for piece in item.args for part in piece.args)
 
 
-def _piecewise(*parts: Node) -> Node:
+def piecewise(*parts: Node) -> Node:
     """Branches from the last to the first; what no condition covers is nan, as in SymPy."""
     result = NAN
     for value, condition in reversed(list(zip(parts[::2], parts[1::2], strict=True))):
@@ -153,29 +153,9 @@ def _piecewise(*parts: Node) -> Node:
     return result
 
 
-def _both(*conditions: Node) -> Node:
-    return _logical("and", conditions, ONE, ZERO)
-
-
-def _any(*conditions: Node) -> Node:
-    return _logical("or", conditions, ZERO, ONE)
-
-
 def _chosen_condition(condition: Node, yes: Node, no: Node) -> Node:
     """SymPy's ITE: a condition chosen by a condition, which it makes of comparisons with a Piecewise."""
-    return _any(_both(condition, yes), _both(negation(condition), no))
-
-
-def _logical(op: str, conditions: tuple[Node, ...], neutral: Node, absorbing: Node) -> Node:
-    kept = [c for c in dict.fromkeys(conditions) if c is not neutral]
-    if absorbing in kept:
-        return absorbing
-    if not kept:
-        return neutral
-    result = kept[0]
-    for condition in kept[1:]:
-        result = function(op, result, condition)
-    return result
+    return either(both(condition, yes), both(negation(condition), no))
 
 
 def _comparison(op: str, swapped: bool = False) -> Callable[..., Node]:
@@ -223,8 +203,8 @@ COMPARISONS: Mapping[str, Callable[..., Node]] = {
     "GreaterThan": _comparison("less_equal", swapped=True),
     "Equality": _comparison("equals"),
     "Unequality": _comparison("differs"),
-    "And": _both,
-    "Or": _any,
+    "And": both,
+    "Or": either,
     "Not": negation,
 }
 
@@ -253,7 +233,7 @@ SCALARS: dict[str, Row] = {
     "log": Row(arguments, over_scalars(_logarithm)),
     "Heaviside": Row(arguments, over_scalars(_heaviside)),
     "polygamma": Row(arguments, _polygamma),
-    "Piecewise": Row(_piece_parts, over_elements(_piecewise)),
+    "Piecewise": Row(_piece_parts, over_elements(piecewise)),
     "ITE": Row(arguments, over_elements(_chosen_condition)),
     "KroneckerDelta": Row(lambda item: item.args[:2], _delta),
     **{name: Row(arguments, over_elements(build)) for name, build in COMPARISONS.items()},
@@ -284,5 +264,6 @@ __all__ = [
     "index_value",
     "nothing",
     "over_elements",
+    "piecewise",
     "raised",
 ]

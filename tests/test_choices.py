@@ -1,0 +1,86 @@
+"""Piecewise in formulas over indices: which index a condition asks for, and conditions on indices joined by and, or, not."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import sympy as sp
+
+import sympile as sm
+
+Array = npt.NDArray[Any]
+i, j = sm.indices("i j")
+n = 6
+x, y = sp.IndexedBase("x", shape=(n,)), sp.IndexedBase("y", shape=(n,))
+X, Y = np.arange(1.0, n + 1), 10.0 ** np.arange(n)
+
+
+def border(values: Array, inner: Array) -> Array:
+    return np.concatenate([values[:1], inner, values[-1:]])
+
+
+# fmt: off
+CHOICES: list[Any] = [
+    #            the entry at i, all entries in NumPy
+    pytest.param(sp.Piecewise((x[i], i < 2), (0, True)), lambda v: np.where(np.arange(n) < 2, v, 0), id="first entries"),
+    pytest.param(sp.Piecewise((x[i]**2, sp.Eq(i, 2)), (x[i], True)), lambda v: np.where(np.arange(n) == 2, v**2, v), id="one entry"),
+    pytest.param(sp.Piecewise((x[i - 1], i > 0), (0, True)), lambda v: np.r_[0, v[:-1]], id="shifted"),
+    pytest.param(sp.Piecewise((x[i - 1], (i > 0) & (i < n)), (0, True)), lambda v: np.r_[0, v[:-1]], id="and"),
+    pytest.param(sp.Piecewise((x[i], sp.Or(i < 1, i > n - 2)), (x[i + 1]*x[i - 1], True)),
+                 lambda v: border(v, v[2:]*v[:-2]), id="or: borders kept"),
+    pytest.param(sp.Piecewise((x[i], sp.Not(sp.And(i > 0, i < n - 1), evaluate=False)), (x[i + 1]*x[i - 1], True)),
+                 lambda v: border(v, v[2:]*v[:-2]), id="not: borders kept"),
+    pytest.param(1 + sp.Piecewise((sp.Piecewise((x[i], x[i] > 2), (5, True)), i > 1), (x[i]**2, True)),
+                 lambda v: 1 + np.where(np.arange(n) > 1, np.where(v > 2, v, 5), v**2), id="one inside of another"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize("index", [i, j], ids=["the same index", "another index"])
+@pytest.mark.parametrize("entry, entries", CHOICES)
+def test_a_condition_asks_for_the_index_of_its_own_range(
+    entry: Any, entries: Callable[[Array], Array], index: Any
+) -> None:
+    """`sp.Sum` draws every Piecewise that it finds to its top, where i is another index, or none."""
+    h = sm.comprehension(entry, (i, n))
+    model = sm.compile(sp.Sum(h[n - 1 - index] ** 2 * y[index], (index, 0, n - 1)), x, constants=[y])
+    values = {x: X, y: Y}
+    np.testing.assert_allclose(model.forward(values), (entries(X)[::-1] ** 2 * Y).sum(), rtol=1e-14)
+    assert model.check(values).error < 1e-6
+
+
+def test_binders_of_ours_keep_their_choices() -> None:
+    inner = sm.LogSumExp(sp.Piecewise((x[i] + x[j], i < 2), (x[i], True)), (i, 0, n - 1))
+    model = sm.compile(sp.Sum(inner * y[j], (j, 0, n - 1)), x, constants=[y])
+    entries = np.where(np.arange(n)[:, None] < 2, X[:, None] + X, X[:, None])
+    np.testing.assert_allclose(model.forward({x: X, y: Y}), np.logaddexp.reduce(entries) @ Y, rtol=1e-14)
+
+
+def test_a_named_recurrence_with_a_choice_at_each_step() -> None:
+    """Heat that flows along a rod whose ends are kept: what was drawn out had two meanings under one name."""
+    u: Any = x
+    for step in range(3):
+        flow = u[i] + y[i] * (u[i + 1] - 2 * u[i] + u[i - 1])
+        u = sm.named(f"u{step}", sm.comprehension(sp.Piecewise((u[i], sp.Or(i < 1, i > n - 2)), (flow, True)), (i, n)))
+    model = sm.compile(sp.Sum(u[i] ** 2, (i, 0, n - 1)), y, constants=[x])
+    rates, now = np.linspace(0.1, 0.2, n), X**2
+    for _ in range(3):
+        now = border(now, now[1:-1] + rates[1:-1] * (now[2:] - 2 * now[1:-1] + now[:-2]))
+    values = {x: X**2, y: rates}
+    np.testing.assert_allclose(model.forward(values), (now**2).sum(), rtol=1e-14)
+    assert model.check(values).error < 1e-6
+
+
+def test_choices_are_shown_substituted_and_pickled_as_before() -> None:
+    choice = sp.Piecewise((x[i], i < 2), (0, True))
+    h = sm.comprehension(choice + 1, (i, n))
+    assert str(h) == f"[{choice} + 1 for i < {n}]"
+    assert r"\begin{cases} {x}_{i} & i < 2 \\ 0 & \text{otherwise} \end{cases}" in sp.latex(h)
+    assert pickle.loads(pickle.dumps(h)) is h
+    assert h.subs(x, y) is sm.comprehension(choice.subs(x, y) + 1, (i, n))
+    assert h.subs(i, 1) is h
