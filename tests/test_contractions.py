@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from definition_cases import World
+from symmetric_sums import gram, gram_across, gram_by_numpy, outer_gram, ridge, ridge_by_numpy, tilted
 from test_code_generation import DTYPES, at_the_edge, compiled, run
 
 from sympile.compiler.code.caches import Caches
@@ -177,6 +178,14 @@ def rows_side_by_side(loops: Loops) -> bool:
     return packs(loops) and length_of(loops.row) > length_of(loops.vector)
 
 
+def halved(loops: Loops) -> bool:
+    return loops.half
+
+
+def whole(loops: Loops) -> bool:
+    return not loops.half
+
+
 LARGE = sizes(150, 203, 451)
 CASES: dict[str, Case] = {
     **{f"{ways} small": Case(product(ways), sizes(13, 21, 17), by_numpy(ways)) for ways in ("NN", "TN", "NT", "TT")},
@@ -213,6 +222,17 @@ CASES: dict[str, Case] = {
     "batched": Case(batched, sizes(33, 35, 18), lambda v: v["a"] @ v["b"].swapaxes(1, 2)),
     "two reduced indices": Case(
         two_indices, sizes(140, 40, 800), lambda v: np.tensordot(v["a"], v["b"], ((1, 2), (0, 1))), packs
+    ),
+    "a symmetric one": Case(gram, sizes(1, 101, 70), gram_by_numpy, halved),
+    "a symmetric one, in blocks": Case(gram, sizes(1, 77, 2100), gram_by_numpy, halved),
+    "a small symmetric one": Case(gram, sizes(1, 5, 70), gram_by_numpy, whole),
+    "symmetric ones": Case(outer_gram, sizes(1, 66, 90), lambda v: v["a"] @ v["a"].swapaxes(1, 2), halved),
+    "symmetric across an axis": Case(
+        gram_across, sizes(1, 67, 80), lambda v: np.einsum("kei,kej->iej", v["a"], v["a"]), halved
+    ),
+    "a symmetric one, finished": Case(ridge, sizes(1, 101, 2100), ridge_by_numpy, halved),
+    "a symmetric one, finished otherwise": Case(
+        tilted, sizes(1, 101, 70), lambda v: 2 * gram_by_numpy(v) + v["bias"], whole
     ),
 }
 

@@ -15,6 +15,7 @@ from sympile.compiler.passes.emitting.calls import IMPORTS, write_call
 from sympile.compiler.passes.emitting.elements import Elements
 from sympile.compiler.passes.emitting.extents import Run, run_of
 from sympile.compiler.passes.emitting.layout import Frame, Layout
+from sympile.compiler.passes.emitting.mirror import Mirror
 from sympile.compiler.passes.emitting.nest import Nest
 from sympile.compiler.passes.emitting.region import PART_PARAMETERS, Region, enter_part, unfinished
 from sympile.compiler.passes.emitting.rows import RowNest
@@ -86,7 +87,9 @@ def _write_together(
     tensors = dict.fromkeys(tensor for group in fused.groups for tensor in _tensors(group))
     frame.enter(tensors, sorted(set().union(*[sizes_of(group) for group in fused.groups])))
     for group in fused.groups:
-        write_group(frame, group, loops.get(group.members[0]), scalar)
+        own = loops.get(group.members[0])
+        write_group(frame, group, own, scalar)
+        _write_mirror(frame, group, own, scalar)
 
 
 def _write_apart(
@@ -108,6 +111,7 @@ def _write_apart(
         else:
             region = Region(frame, group, split, lanes, f"{name}.part")
             region.write(partial(_write_finish, group, lanes))
+        _write_mirror(frame, group, own, lanes)
         function.ret()
         main.call("void", f"@{name}", main.arguments[0])
 
@@ -130,6 +134,12 @@ def _write_part(
     own = unfinished(group) if split.summed else group
     write_group(frame, own, loops, Lanes(function, scalar.element, 1, scalar.target), parts)
     function.ret()
+
+
+def _write_mirror(frame: Frame, group: Group, loops: Loops | None, scalar: Lanes) -> None:
+    """After all chunks of a symmetric matrix of which they computed one half: the other one."""
+    if loops is not None and loops.half:
+        Mirror(frame, group, loops, scalar.narrowed(loops.lanes)).write()
 
 
 def _write_finish(group: Group, scalar: Lanes, frame: Frame, finish: Definition) -> None:

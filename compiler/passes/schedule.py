@@ -13,6 +13,7 @@ from sympile.compiler.graph.rebuild import substitute
 from sympile.compiler.passes.fusing.cells import CELLS
 from sympile.compiler.passes.fusing.group import Fused, Group, scatter_axis
 from sympile.compiler.passes.scheduling.bounds import bounding
+from sympile.compiler.passes.scheduling.halves import exchangeable
 from sympile.compiler.passes.scheduling.packing import packing
 from sympile.compiler.passes.scheduling.strides import loads_in, own_stride, strides_along
 from sympile.compiler.passes.scheduling.tiles import best_tile, length_of
@@ -42,6 +43,7 @@ class Loops:
     seconds: int = 1
     packed: tuple[Node, ...] = ()  # factors that are copied side by side, a block of turns of inner[0] at a time
     block: int = 0
+    half: bool = False  # of a matrix that is symmetric in row and vector only tiles that reach or pass the diagonal
 
     @property
     def vector_is_reduced(self) -> bool:
@@ -115,14 +117,15 @@ def _rows(group: Group, vector: Node, outer: tuple[Node, ...]) -> tuple[Node | N
 
 def _reduction_loops(group: Group, first: Definition, core: Core) -> Loops:
     """Sums of which there are several: a tile of them is kept in registers."""
-    tile = best_tile(first, core)
+    tile = best_tile(first, core, exchangeable(group))
     vector = tile.vector
     lanes = core.lanes if length_of(vector) > 1 else 1
     reduced = tuple(i for i in first.reduced if i is not vector)
     outer = tuple(a for a in first.axes if a not in (vector, tile.row, tile.second))
     inner = _in_memory_order((*reduced, vector) if vector in first.reduced else reduced, first, vector, outer)
     packed = packing(group.body(first), first, tile, inner, lanes, core)
-    return Loops(outer, tile.row, tile.rows, vector, tile.vectors, inner, lanes, tile.second, tile.seconds, *packed)
+    second = tile.second, tile.seconds
+    return Loops(outer, tile.row, tile.rows, vector, tile.vectors, inner, lanes, *second, *packed, tile.half)
 
 
 def _in_memory_order(

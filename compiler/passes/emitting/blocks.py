@@ -65,13 +65,21 @@ class Blocks:
         if row is None:
             write(1)
             return
-        run = self.nest.run(row)
+        run = self._half(self.nest.run(row)) if self.nest.loops.half else self.nest.run(row)
         if isinstance(run.extent, int):
             self._known_rows(run, run.extent, write)
             return
         start = run.first
         for count in [rows, *[n for n in (4, 1) if n < rows]]:
             start = self._tiles(start, run.last, count, write)
+
+    def _half(self, run: Run) -> Run:
+        """Rows from the tile on that reaches the diagonal within this column of tiles."""
+        function, loops = self.nest.elements.frame.function, self.nest.loops
+        assert loops.vector is not None
+        column = self.nest.elements.positions[loops.vector]
+        first = function.max(run.first, function.sub(column, function.rem(column, loops.rows)))
+        return Run(first, run.last, run.extent, run.grain)
 
     def _tiles(self, start: Integer, stop: Integer, count: int, write: Callable[[int], None]) -> Integer:
         """As many whole tiles as fit; returns where they end."""

@@ -31,7 +31,10 @@ class _Shape:
 
     @property
     def row_tiles(self) -> int:
-        return 1 if self.tile.row is None else -(-length_of(self.tile.row) // self.tile.rows)
+        """How many tiles a column has, of half a matrix in the mean."""
+        if self.tile.row is None:
+            return 1
+        return -(-length_of(self.tile.row) // (self.tile.rows * (1 + self.tile.half)))
 
 
 def packing(

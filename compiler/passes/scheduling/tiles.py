@@ -6,7 +6,7 @@ All candidates are compared by a model of a core's cycles: two multiply-adds and
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from math import prod
 
 from sympile.compiler.code.target import Core
@@ -14,6 +14,7 @@ from sympile.compiler.graph.conditions import conditions_of, unguarded
 from sympile.compiler.graph.definition import Definition, extent_value
 from sympile.compiler.graph.node import Node, extent, postorder
 from sympile.compiler.passes.fusing.group import costly
+from sympile.compiler.passes.scheduling.halves import Pair
 from sympile.compiler.passes.scheduling.strides import loads_in, own_stride, strides_along
 from sympile.compiler.records import dataclass
 
@@ -32,11 +33,15 @@ MASKED = 1.5  # multiply-adds that a condition takes which differs within a tile
 NEAR, FAR, FARTHER = 1.0, 1.0, 2.5  # cycles for a line of the second-level cache; of the third; from beyond it
 SHARE = 4  # operands that the third-level cache has room for, beside what other cores keep there
 ACROSS, TOGETHER = 8.0, 1.2  # cycles to add up the lanes of a sum; of each of several
+MIRRORED, BESIDE = 0.6, 2.0  # cycles to copy a number of a symmetric matrix; the same near the diagonal, one by one
 
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """`rows` steps of one axis times `seconds` of a second one times `vectors` vectors."""
+    """`rows` steps of one axis times `seconds` of a second one times `vectors` vectors.
+
+    Of half a matrix there are only the tiles that reach the diagonal, where row and vector are equal, or lie below.
+    """
 
     vector: Node
     vectors: int = 1
@@ -44,6 +49,7 @@ class Tile:
     rows: int = 1
     second: Node | None = None
     seconds: int = 1
+    half: bool = False
 
     @property
     def own(self) -> frozenset[Node]:
@@ -60,10 +66,10 @@ def known(index: Node) -> bool:
     return extent(index).op == "const"
 
 
-def best_tile(tensor: Definition, core: Core) -> Tile:
-    """The tile with the least estimated time."""
+def best_tile(tensor: Definition, core: Core, exchangeable: Container[Pair] = ()) -> Tile:
+    """The tile with the least estimated time; of a matrix that is symmetric in some axes it may be one half."""
     loads = loads_in([unguarded(tensor.formula), *conditions_of(tensor.formula)])
-    models = [_model(tensor, vector, loads, core) for vector in (*tensor.axes, *tensor.reduced)]
+    models = [_model(tensor, vector, loads, core, exchangeable) for vector in (*tensor.axes, *tensor.reduced)]
     tiles = [(model.cycles(tile), order, tile) for model in models for order, tile in enumerate(model.tiles())]
     return min(tiles, key=lambda found: found[:2])[2]
 
@@ -73,7 +79,9 @@ def _weight(body: Node) -> int:
     return sum(COSTLY if costly(n) else 1 for n in postorder([body]) if n.op not in ("index", "const", "size"))
 
 
-def _model(tensor: Definition, vector: Node, loads: Sequence[Node], core: Core) -> Model:
+def _model(
+    tensor: Definition, vector: Node, loads: Sequence[Node], core: Core, exchangeable: Container[Pair]
+) -> Model:
     axes = tuple(axis for axis in tensor.axes if axis is not vector)
     apart = {
         node: any(strides_along(node, index) == 1 for index in tensor.reduced)
@@ -81,7 +89,9 @@ def _model(tensor: Definition, vector: Node, loads: Sequence[Node], core: Core) 
         if strides_along(node, vector) not in (0, 1)
     }
     weights = {condition: _weight(condition) for condition in conditions_of(tensor.formula)}
-    return Model(tensor, vector, tuple(loads), core, axes, 1 + _weight(unguarded(tensor.formula)), weights, apart)
+    twins = frozenset(axis for axis in axes if frozenset((axis, vector)) in exchangeable)
+    weight = 1 + _weight(unguarded(tensor.formula))
+    return Model(tensor, vector, tuple(loads), core, axes, weight, weights, apart, twins)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +106,7 @@ class Model:
     weight: int  # how much code the body is without its conditions
     conditions: dict[Node, int]  # and how much each of these is, where it differs within a tile
     apart: dict[Node, bool]  # reads whose lanes do not lie side by side → whether those of a reduced index do
+    twins: frozenset[Node]  # axes that can be exchanged with the vector
 
     # ------------------------------------------------------------------------------------------ candidates
 
@@ -106,8 +117,18 @@ class Model:
         for row in axes or (None,):
             seconds = [(None, 1), *[(a, n) for a in axes if a is not row and (n := self._part(a)) > 1]]
             for count, (second, steps) in itertools.product(vectors, seconds):
-                for rows in _counts(row, self._most_rows(row, second, count * steps, count)):
+                most = self._most_rows(row, second, count * steps, count)
+                for rows in _counts(row, most):
                     yield Tile(self.vector, count, row, rows, second, steps)
+                for rows in self._halves(row, most, count):
+                    yield Tile(self.vector, count, row, rows, second, steps, True)
+
+    def _halves(self, row: Node | None, most: int, vectors: int) -> Iterable[int]:
+        """Of half a matrix also so many rows that tiles begin at the diagonal."""
+        if row is None or row not in self.twins:
+            return ()
+        step = vectors * self.core.lanes
+        return dict.fromkeys((*_counts(row, most), *[n for n in range(4, min(most, ROWS) + 1) if step % n == 0]))
 
     def _part(self, axis: Node) -> int:
         """How much of a second axis stands in a tile: all of it, or, of sums along the lanes, an equal part."""
@@ -138,7 +159,7 @@ class Model:
         """Estimated cycles of the whole nest."""
         inner = len(self.axes) - 1 - self.axes.index(tile.row) if tile.row is not None else 0
         parts = 1 if tile.second is None else length_of(tile.second) // tile.seconds
-        once = self._tiles_time(tile) * parts + self._packing_time(tile)
+        once = self._tiles_time(tile) * parts + self._packing_time(tile) + self._mirror_time(tile) * parts
         return once * self._repeats(tile) * (1 + 0.04 * inner)
 
     def _repeats(self, tile: Tile) -> int:
@@ -154,10 +175,23 @@ class Model:
         if self.vector in self.tensor.axes:
             columns = _parts(self._columns, tile.vectors)
         rows = [(1, 1)] if tile.row is None else _parts(length_of(tile.row), tile.rows)
-        for (down, height), (across, width) in itertools.product(rows, columns):
+        for (down, height), (number, (across, width)) in itertools.product(rows, enumerate(columns)):
             once = self._turns * self._turn(tile, height, width) + EDGE + self._ending(tile, height, width)
-            total += down * across * once
+            first = columns[0][0] if number else 0
+            total += once * (self._lower(tile, down, first, across) if tile.half else down * across)
         return total
+
+    def _lower(self, tile: Tile, down: int, first: int, across: int) -> int:
+        """How many tiles of some columns reach the diagonal or lie below it."""
+        step = tile.vectors * self.core.lanes
+        return sum(max(0, down - column * step // tile.rows) for column in range(first, first + across))
+
+    def _mirror_time(self, tile: Tile) -> float:
+        """What it takes to copy one half of a symmetric matrix to the other one."""
+        if not tile.half:
+            return 0.0
+        length = length_of(self.vector)
+        return length * (length * MIRRORED + self.core.lanes * BESIDE) / 2 * tile.seconds
 
     def _turn(self, tile: Tile, rows: int, vectors: int) -> float:
         """Cycles of one turn of the innermost loop."""
