@@ -212,14 +212,14 @@ AWKWARD: dict[str, tuple[float, ...]] = {     # these and their neighbours: wher
     "softplus": (-0.88137, 36.7, -708.39),            "sin": (PI, 2 * PI, PI / 2, 1e5, 1e14, 1e15, 1e22, NEAREST),
     "cos": (PI, 2 * PI, PI / 2, 1e5, 1e14, NEAREST),  "tan": (PI, PI / 4, PI / 2, 1e5, 1e14, 1e22, NEAREST),
     "asin": (0.5, 1.0),                               "acos": (0.5, 1.0, -1.0, -0.5),
-    "atan": (0.5, 1.0, 2.0),                          "atan2": (0.5, 1.0, 2.0),
+    "atan": (1 / 6, 0.25, 0.5, 1.0, 2.0, 8.6667),      "atan2": (0.5, 1.0, 2.0),
     "sinh": (1.0, 710.47),                            "cosh": (1.0, 710.47),
-    "asinh": (2.0**500, 2.0**60, 0.35, 3e38, 1.7e308), "acosh": (1.0, 1.25, 2.0**501, 2.0**61, 3e38, 1.7e308),
+    "asinh": (2.0**512, 2.0**64, 2.0**500, 2.0**60, 0.35, 3e38, 1.7e308), "acosh": (1.0, 1.25, 2.0**501, 2.0**61, 3e38, 1.7e308),
     "atanh": (0.2, 0.3333, 0.9999999, 1.0),                  "cbrt": (1.0, 8.0, 27.0),
     "erf": (0.1, 0.5, 1.1, 3.9375, 5.9375),            "erfc": (0.25, 0.5, 2.5, 26.5, 27.2),
     "loggamma": (1.0, 2.0, 3.0, 8.0, 0.5, 1.2, 1.75), "digamma": (1.0, 1.4616321449683622, 2.0, 3.0, 8.0),
     "trigamma": (1.0, 7.0, 8.0),
-    "power": (1.0, 0.5, 2.0),                         "xlogx": (1.0,),
+    "power": (1.0, 0.5, 2.0, 0.984375, 1.03125, 1.46875),                         "xlogx": (1.0,),
     "xlogy": (1.0,),
 }
 # fmt: on
@@ -427,7 +427,7 @@ def test_a_bad_row_is_caught() -> None:
 
 @pytest.mark.parametrize("bits", [64, 32])
 @pytest.mark.parametrize("lanes", [1, 2, 4, 8, 16, 32])
-@pytest.mark.parametrize("name", ["exp", "sin", "tan", "power", "loggamma", "log", "log1p", "log10", "asinh", "cbrt", "tanh", "erf"])
+@pytest.mark.parametrize("name", ["exp", "atan", "sin", "tan", "power", "loggamma", "log", "log1p", "log10", "asinh", "cbrt", "tanh", "erf"])
 def test_any_number_of_lanes_gives_the_same_bits(name: str, lanes: int, bits: int) -> None:
     x = np.linspace(0.3, 1e16, 64) if name in ("sin", "tan") else np.linspace(0.3, 20, 64)
     operands = (x, x[::-1].copy())[: VECTOR_MATH[name].arity]
@@ -440,6 +440,23 @@ def test_logarithms_of_powers_are_exact() -> None:
     np.testing.assert_array_equal(row_kernel("log2", 64)(np.ldexp(1.0, twos)), twos)
     np.testing.assert_array_equal(row_kernel("log10", 32)(np.array([float(f"1e{n}") for n in range(11)])), np.arange(11))
     np.testing.assert_array_equal(row_kernel("log2", 32)(np.ldexp(1.0, twos[925:1202])), twos[925:1202])
+
+
+@pytest.mark.parametrize(("bits", "least", "most"), [(64, -1074, 1023), (32, -149, 127)])
+def test_powers_of_two_are_exact(bits: int, least: int, most: int) -> None:
+    n = np.arange(least, most + 1)
+    np.testing.assert_array_equal(row_kernel("power", bits)(np.full(n.size, 2.0), n.astype(float)), np.ldexp(1.0, n))
+    np.testing.assert_array_equal(row_kernel("exp", bits)(np.array([0.0, -0.0])), [1.0, 1.0])
+
+
+@pytest.mark.parametrize("bits", [64, 32])
+def test_the_angle_of_a_point_keeps_the_digits_of_its_quotient(bits: int) -> None:
+    """Just above a power of two the quotient's rounding counts twice in its angle, and nothing else may be added there."""
+    random = np.random.default_rng(1)
+    slopes = np.ldexp(random.uniform(1, 1.02, COUNT), random.integers(-4, 1, COUNT))
+    x = random.uniform(1, 2, COUNT).astype(DTYPE[bits])
+    operands = (slopes.astype(DTYPE[bits]) * x, x)
+    judge(row_kernel("atan2", bits)(*operands), exact_values("atan2", operands), bits, 1.5, operands)
 
 
 @pytest.mark.parametrize("lanes", [1, 2, 4, 8, 16, 32])

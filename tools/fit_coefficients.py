@@ -54,13 +54,6 @@ def of_square(function: Real) -> Real:
 
 exp_tail = near_zero(lambda r: mp.mpf(1) / 2 + r / 6, lambda r: (mp.exp(r) - 1 - r) / r**2)
 atanh_tail = of_square(near_zero(lambda s: mp.mpf(1) / 3 + s * s / 5, lambda s: (mp.atanh(s) / s - 1) / s**2))
-atanh_tail2 = of_square(
-    near_zero(
-        lambda s: mp.mpf(2) / 5 + s * s * 2 / 7,
-        lambda s: (2 * mp.atanh(s) / s - 2 - s * s * 2 / 3) / s**4,
-        2.0**-24,
-    )
-)
 sin_tail = of_square(near_zero(lambda r: -mp.mpf(1) / 6 + r * r / 120, lambda r: (mp.sin(r) - r) / r**3))
 asin_tail = of_square(near_zero(lambda x: mp.mpf(1) / 6 + x * x * 3 / 40, lambda x: (mp.asin(x) - x) / x**3))
 atan_tail = of_square(near_zero(lambda x: -mp.mpf(1) / 3 + x * x / 5, lambda x: (mp.atan(x) - x) / x**3))
@@ -151,9 +144,8 @@ def tail_of(whole: Real, factor: Real) -> Real:
 # ------------------------------------------------------------------------------------------------- what to find
 
 HALF_LOG2 = mp.log(2) / 2 * mp.mpf("1.0005")
-LEAST, MOST = mp.mpf("0.7499"), mp.mpf("1.5001")                                                 # of a significand
-S_SQUARED = ((MOST - 1) / (MOST + 1)) ** 2
 ATANH_SQUARED = mp.mpf("0.2259") ** 2                          # rules/machine_logarithm.py, RATIO_CUT
+ATAN_SQUARED = mp.mpf("0.1667") ** 2                           # tools/fit_pieces.py, TURNED
 HALF_PI2 = (mp.pi / 2 * mp.mpf("1.001")) ** 2
 ONE, QUARTER = mp.mpf(1), mp.mpf(1) / 4
 asin_weight, atan_weight = relative_weight(mp.asin), relative_weight(mp.atan)
@@ -171,14 +163,12 @@ FITS = (
     Fit("exp",        32,  4, -HALF_LOG2,     HALF_LOG2,   exp_tail,      power_weight(2)),
     Fit("atanh",      64,  6, mp.mpf(0),      ATANH_SQUARED, atanh_tail,  power_weight(1)),
     Fit("atanh",      32,  2, mp.mpf(0),      ATANH_SQUARED, atanh_tail,  power_weight(1)),
-    Fit("pow_log",    64,  7, mp.mpf(0),      S_SQUARED,   atanh_tail2,   power_weight(2)),
-    Fit("pow_log",    32,  3, mp.mpf(0),      S_SQUARED,   atanh_tail2,   power_weight(2)),
     Fit("sin",        64,  7, mp.mpf(0),      HALF_PI2,    sin_tail,      sin_weight),
     Fit("sin",        32,  3, mp.mpf(0),      HALF_PI2,    sin_tail,      sin_weight),
     Fit("asin",       64, 12, mp.mpf(0),      QUARTER,     asin_tail,     asin_weight),
     Fit("asin",       32,  5, mp.mpf(0),      QUARTER,     asin_tail,     asin_weight),
-    Fit("atan",       64, 19, mp.mpf(0),      ONE,         atan_tail,     atan_weight),
-    Fit("atan",       32,  8, mp.mpf(0),      ONE,         atan_tail,     atan_weight),
+    Fit("atan",       64,  6, mp.mpf(0),      ATAN_SQUARED, atan_tail,    atan_weight),
+    Fit("atan",       32,  2, mp.mpf(0),      ATAN_SQUARED, atan_tail,    atan_weight),
     Fit("sinh",       64,  4, mp.mpf(0),      HALF_LOG2**2, sinh_tail,    sinh_weight),
     Fit("sinh",       32,  2, mp.mpf(0),      HALF_LOG2**2, sinh_tail,    sinh_weight),
     Fit("cosh",       64,  4, mp.mpf(0),      HALF_LOG2**2, cosh_tail,    power_weight(1)),
@@ -284,7 +274,6 @@ CONSTANTS: tuple[tuple[str, mp.mpf, int, int, int], ...] = (
     ("1/ln10",        1 / mp.log(10),          2,       0,   0),
     ("pi",            +mp.pi,                  3,       0,   0),
     ("pi/2",          mp.pi / 2,               3,       0,   0),
-    ("2/3",           mp.mpf(2) / 3,           2,       0,   0),
     ("digamma_zero",  DIGAMMA_ZERO,            2,       0,   0),
     ("loggamma_least", mp.loggamma(DIGAMMA_ZERO), 2,    0,   0),
     ("log(2pi)/2",    mp.log(2 * mp.pi) / 2,   2,       0,   0),

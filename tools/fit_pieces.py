@@ -2,7 +2,8 @@
 
 The place y*scale + low of a number y >= 0 lies within four powers of two; each is cut in four equal pieces, so that two
 bits of its exponent and two of its significand tell the piece. There f(c + d) = f(c) + d q(d), where the centre c is
-chosen so that f(c) is a number of the format but for a hundredth of its last place.
+chosen so that f(c) is a number of the format but for a hundredth of its last place. Of a function with a rule for
+differences only the centres and the values there are found: the rest is f of the difference, next to 0.
 
 Run:  python tools/fit_pieces.py            writes the file
       python tools/fit_pieces.py --check    says whether the file is what this program would write
@@ -30,7 +31,7 @@ class Pieces:
 
     name: str
     bits: int
-    degree: int
+    degree: int              # 0: by a rule for differences
     low: mp.mpf              # a power of two
     scale: mp.mpf
     top: mp.mpf              # operands are held below
@@ -43,6 +44,9 @@ def scaled_erfc(y: mp.mpf) -> mp.mpf:
     return mp.exp(y * y) * mp.erfc(y)
 
 
+TURNED = mp.mpf("0.1667")         # tangents of the angles that are left of those by a rule
+
+
 # fmt: off
 FITS = (
     #      name  bits deg low              scale              top                function     odd
@@ -52,6 +56,8 @@ FITS = (
     Pieces("erf",  32, 6,  mp.mpf("0.5"),  mp.mpf("1.75"),    mp.mpf("3.9375"),  mp.erf,      True),
     Pieces("erfc", 64, 13, mp.mpf(2),      mp.mpf("1.09375"), mp.mpf("27.375"),  scaled_erfc, False),
     Pieces("erfc", 32, 6,  mp.mpf(1),      mp.mpf("1.375"),   mp.mpf("10.5"),    scaled_erfc, False),
+    Pieces("atan", 64, 0,  mp.mpf("0.5"),  mp.mpf("0.75"),    mp.mpf(9),         mp.atan,     True),
+    Pieces("atan", 32, 0,  mp.mpf("0.5"),  mp.mpf("0.75"),    mp.mpf(9),         mp.atan,     True),
 )
 # fmt: on
 
@@ -99,8 +105,17 @@ def piece(fit: Pieces, start: mp.mpf, end: mp.mpf) -> tuple[list[mp.mpf], mp.mpf
     return [c, value, *coefficients], size
 
 
+def amid(fit: Pieces, start: mp.mpf, end: mp.mpf) -> tuple[list[mp.mpf], mp.mpf]:
+    """The centre amid the angles from start to end, and the largest tangent that is left; the last piece has no end."""
+    angles = mp.atan(start), mp.pi / 2 if end == fit.top else mp.atan(end)
+    c = mp.mpf(0) if start == 0 else centre(fit, mp.tan(sum(angles) / 2))
+    left = max(abs(mp.tan(angle - mp.atan(c))) for angle in angles)
+    assert left < TURNED, "beyond what the polynomial is fitted for"
+    return [c, mp.atan(c)], left
+
+
 def fitted(fit: Pieces) -> tuple[list[list[mp.mpf]], mp.mpf]:
-    """The rows of all pieces where the bits of their places find them, and the largest error."""
+    """The rows of all pieces where the bits of their places find them, and the largest error (or tangent left)."""
     rows, worst = [[mp.mpf(0)] * (fit.degree + 2)] * COUNT, mp.mpf(0)
     exponent = round(float(mp.log(fit.low, 2))) + BIAS[fit.bits]
     for at in range(COUNT):
@@ -109,7 +124,7 @@ def fitted(fit: Pieces) -> tuple[list[list[mp.mpf]], mp.mpf]:
         ends = [(place - fit.low) / fit.scale for place in places]
         if ends[0] >= fit.top:
             continue
-        row, size = piece(fit, ends[0], min(ends[1], fit.top))
+        row, size = (piece if fit.degree else amid)(fit, ends[0], min(ends[1], fit.top))
         rows[(exponent + octave) % 4 * QUARTERS + quarter] = row
         worst = max(worst, size)
     return rows, worst
@@ -131,8 +146,9 @@ def _numbers(text: str) -> tuple[float, ...]:
 def entry(fit: Pieces) -> str:
     """The table of one function."""
     rows, worst = fitted(fit)
-    print(f"{fit.name:6} {fit.bits}  degree {fit.degree:2}  error 2^{float(mp.log(worst, 2)):.1f}", flush=True)
-    lines = [f'    ("{fit.name}", {fit.bits}): (   # error 2^{float(mp.log(worst, 2)):.1f}\n']
+    remark = f"error 2^{float(mp.log(worst, 2)):.1f}" if fit.degree else f"tangents up to {float(worst):.3f}"
+    print(f"{fit.name:6} {fit.bits}  degree {fit.degree:2}  {remark}", flush=True)
+    lines = [f'    ("{fit.name}", {fit.bits}): (   # {remark}\n']
     for column in zip(*rows, strict=True):
         words = [rounded(number, fit.bits) for number in column]
         lines.append(f'        _numbers("{" ".join(words[:8])} "\n                 "{" ".join(words[8:])}"),\n')

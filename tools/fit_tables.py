@@ -20,6 +20,7 @@ from fit_coefficients import (
     Fit,
     Real,
     _alternating,
+    exp_tail,
     near_zero,
     of_square,
     power_weight,
@@ -84,6 +85,58 @@ def log_fit(base: str, bits: int) -> Fit:
     scale = BASES[base]
     tail = near_zero(lambda r: -mp.mpf(1) / 2 + r / 3, lambda r: (mp.log1p(r) - r) / r**2)
     return Fit(base, bits, LOG_DEGREE[bits], min(ends), max(ends), lambda r: tail(r) * scale, power_weight(1))
+
+
+# ------------------------------------------------------------------------------------------------------- power
+
+POWER_LEAST = 0.734375                # rules/machine_power.py; twice that is a border between pieces
+POWER_DEGREE = {64: 9, 32: 3}
+
+
+def power_pieces() -> list[tuple[Piece, mp.mpf]]:
+    """Sixteenths of a significand around 1, 17/16, ..., thirty-seconds around 24/32, ..., with their short inverses."""
+    centres = [(1 + mp.mpf(at) / 16, mp.mpf(1) / 32) for at in range(8)]
+    centres += [(mp.mpf(at + 16) / 32, mp.mpf(1) / 64) for at in range(8, 16)]
+    pieces = [(c - half, c + half) for c, half in centres]
+    pieces[0] = 1 - mp.mpf(1) / 64, 1 + mp.mpf(1) / 32
+    assert pieces[8][0] == POWER_LEAST and pieces[7][1] == 2 * POWER_LEAST
+    short_inverses = [mp.mpf(at) / 32 for at in range(16, 64)]
+    return [(piece, min(short_inverses, key=lambda c: _reach(piece, c))) for piece in pieces]
+
+
+def power_tables(bits: int) -> Iterator[tuple[str, list[mp.mpf]]]:
+    """The inverses, and the logarithms that belong to them in two parts."""
+    found = [inverse for _, inverse in power_pieces()]
+    high = [short(-mp.log(c), ENTRY_BITS[bits]) for c in found]
+    yield "power_inverse", found
+    yield "power_high", high
+    yield "power_low", [-mp.log(c) - kept for c, kept in zip(found, high, strict=True)]
+
+
+def power_fit(bits: int) -> Fit:
+    """(log(1 + r) - r + r²/2) / r³, with the error of the logarithm relative to r."""
+    ends = [end * inverse - 1 for piece, inverse in power_pieces() for end in piece]
+    tail = near_zero(lambda r: mp.mpf(1) / 3 - r / 4, lambda r: (mp.log1p(r) - r + r * r / 2) / r**3)
+    return Fit("power", bits, POWER_DEGREE[bits], min(ends), max(ends), tail, power_weight(2))
+
+
+# ------------------------------------------------------------------------------------------------- exponential
+
+STEPS = {64: 8, 32: 16}               # of a power of two; rules/machine_parts.py
+EXP_DEGREE = {64: 5, 32: 1}
+
+
+def step_tables(bits: int) -> Iterator[tuple[str, list[mp.mpf]]]:
+    """The powers of two between 1 and 2 in two parts."""
+    powers = [mp.mpf(2) ** (mp.mpf(at) / STEPS[bits]) for at in range(STEPS[bits])]
+    yield "power_of_two", powers
+    yield "power_of_two_low", [value - stored(value, bits) for value in powers]
+
+
+def step_fit(bits: int) -> Fit:
+    """(exp(r) - 1 - r) / r² within half a step."""
+    reach = mp.log(2) / (2 * STEPS[bits]) * mp.mpf("1.0005")
+    return Fit("exp_step", bits, EXP_DEGREE[bits], -reach, reach, exp_tail, power_weight(2))
 
 
 # --------------------------------------------------------------------------------------------------- cube root
@@ -217,9 +270,11 @@ def error(size: mp.mpf) -> str:
 
 def text() -> str:
     """The whole file."""
-    found = [(bits, table) for bits in (64, 32) for make in (log_tables, cbrt_tables) for table in make(bits)]
+    makes = (log_tables, power_tables, step_tables, cbrt_tables)
+    found = [(bits, table) for bits in (64, 32) for make in makes for table in make(bits)]
     tables = [entry(name, bits, numbers) for bits, (name, numbers) in found]
-    fits = [log_fit(base, bits) for base in BASES for bits in (64, 32)] + [cbrt_fit(bits) for bits in (64, 32)]
+    fits = [log_fit(base, bits) for base in BASES for bits in (64, 32)]
+    fits += [make(bits) for make in (power_fit, step_fit, cbrt_fit) for bits in (64, 32)]
     polynomials = []
     for fit in fits:
         numbers, size = remez(fit)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from sympile.compiler.code.number import Mask, Number
+from sympile.compiler.code.number import Number
 from sympile.compiler.rules.machine_parts import (
     Pair,
     constant,
@@ -14,6 +14,7 @@ from sympile.compiler.rules.machine_parts import (
     parts,
     rounded_multiple,
 )
+from sympile.compiler.rules.machine_pieces import columns_at, held
 from sympile.compiler.rules.machine_turns import Turned, far_turns
 
 FAST_UP_TO = {64: 1e14, 32: 1e5}   # beyond, three parts of π no longer suffice
@@ -120,26 +121,25 @@ def _asin_parts(y: Number) -> tuple[Pair, Number, Number]:
 
 
 def atan(x: Number) -> Number:
-    """t + t³p(t²) with t = |x| up to 1; beyond, π/2 and t = -1/|x|."""
-    y = abs(x)
-    steep = y > 1.0
-    return _angle(steep.pick(-1.0, y) / steep.pick(y, 1.0), steep).with_sign_of(x)
+    """By pieces."""
+    return _angle(abs(x)).with_sign_of(x)
 
 
 def atan2(y: Number, x: Number) -> Number:
     """The angle of the point (x, y), with the signs of zeros and infinities of C99 (F.9.1.4)."""
     a, b = abs(y), abs(x)
-    steep = a > b
-    below = steep.pick(a, b)
-    t = first_true([(below.equals(0.0), a), (a.equals(b), 1.0)], steep.pick(-b, a) / below)
-    result = _angle(t, steep)
+    result = _angle(first_true([((a + b).equals(0.0), 0.0), (a.equals(b), 1.0)], a / b))
     high, low = parts(x, "pi")[:2]
     return x.is_negative().pick(high - (result - low), result).with_sign_of(y)
 
 
-def _angle(t: Number, steep: Mask) -> Number:
-    """atan(t) for |t| <= 1, and π/2 more where it is steep."""
-    high, low = parts(t, "pi/2")[:2]
+STEEPEST = 2.0**60      # beyond, the angle is π/2
+
+
+def _angle(slope: Number) -> Number:
+    """atan(c) + atan(t) with t = (slope - c) / (1 + c slope), c by a table; slope >= 0, infinity too."""
+    centre, value = columns_at("atan", held("atan", slope))
+    y = slope.below(STEEPEST)
+    t = (y - centre) / y.fma(centre, 1.0)
     z = t * t
-    tail = (t * z).fma(z.polynomial(fitted(t, "atan")), steep.pick(low, 0.0))
-    return steep.pick(high, 0.0) + (t + tail)
+    return value + (t * z).fma(z.polynomial(fitted(t, "atan"), block=0), t)

@@ -7,6 +7,7 @@ from sympile.compiler.rules.machine_parts import (
     Pair,
     constant,
     exp_minus_one_reduced,
+    exp_reduced,
     facts,
     fast_sum,
     fitted,
@@ -15,16 +16,15 @@ from sympile.compiler.rules.machine_parts import (
     quotient,
     reduced_log_of,
     rounded_multiple,
-    times_power,
 )
 from sympile.compiler.rules.machine_pieces import odd_by_pieces
 
 
 def exp(x: Number) -> Number:
-    """2**n (1 + r + ...), the power of two in two factors."""
+    """2**n (1 + r + ...), by a table of powers of two."""
     fact = facts(x)
-    shifted, p = exp_minus_one_reduced(x.below(fact.exp_high).above(fact.exp_low))
-    return times_power(p + 1.0, shifted)
+    power, p = exp_reduced(x.below(fact.exp_high).above(fact.exp_low))
+    return power.times(power.high + power.high.fma(p, power.low))
 
 
 def expm1(x: Number) -> Number:

@@ -7,18 +7,20 @@ from sympile.compiler.rules.machine_parts import (
     INF,
     NAN,
     Pair,
+    ReducedLog,
     bits_of,
     constant,
     entry,
-    exact_product,
     facts,
     fast_sum,
     first_true,
     fitted,
+    leading_bits,
     log_specials,
     parts,
     reduced_log,
     reduced_log_of,
+    split_exponent,
 )
 
 
@@ -54,37 +56,35 @@ def log10(x: Number) -> Number:
     return log_specials(x, k.fma(high, entry(piece, "log10_high")) + (first + tail))
 
 
-FAR = {64: 2.0**500, 32: 2.0**60}        # beyond, x² would overflow, and 1 + x² is x² long since
+HALF_WAY = {64: 512, 32: 64}            # half of all exponents: what is below 2**512, or 2**-512 of what is above, can be squared
+FAR = {64: 2.0**500, 32: 2.0**60}        # beyond, x² would overflow, and x² - 1 is x² long since
 
 
 def asinh(x: Number) -> Number:
-    """log(1 + v) with v = y + y²/(1 + sqrt(y² + 1)) and y = |x|, everything halved."""
-    y = abs(x)
-    half, near = y * 0.5, y.below(FAR[x.lanes.bits])
-    s = near.fma(near, 1.0).sqrt()
-    v = fast_sum(half, half * (near / (s + 1.0)))
-    result = _log_one_plus(v, half + s.above(y) * 0.5)
-    return (y < facts(x).negligible).pick(x, result.with_sign_of(x))
+    """log(w) with w = y + sqrt(y² + 1) and y = |x|; what is left of w is summed by its parts, so that small y keep their digits."""
+    y, power = abs(x), HALF_WAY[x.lanes.bits]
+    far = y >= 2.0**power
+    z, one = far.pick(y * 2.0**-power, y), far.pick(0.0, 1.0)
+    s = z.fma(z, one).sqrt()
+    w = z + s
+    k, m = split_exponent(w)
+    piece = leading_bits(m)
+    factor = entry(piece, "log_inverse") * (m.bits() - w.bits() + bits_of(m, 1.0)).number()     # c 2**-k
+    r = factor.fma(z * (z / (s + one)), factor.fma(z, factor.fma(one, -1.0)))
+    result = ReducedLog(k + far.pick(power, 0.0), piece, r).total()
+    return y.equals(INF).pick(INF, result).with_sign_of(x)
 
 
 def acosh(x: Number) -> Number:
-    """log(1 + v) with v = d + sqrt(d² + 2d) and d = x - 1, everything halved."""
-    d = x.fma(0.5, -0.5)                                             # exact where it counts
+    """log(w) with w = x + sqrt(d² + 2d) and d = x - 1, everything halved."""
+    half, d = x * 0.5, x.fma(0.5, -0.5)                              # exact where it counts
     near = d.below(FAR[x.lanes.bits])
-    square = exact_product(near, near)
-    whole = fast_sum(near, square.high)
-    high = whole.high.sqrt()
-    rest = (-high).fma(high, whole.high) + (whole.low + square.low)
-    low = rest / (high + high).above(facts(x).tiny)
-    v = fast_sum(high.above(d), d)
-    result = _log_one_plus(Pair(v.high, v.low + low), v.high + 0.5)
-    return x.compare("ult", 1.0).pick(NAN, result)
-
-
-def _log_one_plus(v: Pair, whole: Number) -> Number:
-    """log(1 + 2v), where whole is 1/2 + v but for a few roundings."""
-    reduced = reduced_log_of(Pair(whole, (v.high - (whole - 0.5)) + v.low), halved=True)
-    return log_specials(whole, reduced.total())
+    root = near.fma(near, near).sqrt()
+    rest = near.fma(near, (-root).fma(root, near))                   # near - root² is about -near²: little is rounded off
+    low = rest / (root + root).above(facts(x).tiny)
+    w = fast_sum(half, root.above(d))
+    result = reduced_log_of(Pair(w.high, w.low + low), halved=True).total()
+    return x.compare("ult", 1.0).pick(NAN, log_specials(w.high, result))
 
 
 RATIO_CUT = 0.4         # so that s below is within -1/6 ... 0.2258, and k = 0 up to y = 1/5

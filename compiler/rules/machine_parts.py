@@ -118,23 +118,40 @@ def power_of_two(shifted: Number, extra: int = 0) -> Number:
     return ((shifted.bits() << fact.fraction) + ((fact.bias + extra) << fact.fraction)).number()
 
 
-def two_powers(shifted: Number, extra: int = 0) -> tuple[Number, Number]:
-    """Two factors whose product is 2**(n + extra): overflow and denormal results come out with one rounding."""
-    fact = facts(shifted)
-    whole = shifted.bits() + extra
-    half = (whole >> 1) << fact.fraction
-    rest = (whole << fact.fraction) - half
-    bias = fact.bias << fact.fraction
-    return (half + bias).number(), (rest + bias).number()
+STEPS = {64: 8, 32: 16}     # of a power of two: as many numbers as one register of 512 bits holds
 
 
-def times_power(value: Number, shifted: Number, extra: int = 0) -> Number:
-    """value * 2**(n + extra) from magic + n, rounded once; n stays within twice the range of exponents."""
-    k = value.lanes
-    if quick.has_one(k):
-        return Number(k, quick.scaled(k, value.value, (shifted - (facts(value).magic - extra)).value))   # exact
-    first, second = two_powers(shifted, extra)
-    return value * first * second
+@dataclass(frozen=True, slots=True, eq=False)
+class Power:
+    """2**n for multiples n of 1/STEPS: (high + low) 2**floor(n), by a table of the powers from 1 to 2."""
+
+    n: Number
+    steps: Bits          # n STEPS in the low bits
+    high: Number
+    low: Number
+
+    def times(self, value: Number) -> Number:
+        """value * 2**floor(n), rounded once; n stays within twice the range of exponents."""
+        k, fact = value.lanes, facts(value)
+        if quick.has_one(k):
+            return Number(k, quick.scaled(k, value.value, self.n.value))
+        whole = self.steps >> (STEPS[k.bits].bit_length() - 1)
+        half = (whole >> 1) << fact.fraction
+        rest = (whole << fact.fraction) - half
+        bias = fact.bias << fact.fraction
+        return value * (half + bias).number() * (rest + bias).number()      # overflow and denormals with one rounding
+
+
+def exp_reduced(x: Number, low: Number | None = None) -> tuple[Power, Number]:
+    """The power of two next to exp(x + low), and exp(r) - 1 of what is left, |r| at most half a step."""
+    above, below = parts(x, "ln2")
+    magic = facts(x).magic / STEPS[x.lanes.bits]
+    shifted = x.fma(parts(x, "1/ln2")[0], magic)
+    n = shifted - magic
+    r = n.fma(-below, n.fma(-above, x))
+    r, steps = r if low is None else r + low, shifted.bits()
+    power = Power(n, steps, *entries(steps, "power_of_two", "power_of_two_low"))
+    return power, (r * r).fma(r.polynomial(fitted(x, "exp_step")), r)
 
 
 def exp_minus_one_reduced(x: Number) -> tuple[Number, Number]:
@@ -154,6 +171,13 @@ def entry(index: Bits, name: str) -> Number:
     return Number(k, lookup.looked_up(k, name, TABLES[name, k.bits], index.value))
 
 
+def entries(index: Bits, *names: str) -> list[Number]:
+    """The entries of several tables at one place."""
+    k = index.lanes
+    found = lookup.columns_looked_up(k, "/".join(names), [TABLES[name, k.bits] for name in names], index.value)
+    return [Number(k, value) for value in found]
+
+
 def leading_bits(m: Number) -> Bits:
     """The four bits of the significand behind the point, with the exponent above them."""
     return m.bits() >> (facts(m).fraction - 4)
@@ -165,6 +189,13 @@ def split_from_one(x: Number) -> tuple[Number, Number]:
     if quick.has_one(k):
         return Number(k, quick.exponent(k, x.value)), Number(k, quick.significand_from_one(k, x.value))
     return _split_bits(abs(x), 1.0)
+
+
+def split_around_one(x: Number, least: float) -> tuple[Number, Number]:
+    """k and m with x = 2**k m, least <= m < 2 least, where 1/2 < least < 1; denormals too, for finite x > 0."""
+    k, m = split_from_one(x)
+    far = m >= 2 * least
+    return far.pick(k + 1.0, k), far.pick(m * 0.5, m)
 
 
 def split_exponent(x: Number) -> tuple[Number, Number]:

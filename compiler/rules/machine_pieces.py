@@ -23,14 +23,19 @@ def held(name: str, y: Number) -> Number:
     return y.below(PLACES[name, y.lanes.bits][2])
 
 
-def piece_of(name: str, y: Number, block: int = 2) -> Piece:
-    """The piece of a number that is held in its range."""
+def columns_at(name: str, y: Number) -> list[Number]:
+    """What the tables say of the piece of a number that is held in its range: centre, value there, coefficients."""
     k = y.lanes
     low, scale, _ = PLACES[name, k.bits]
     place = y + low if scale == 1.0 else y.fma(scale, low)
     index = place.bits() >> (facts(y).fraction - 2)
     found = lookup.columns_looked_up(k, f"{name}.pieces", PIECES[name, k.bits], index.value)
-    centre, value, *slope = (Number(k, column) for column in found)
+    return [Number(k, column) for column in found]
+
+
+def piece_of(name: str, y: Number, block: int = 2) -> Piece:
+    """The piece of a number that is held in its range."""
+    centre, value, *slope = columns_at(name, y)
     d = y - centre
     return Piece(d, value, d.polynomial(slope, block))
 

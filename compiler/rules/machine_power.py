@@ -10,20 +10,19 @@ from sympile.compiler.rules.machine_parts import (
     constant,
     entry,
     exact_product,
+    exp_reduced,
     facts,
     fast_sum,
     first_true,
     fitted,
     leading_bits,
     parts,
-    quotient,
-    rounded_multiple,
-    split_exponent,
+    split_around_one,
     split_from_one,
-    times_power,
     zero_or_beyond,
 )
 
+POWER_LEAST = 0.734375            # of a significand; tools/fit_tables.py splits the range from here on
 PLAIN_POWERS = (-2, -1, 0, 1, 2, 3, 4)   # so few roundings that two units in the last place are kept anyway
 
 
@@ -74,7 +73,14 @@ def _pair_product(a: Pair, b: Pair) -> Pair:
 
 def power(x: Number, y: Number) -> Number:
     """|x|**y = exp(y log|x|) with the logarithm in two parts; then the sign and all special cases of C99 (F.9.4.4)."""
-    return _power_specials(x, y, _power_core(abs(x), y))
+    k, result = x.lanes, _power_core(abs(x), y)
+    special = ~((x > 0.0) & (x < INF) & (abs(y) < INF))
+    with k.function.either(k.somewhere(special.value), unlikely=True) as choice:
+        with choice.then():
+            choice.give(_power_specials(x, y, result).value)
+        with choice.otherwise():
+            choice.give(result.value)
+    return Number(k, choice.results[0])
 
 
 def _power_core(x: Number, y: Number) -> Number:
@@ -84,43 +90,24 @@ def _power_core(x: Number, y: Number) -> Number:
     limit = 1.02 * -facts(x).exp_low
     kept = product.below(limit).above(-limit)
     low = kept.equals(product).pick(low, 0.0)
-    high_part, low_part = parts(x, "ln2")
-    shifted, n = rounded_multiple(kept, parts(x, "1/ln2")[0])
-    r = n.fma(-low_part, n.fma(-high_part, kept)) + low
-    p = (r * r).fma(r.polynomial(fitted(x, "exp")), r)
-    return times_power(p + 1.0, shifted)
+    scale, p = exp_reduced(kept, low)
+    return scale.times(scale.high + scale.high.fma(p, scale.low))
 
 
 def _log_pair(x: Number) -> Pair:
-    """log x for x > 0, to about 2**-65 (2**-33): 2 atanh(s) with s = (m - 1) / (m + 1), plus k log 2."""
-    k, m = split_exponent(x)
-    one = constant(x, 1.0)
-    f, d = m - 1.0, m + 1.0
-    s = quotient(Pair(f, constant(x, 0.0)), Pair(d, fast_sum(one, m).low))
-    square = exact_product(s.high, s.high)
-    z = Pair(square.high, (s.high + s.high).fma(s.low, square.low))
-    two_thirds = parts(x, "2/3")
-    tail = z.high * z.high.polynomial(fitted(x, "pow_log"))
-    ratio = fast_sum(constant(x, two_thirds[0]), tail)
-    ratio = Pair(ratio.high, ratio.low + two_thirds[1])
-    part = _pair_raw(z, ratio)
-    cube = _pair_raw(s, part)
-    doubled = fast_sum(s.high + s.high, cube.high)
-    low = doubled.low + (cube.low + (s.low + s.low))
-    return _plus_exponent(k, Pair(doubled.high, low))
-
-
-def _pair_raw(a: Pair, b: Pair) -> Pair:
-    product = exact_product(a.high, b.high)
-    return Pair(product.high, a.high.fma(b.low, a.low.fma(b.high, product.low)))
-
-
-def _plus_exponent(k: Number, log: Pair) -> Pair:
-    high, low = parts(k, "ln2_short")
-    scaled = k * high                       # exact
-    total = scaled + log.high
-    rest = (scaled - total) + log.high      # |k log 2| >= |log m|, or k = 0
-    return Pair(total, rest + k.fma(low, log.low))
+    """log x for finite x > 0, to about 2**-64 (2**-33): k log 2 - log(c) + log(1 + r) with 1 + r = c m, c by a table."""
+    fraction = facts(x).fraction
+    k, m = split_around_one(x, POWER_LEAST)
+    piece = (m.bits() + (1 << (fraction - 5))) >> (fraction - 4)                # the nearest sixteenth: 1 is amid a piece
+    r = m.fma(entry(piece, "power_inverse"), -1.0)                              # exact
+    high, low = parts(x, "ln2_short")
+    first = fast_sum(k.fma(high, entry(piece, "power_high")), r)                # nothing of the left side is lost
+    square = exact_product(r, r)
+    second = square.high.fma(-0.5, first.high)
+    lost = square.high.fma(-0.5, first.high - second)
+    cube = (r * square.high) * r.polynomial(fitted(x, "power"))
+    rest = square.low.fma(-0.5, k.fma(low, entry(piece, "power_low")))
+    return fast_sum(second, (first.low + lost) + (rest + cube))
 
 
 def _power_specials(x: Number, y: Number, result: Number) -> Number:

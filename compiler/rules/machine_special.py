@@ -16,13 +16,12 @@ from sympile.compiler.rules.machine_parts import (
     Pair,
     constant,
     exact_product,
+    exp_reduced,
     facts,
     fast_sum,
     first_true,
     fitted,
     parts,
-    rounded_multiple,
-    times_power,
 )
 from sympile.compiler.rules.machine_pieces import held, odd_by_pieces, piece_of
 
@@ -38,17 +37,11 @@ def erfc(x: Number) -> Number:
     """exp(-y²) g(y) with y = |x| and g by pieces; 2 less that below 0. Both factors are sums in two parts."""
     y = held("erfc", abs(x))
     square = exact_product(y, y)
-    shifted, n = rounded_multiple(-square.high, parts(x, "1/ln2")[0])
-    high, low = parts(x, "ln2")
-    exact, rest = n.fma(-high, -square.high), n.fma(low, square.low)
-    r = exact - rest
-    tail = (r * r) * r.polynomial(fitted(x, "exp"))
-    p = fast_sum(r, tail)
-    p_low = p.low + ((exact - r) - rest)
+    power, p = exp_reduced(-square.high, -square.low)
     piece = piece_of("erfc", y, block=4)
     g = fast_sum(piece.value, piece.d * piece.slope)
-    value = g.high + g.high.fma(p.high, g.high.fma(p_low, g.low))
-    result = times_power(value, shifted)
+    value = g.high.fma(power.high, g.high.fma(power.high.fma(p, power.low), g.low * power.high))
+    result = power.times(value)
     return (x < 0.0).pick(2.0 - result, result)
 
 
