@@ -307,6 +307,8 @@ def signature(work: Work, names: Iterable[str], outputs: Mapping[str, Definition
                 symbol.batched,
                 symbol.tensor.integer,
                 limit,
+                symbol.low,
+                symbol.short,
             )
         )
         sizes.update((n, None) for n in shape if isinstance(n, str))

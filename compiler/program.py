@@ -26,7 +26,9 @@ class Slot:
     shape: tuple[Extent, ...]
     batched: bool = False
     integer: bool = False  # class numbers and gather indices
-    limit: Extent | None = None  # an integer slot's values lie in 0 … limit-1
+    limit: Extent | None = None  # an integer slot's values lie in low … limit-1-short
+    low: int = 0
+    short: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +195,9 @@ ARRAY_WORDS = (
 )  # fmt: skip
 ARGUMENT_WORDS = (
     *ARRAY_WORDS,
-    # pointer to 8 bytes for a plain number, or 0; 1 if they hold a float32; of integers: how many, and less than what
-    "number", "narrow", "count", "limit",
+    # pointer to 8 bytes for a plain number, or 0; 1 if they hold a float32; of integers: how many,
+    # from what on, and how many values are good
+    "number", "narrow", "count", "low", "limit",
 )  # fmt: skip
 RESULT_WORDS = (
     *ARRAY_WORDS,

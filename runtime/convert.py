@@ -96,18 +96,21 @@ def _demand_whole(slot: Slot, array: Array) -> None:
 
 
 def check_range(slot: Slot, array: Array, sizes: Mapping[str, int]) -> None:
-    """Raises IndexOutOfRange where an integer slot's array holds a value outside 0 … limit-1.
+    """Raises IndexOutOfRange where an integer slot's array holds a value outside low … limit-1-short.
 
     A limit whose size is not known yet is left to a later call.
     """
     limit = sizes.get(slot.limit) if isinstance(slot.limit, str) else slot.limit
-    if limit is None or array.size == 0 or (array.min() >= 0 and array.max() < limit):
+    if limit is None or array.size == 0:
         return
-    value, where = first_bad(array, (array < 0) | (array >= limit))
+    low, high = slot.low, limit - 1 - slot.short
+    if low <= array.min() and array.max() <= high:
+        return
+    value, where = first_bad(array, (array < low) | (array > high))
     name = f" ({slot.limit} = {limit})" if isinstance(slot.limit, str) else ""
-    raise IndexOutOfRange(
-        f"{slot.name} holds {value}{where}; it must lie in 0 … {limit - 1}{name}: counting starts at 0"
-    )
+    plain = low == slot.short == 0
+    why = ": counting starts at 0" if plain else f", so that every index made of it lies in 0 … {limit - 1}"
+    raise IndexOutOfRange(f"{slot.name} holds {value}{where}; it must lie in {low} … {high}{name}{why}")
 
 
 def first_bad(array: Array, bad: npt.NDArray[np.bool_]) -> tuple[object, str]:

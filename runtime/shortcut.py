@@ -37,7 +37,8 @@ class Argument:
     shape: tuple[int, ...]
     slot: int | None  # where the program's table points to it; None: the code does not read it
     dtype: np.dtype[Any]
-    limit: int | None = None  # integers lie in 0 … limit-1
+    low: int = 0
+    limit: int | None = None  # integers lie in low … low+limit-1
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +178,7 @@ class _Block:
             number = self.place([0]) if argument.shape == () else 0
             record |= {"number": number, "narrow": int(dtype.itemsize == 4)}
         else:
-            record |= {"count": record["bytes"] // dtype.itemsize, "limit": argument.limit or 0}
+            record |= {"count": record["bytes"] // dtype.itemsize, "low": argument.low, "limit": argument.limit or 0}
         return [record.get(name, 0) for name in ARGUMENT_WORDS]
 
     def result(self, target: Target, dtype: np.dtype[Any], table: int) -> list[int]:

@@ -237,27 +237,26 @@ def _body(function: Any, name: str) -> Any:
 
 
 def _sheltered(body: Any) -> Any:
-    """The formula with a `Choice` for every Piecewise, from the innermost on."""
-    while found := [part for part in _outside_of_binders(body) if isinstance(part, sp.Piecewise)]:
-        inner = [piece for piece in found if len(piece.atoms(sp.Piecewise)) == 1]
-        body = body.xreplace({piece: _choice(piece) for piece in inner})
-    return body
-
-
-def _choice(piece: Any) -> Any:
-    return Choice(Head("piecewise"), *(part for branch in piece.args for part in branch.args))
-
-
-def _outside_of_binders(body: Any) -> list[Any]:
-    """Every part once; what stands in a binder of ours is sheltered already."""
-    found: dict[Any, None] = {}
+    """The formula with a `Choice` for every Piecewise; what stands in a binder of ours is sheltered already."""
+    done: dict[int, Any] = {}
     stack = [body]
     while stack:
-        part = stack.pop()
-        if part not in found and not isinstance(part, Binding):
-            found[part] = None
-            stack.extend(part.args)
-    return list(found)
+        part = stack[-1]
+        args = () if isinstance(part, Binding) else part.args
+        missing = [arg for arg in args if id(arg) not in done]
+        if missing:
+            stack += missing
+        else:
+            done[id(part)] = _with_choice(part, [done[id(arg)] for arg in args])
+            stack.pop()
+    return done[id(body)]
+
+
+def _with_choice(part: Any, args: list[Any]) -> Any:
+    if isinstance(part, sp.Piecewise):
+        return Choice(Head("piecewise"), *(each for branch in args for each in branch.args))
+    changed = any(now is not before for now, before in zip(args, part.args, strict=False))
+    return part.func(*args) if changed else part
 
 
 def _range(limit: Any, name: str) -> Any:

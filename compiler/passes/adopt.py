@@ -73,5 +73,7 @@ def _input(tensor: Definition, symbol: Symbol, lengths: dict[Node, Node], scope:
     if symbol.name in scope.sizes and not symbol.declared:
         return scope.size(symbol.name)
     declared = [lengths.get(n, n) for n in symbol.declared]
-    limit = None if symbol.limit is None else lengths.get(symbol.limit, symbol.limit)
-    return scope.declare(symbol.given, symbol.name, declared, tensor.integer, limit).tensor
+    made = scope.declare(symbol.given, symbol.name, declared, tensor.integer)
+    if symbol.limit is not None:
+        scope.narrow(symbol.name, lengths.get(symbol.limit, symbol.limit), symbol.low, symbol.short)
+    return made.tensor

@@ -9,9 +9,10 @@ import sympy as sp
 
 from sympile.compiler.errors import DuplicateName, NonScalarLoss, ShapeError
 from sympile.compiler.graph.arithmetic import sub
-from sympile.compiler.graph.conditions import when
+from sympile.compiler.graph.conditions import negation, when
 from sympile.compiler.graph.definition import EXAMPLE, Definition, definitions, elementwise
-from sympile.compiler.graph.node import ONE, Node, postorder, target
+from sympile.compiler.graph.implied import demanded
+from sympile.compiler.graph.node import ONE, Node, number, postorder, target
 from sympile.compiler.graph.ranges import largest, smallest, stays_inside
 from sympile.compiler.language.intake import is_relation
 from sympile.compiler.passes.adopt import Derived, adopted, learn_sizes
@@ -26,6 +27,9 @@ from sympile.compiler.passes.reading.words import size_text
 from sympile.compiler.records import dataclass
 
 CONDITIONS = frozenset({"eq", "ge", "divides", "less", "less_equal", "equals", "differs", "and", "or", "not"})
+Guards = frozenset[Node]
+UNGUARDED: Guards = frozenset()
+MOST_WAYS = 32  # to one read
 TABLE: Table = {**SCALARS, **MATRICES, **INDICES, **OURS}
 
 
@@ -136,18 +140,19 @@ def _check_names(scope: Scope) -> None:
 
 
 def range_constraints(outputs: Iterable[Definition], derived: Iterable[Definition] = ()) -> list[Constraint]:
-    """What sizes must satisfy so that every unguarded read stays inside; an error where numbers already fail.
+    """What sizes must satisfy so that every read stays inside; an error where it may not.
 
-    In derived formulas a guard stands outside of a sum, too, and holds for all that the sum reads.
+    Conditions on indices around a read are believed, others are not. In derived formulas a guard stands outside of a
+    sum, too, and holds for all that the sum reads.
     """
     found: dict[Node, Constraint] = {}
-    for tensor in dict.fromkeys([*definitions(outputs), *_reached_unguarded(derived)]):
-        if tensor.kind == "formula":
-            for node in _unguarded_reads(tensor.formula):
-                for at, length in zip(node.args, target(node).shape, strict=True):
-                    if not stays_inside(at, length) and not any(n.op == "read" for n in postorder([at])):
-                        for constraint in _constraints(node, at, length):
-                            found[constraint.expression] = constraint
+    guarded = [pair for tensor in definitions(outputs) if tensor.kind == "formula" for pair in _reads(tensor.formula)]
+    below = [tensor.formula for tensor in _reached_unguarded(derived) if tensor.kind == "formula"]
+    for node, guards in [*guarded, *((node, UNGUARDED) for body in below for node in _unguarded_reads(body))]:
+        for at, length in zip(node.args, target(node).shape, strict=True):
+            if not stays_inside(at, length) and not any(n.op == "read" for n in postorder([at])):
+                for constraint in _constraints(node, at, length, guards):
+                    found[constraint.expression] = constraint
     return list(found.values())
 
 
@@ -164,20 +169,74 @@ def _reached_unguarded(outputs: Iterable[Definition]) -> list[Definition]:
     return list(reached)
 
 
-def _constraints(node: Node, at: Node, length: Node) -> list[Constraint]:
+def _constraints(node: Node, at: Node, length: Node, guards: Guards) -> list[Constraint]:
     low, high = smallest(at), largest(at)
     assert low is not None and high is not None
     result = []
-    for expression in (low, sub(sub(length, ONE), high)):
+    for expression in (at, sub(sub(length, ONE), at)):
         message = f"an index of {target(node).name} runs outside of its axis"
-        if expression.op == "const" and expression.data < 0:  # type: ignore[operator]
+        demand = demanded(expression, guards)
+        if demand is None or (demand.op == "const" and number(demand) < 0):
             raise ShapeError(
                 f"{message}, from {size_text(low)} to {size_text(high)} "
                 f"where 0 to {size_text(sub(length, ONE))} is allowed"
+                + "; the conditions around it do not say that it stays inside" * bool(guards)
             )
-        if expression.op != "const":
-            result.append(Constraint(expression, message))
+        if demand.op != "const":
+            result.append(Constraint(demand, message))
     return result
+
+
+def _reads(body: Node) -> list[tuple[Node, Guards]]:
+    """Every read with the conditions on indices under which it is evaluated, for each way to it."""
+    order = postorder([body])
+    plain: set[Node] = set()  # what reads nothing
+    for node in order:
+        if node.op != "read" and plain.issuperset(node.args):
+            plain.add(node)
+    ways: dict[Node, set[Guards]] = {body: {UNGUARDED}}
+    found: list[tuple[Node, Guards]] = []
+    for node in reversed(order):
+        own = _weakest(ways[node])
+        if node.op == "read":
+            found += [(node, guards) for guards in own]
+        for part, conditions in _guarded(node):
+            more = _on_indices(conditions, plain)
+            ways.setdefault(part, set()).update(guards.union(more) for guards in own)
+    return found
+
+
+def _on_indices(conditions: list[Node], plain: set[Node]) -> list[Node]:
+    """The conditions, and parts of them, that hold and read nothing."""
+    found, stack = [], list(conditions)
+    while stack:
+        condition = stack.pop()
+        negated = condition.op == "not"
+        inner = condition.args[0] if negated else condition
+        if inner in plain:
+            found.append(condition)
+        elif inner.op == ("or" if negated else "and"):
+            stack += [negation(part) for part in inner.args] if negated else inner.args
+    return found
+
+
+def _weakest(ways: set[Guards]) -> list[Guards]:
+    """Those that no other one is part of; of very many, what all have in common."""
+    least = [way for way in ways if not any(other < way for other in ways)]
+    return least if len(least) <= MOST_WAYS else [frozenset.intersection(*least)]
+
+
+def _guarded(node: Node) -> list[tuple[Node, list[Node]]]:
+    """The operands, each with what holds where it matters."""
+    if node.op == "select":
+        condition, yes, no = node.args
+        return [(condition, []), (yes, [condition]), (no, [negation(condition)])]
+    if node.op in ("when", "and"):
+        conditions = node.args[1:] if node.op == "when" else node.args
+        return [(part, [c for c in conditions if c is not part]) for part in node.args]
+    if node.op == "or":
+        return [(part, [negation(c) for c in node.args if c is not part]) for part in node.args]
+    return [(part, []) for part in node.args]
 
 
 def _unguarded_reads(body: Node) -> list[Node]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from sympile.compiler.pipeline import build_call
-from sympile.compiler.program import Signature
+from sympile.compiler.program import Signature, Slot
 from sympile.runtime.load import Native, load
 from sympile.runtime.native import NativeProgram
 from sympile.runtime.shortcut import Argument, Target, Way, shortcut
@@ -43,11 +43,19 @@ def quick_way(
         scalars: labels of the results that are NumPy scalars where they have no axes.
     """
     slots = {array.name: array.slot for array in native.program.inputs}
-    limits = {s.name: sizes.get(s.limit) if isinstance(s.limit, str) else s.limit for s in signature.slots}
+    limits = {slot.name: _limits(slot, sizes) for slot in signature.slots}
+    if any(count is not None and count < 1 for _, count in limits.values()):
+        return None  # no value is good; the general way has the words
     arguments = [
-        Argument(np.shape(value), slots.get(name), dtype, limits.get(name))
+        Argument(np.shape(value), slots.get(name), dtype, *limits.get(name, (0, None)))
         for (name, value), dtype in zip(values.items(), dtypes, strict=True)
     ]
     places = {array.name: array.slot for array in native.program.outputs}
     results = [Target(shape, places[label], label in scalars) for label, shape in targets.items()]
     return shortcut(_caller(), native, sizes, arguments, results, alone)
+
+
+def _limits(slot: Slot, sizes: Mapping[str, int]) -> tuple[int, int | None]:
+    """The least value of an integer slot, and how many are good; None: all."""
+    limit = sizes.get(slot.limit) if isinstance(slot.limit, str) else slot.limit
+    return slot.low, None if limit is None else limit - slot.short - slot.low

@@ -106,7 +106,7 @@ no:
 }"""
 
 IN_RANGE = """
-define internal i1 @in_range(ptr %data, i64 %count, i64 %limit) #attributes {
+define internal i1 @in_range(ptr %data, i64 %count, i64 %low, i64 %limit) #attributes {
 entry:
   br label %turn
 turn:
@@ -117,7 +117,8 @@ look:
   %at = getelementptr i64, ptr %data, i64 %k
   %value = load i64, ptr %at
   %k.next = add i64 %k, 1
-  %good = icmp ult i64 %value, %limit
+  %above = sub i64 %value, %low
+  %good = icmp ult i64 %above, %limit
   br i1 %good, label %turn, label %no
 yes:
   ret i1 true
@@ -150,7 +151,8 @@ take:
   br i1 %limited, label %check, label %yes
 check:
   %count = word i64 argument.count of %record
-  %inside = call i1 @in_range(ptr %data, i64 %count, i64 %limit)
+  %low = word i64 argument.low of %record
+  %inside = call i1 @in_range(ptr %data, i64 %count, i64 %low, i64 %limit)
   ret i1 %inside
 yes:
   ret i1 true

@@ -13,8 +13,8 @@ from sympile.compiler.graph.arithmetic import add, sub
 from sympile.compiler.graph.brackets import at_least_zero, equal
 from sympile.compiler.graph.conditions import when
 from sympile.compiler.graph.definition import read
-from sympile.compiler.graph.node import ONE, ZERO, Node, extent, index
-from sympile.compiler.graph.ranges import largest
+from sympile.compiler.graph.node import ONE, ZERO, Node, extent, index, number, target
+from sympile.compiler.graph.ranges import largest, smallest
 from sympile.compiler.graph.reduce import reduce
 from sympile.compiler.passes.reading.engine import Bindings, Reader, Row
 from sympile.compiler.passes.reading.scalars import nothing
@@ -30,11 +30,25 @@ def position(reader: Reader, written: Any, bindings: Bindings, limit: Node | Non
     """An expression inside [ ]: bound indices, sizes, integers; every other symbol in it is integer data."""
     expression = sp.sympify(written)
     for item in _symbols_below(expression):
-        _declare_integer(reader, item, bindings, limit if item is expression else None)
+        _declare_integer(reader, item, bindings)
     node = reader.read(expression, bindings).body
-    if affine(node) is None:
+    form = affine(node)
+    if form is None:
         raise reader.refuse(written, f"{written} cannot be an index; write an index, an integer, or a sum of them")
+    data = [leaf for leaf, _ in form.terms if leaf.op == "read"]
+    if data and limit is not None:
+        _keep_inside(reader, written, node, data, limit)
     return node
+
+
+def _keep_inside(reader: Reader, written: Any, node: Node, data: list[Node], limit: Node) -> None:
+    """Demands of integer data that the position lies inside of its axis, whatever the indices in it are."""
+    rest = sub(node, data[0])
+    low, high = smallest(rest), largest(rest)
+    if low is None or high is None or low.op != "const" or high.op != "const":
+        words = "one number of integer data, and what is added to it lies between numbers; give the sum as data"
+        raise reader.refuse(written, f"{written} cannot be an index: an index holds {words}", FormulaError)
+    reader.scope.narrow(target(data[0]).name, limit, -int(number(low)), int(number(high)))
 
 
 def _symbols_below(expression: Any) -> list[Any]:
@@ -48,10 +62,10 @@ def _symbols_below(expression: Any) -> list[Any]:
     return found
 
 
-def _declare_integer(reader: Reader, item: Any, bindings: Bindings, limit: Node | None) -> None:
+def _declare_integer(reader: Reader, item: Any, bindings: Bindings) -> None:
     scope = reader.scope
     if isinstance(item, sp.Indexed):
-        indexed_symbol(reader, item, bindings, integer=True, limit=limit)
+        indexed_symbol(reader, item, bindings, integer=True)
         return
     name = str(item.name)
     if item in bindings.indices or item in bindings.holes or name in scope.sizes:
@@ -60,11 +74,11 @@ def _declare_integer(reader: Reader, item: Any, bindings: Bindings, limit: Node 
         raise reader.refuse(
             item, f"index {name} is not bound by a Sum, a comprehension or another binder", UnboundIndex
         )
-    scope.declare(item, name, (), integer=True, limit=limit)
+    scope.declare(item, name, (), integer=True)
 
 
 def indexed_symbol(
-    reader: Reader, item: Any, bindings: Bindings, integer: bool = False, limit: Node | None = None
+    reader: Reader, item: Any, bindings: Bindings, integer: bool = False
 ) -> tuple[Any, list[Node]]:
     """The symbol of an Indexed and the positions at which it is read; a missing shape follows from the ranges."""
     base = item.base
@@ -85,7 +99,7 @@ def indexed_symbol(
     at = [position(reader, written, bindings, n) for written, n in zip(item.indices, lengths, strict=True)]
     if declared is None:
         declared = tuple(_length_from_range(reader, item, p) for p in at)
-    return reader.scope.declare(base, name, declared, integer, limit), at
+    return reader.scope.declare(base, name, declared, integer), at
 
 
 def _length_from_range(reader: Reader, item: Any, at: Node) -> Node:

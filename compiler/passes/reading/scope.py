@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import field
+from dataclasses import field, replace
 from typing import Any
 
 import sympy as sp
@@ -26,7 +26,9 @@ class Symbol:
     role: str  # "data" | "parameter" | "constant"
     declared: tuple[Node, ...]  # the shape as written
     tensor: Definition
-    limit: Node | None = None  # an integer input's values lie in 0 … limit-1
+    limit: Node | None = None  # an integer input's values lie in low … limit-1-short
+    low: int = 0
+    short: int = 0
 
     @property
     def batched(self) -> bool:
@@ -121,11 +123,19 @@ class Scope:
             )
         if integer and not known.tensor.integer:
             raise DuplicateName(f"{known.name} is used both as an integer index and as a real number; use two symbols")
-        if integer and limit is not known.limit and limit is not None and known.limit is not None:
+        return known if limit is None else self.narrow(known.name, limit)
+
+    def narrow(self, name: str, limit: Node, low: int = 0, short: int = 0) -> Symbol:
+        """Demands of an integer input that low <= value < limit - short."""
+        known = self.symbols[name]
+        if known.limit is not None and known.limit is not limit:
             raise ShapeError(
-                f"{known.name} indexes axes of two different lengths, {size_text(known.limit)} and {size_text(limit)}"
+                f"{name} indexes axes of two different lengths, {size_text(known.limit)} and {size_text(limit)}"
             )
-        return known
+        if known.limit is not None:
+            low, short = max(known.low, low), max(known.short, short)
+        self.symbols[name] = replace(known, limit=limit, low=low, short=short)
+        return self.symbols[name]
 
     def element(self, symbol: Symbol, at: Iterable[Node]) -> tuple[Definition, tuple[Node, ...]]:
         """The tensor, and the full index list of one element: the example index in front where it has one."""
