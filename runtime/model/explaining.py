@@ -107,6 +107,8 @@ def _steps(model: Model) -> str:
         names = {tensor: label for label, tensor in made.labelled.items()}
         if made.once:
             parts.append("before the first step:\n" + listing(list(made.once.values()), names))
+        if made.powers:
+            parts.append("carried by multiplications:\n" + listing(made.values_of_powers, names))
         parts += [nests_text(built.fused, built.loops, names), built.stages.program.code.text]
     return "\n\n".join(parts) or f"(none: no fit so far has had full batches, {LONG} epochs and a small model)"
 

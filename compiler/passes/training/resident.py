@@ -26,6 +26,7 @@ from sympile.compiler.graph.node import Node, postorder
 from sympile.compiler.graph.rebuild import substitute
 from sympile.compiler.passes.training.entries import Entries, NotSmall
 from sympile.compiler.passes.training.invariant import PREFIX
+from sympile.compiler.passes.training.powers import Power, with_powers_carried
 from sympile.compiler.passes.training.reciprocals import with_reciprocals
 from sympile.compiler.passes.training.settled import settled
 from sympile.compiler.passes.training.update import EPOCH, GRADIENT, PARAMETER, SQUARES, STEP, Rule, read_update
@@ -57,6 +58,7 @@ class Resident:
         carried: the number of an entry (an input) → its new value.
         numbers: the rule's numbers (inputs) by name, STEP and EPOCH among them.
         once: inputs that are computed before the first step.
+        powers: inputs that follow from their values in the step before.
     """
 
     objective: Definition
@@ -65,6 +67,7 @@ class Resident:
     entries: dict[Definition, Entry]
     numbers: dict[str, Definition]
     once: dict[Definition, Definition]
+    powers: dict[Definition, Power]
 
     @property
     def outputs(self) -> list[Definition]:
@@ -74,15 +77,29 @@ class Resident:
     @property
     def inputs(self) -> list[Definition]:
         """All that is read, save what is computed once."""
-        below = definitions([*self.outputs, *self.once.values()])
-        return list(dict.fromkeys([*[t for t in below if t.kind == "input" and t not in self.once], *self.carried]))
+        below = definitions([*self.outputs, *self.once.values(), *self.values_of_powers, *self.factors])
+        own = {*self.once, *self.powers}
+        return list(dict.fromkeys([*[t for t in below if t.kind == "input" and t not in own], *self.carried]))
+
+    @property
+    def values_of_powers(self) -> list[Definition]:
+        """What the powers are in any step."""
+        return [power.value for power in self.powers.values()]
+
+    @property
+    def factors(self) -> list[Definition]:
+        """By what the powers grow."""
+        return [power.factor for power in self.powers.values()]
 
     @property
     def labelled(self) -> dict[str, Definition]:
         """All formulas, by what they are."""
         gradient = {f"{entry}": tensor for entry, tensor in self.gradient.items()}
         after = {f"next {number.name}": value for number, value in self.carried.items()}
-        return {"objective": self.objective, **gradient, **after, **{t.name: value for t, value in self.once.items()}}
+        powers = {t.name: power.value for t, power in self.powers.items()}
+        factors = {f"factor of {t.name}": power.factor for t, power in self.powers.items()}
+        once = {t.name: value for t, value in self.once.items()}
+        return {"objective": self.objective, **gradient, **after, **once, **powers, **factors}
 
 
 def resident(
@@ -125,7 +142,7 @@ def _positions(tensor: Definition) -> Iterator[tuple[int, ...]]:
 
 
 def _is_small(made: Resident) -> bool:
-    outputs = [t for t in computed([*made.outputs, *made.once.values()])]
+    outputs = [t for t in computed([*made.outputs, *made.once.values(), *made.values_of_powers])]
     if any(t.kind == "call" for t in outputs):
         return False
     return sum(1 for _ in postorder([t.formula for t in outputs])) <= MOST_OPERATIONS
@@ -181,9 +198,13 @@ def _settled(
     numbers: dict[str, Definition],
 ) -> Resident:
     """What no step changes is computed once."""
-    flat = inlined([objective, *slopes.values(), *carried.values()])
-    new, once = settled(list(flat[t] for t in (objective, *slopes.values(), *carried.values())))
-    now = {old: new.get(flat[old], flat[old]) for old in (objective, *slopes.values(), *carried.values())}
+    outputs = [objective, *slopes.values(), *carried.values()]
+    flat = inlined(outputs)
+    moving, powers = with_powers_carried([flat[t] for t in outputs], [numbers[STEP], numbers[EPOCH]])
+    now = {old: moving.get(flat[old], flat[old]) for old in outputs}
+    parts = [part for power in powers.values() for part in (power.value, power.factor)]
+    new, once = settled([*now.values(), *parts])
+    now = {old: new.get(tensor, tensor) for old, tensor in now.items()}
     return Resident(
         now[objective],
         {entry: now[slope] for entry, slope in slopes.items()},
@@ -191,4 +212,10 @@ def _settled(
         known,
         numbers,
         once,
+        {made: Power(new[power.value], _plain(new.get(power.factor, power.factor))) for made, power in powers.items()},
     )
+
+
+def _plain(tensor: Definition) -> Definition:
+    """An input itself, instead of what only reads it."""
+    return tensor if tensor.kind == "input" else elementwise((), tensor.formula)

@@ -25,6 +25,7 @@ from sympile.compiler.passes.fusing.group import Fused
 from sympile.compiler.passes.reading.scope import Constraint
 from sympile.compiler.passes.schedule import Loops, schedule
 from sympile.compiler.passes.scheduling.lifetimes import stays
+from sympile.compiler.passes.training.powers import EVERY
 from sympile.compiler.passes.training.resident import Resident
 from sympile.compiler.passes.training.update import EPOCH, PARAMETER, STEP
 from sympile.compiler.program import DONE, JOB, NOT_FINITE, PAUSED, RUNNING, STOPPED, Code, Program
@@ -40,9 +41,10 @@ def steps_stages(
 ) -> Stages:
     """The loop of a step and its update."""
     fused, before = _with_shared_divisors(fuse(made.outputs, math)), fuse(list(made.once.values()), math)
+    powers, factors = fuse(made.values_of_powers, math), fuse([t for t in made.factors if t.kind != "input"], math)
     core = target.core(ELEMENT[dtype])
-    loops = {**schedule(fused, core), **schedule(before, core)}
-    program = StepsLoop(made, fused, loops, before, dtype, target).program()
+    loops = {tensor: nest for part in (fused, before, powers, factors) for tensor, nest in schedule(part, core).items()}
+    program = StepsLoop(made, fused, loops, before, powers, factors, dtype, target).program()
     return Stages(replace(program, demands=demands_of(constraints)), fused, loops, {})
 
 
@@ -64,12 +66,15 @@ class StepsLoop:
         made: what is computed in a step.
         fused, loops: the same in groups.
         before: what is computed once.
+        powers, factors: of what is carried by multiplications, its value in any step, and by what it grows.
     """
 
     made: Resident
     fused: Fused
     loops: Nests
     before: Fused
+    powers: Fused
+    factors: Fused
     dtype: str
     target: Target
     layout: Layout = field(default_factory=Layout)
@@ -114,7 +119,8 @@ class StepsLoop:
 
     def _numbers(self) -> frozenset[Definition]:
         """What stays in registers."""
-        return frozenset(t for t in (*self.fused.stored, *self.before.stored) if not t.axes)
+        parts = (self.fused, self.before, self.powers, self.factors)
+        return frozenset(t for part in parts for t in part.stored if not t.axes)
 
     def _few_routines(self) -> bool:
         """Whether the code stays short with vector math written where it stands."""
@@ -125,7 +131,7 @@ class StepsLoop:
         arrays = [*self.inputs, *[t for t in self.fused.stored if t.axes]]
         for tensor in arrays:
             self.layout.add_tensor(tensor)
-        groups = (*self.fused.groups, *self.before.groups)
+        groups = [group for part in (self.fused, self.before, self.powers, self.factors) for group in part.groups]
         names = set().union(*[sizes_of(group) for group in groups], *[size_names(t.shape) for t in arrays])
         for name in sorted(names):
             self.layout.add_size(name)
@@ -143,14 +149,46 @@ class StepsLoop:
         self._write_groups(self.before, scalar)
         for made, value in self.made.once.items():
             frame.scalars[made] = frame.scalars[self.before.outputs[value]]
+        self._write_groups(self.factors, scalar)
+        factors = [frame.scalars[self.factors.outputs.get(factor, factor)] for factor in self.made.factors]
         job = _Job(function)
         places = {label: frame.extra(label) for label in self._outputs()}
         first = [frame.scalars[tensor] for tensor in self.made.carried]
         limit = job.limit()
-        with function.loop(0, limit, 1, first) as loop:
-            self._stop_if_asked(job, loop.index, loop.carried)
-            loop.next = self._step(job, loop.index, loop.carried, places, scalar)
-        self._finish(job, limit, loop.results, places[OBJECTIVE], scalar)
+        with function.loop(0, limit, 1, [*first, *factors]) as loop:
+            numbers, powers = loop.carried[: len(first)], loop.carried[len(first) :]
+            self._stop_if_asked(job, loop.index, numbers)
+            powers = self._powers(job, loop.index, powers, factors, scalar)
+            loop.next = [*self._step(job, loop.index, numbers, places, scalar), *powers]
+        self._finish(job, limit, loop.results[: len(first)], places[OBJECTIVE], scalar)
+
+    def _powers(
+        self, job: _Job, done: Value, before: Sequence[Value], factors: Sequence[Value], scalar: Lanes
+    ) -> list[Value]:
+        """Those of this step, of those of the step before; the same bits wherever a slice begins."""
+        if not before:
+            return []
+        function, frame = self.function, self.frame
+        step = i64(function.add(job.number("step"), done))
+        since = function.emit(f"and i64 {step.text}, {EVERY - 1}", "i64")
+        due = function.any(function.compare("eq", since, 0), function.compare("eq", done, 0))
+        with function.either(due, unlikely=True) as choice:
+            with choice.then():
+                self._count(i64(function.sub(step, since)), scalar)
+                self._write_groups(self.powers, scalar)
+                anew = [frame.scalars[self.powers.outputs[value]] for value in self.made.values_of_powers]
+                with function.loop(0, since, 1, anew) as loop:
+                    loop.next = [scalar.mul(value, factor) for value, factor in zip(loop.carried, factors, strict=True)]
+                choice.give(*loop.results)
+            with choice.otherwise():
+                choice.give(*[scalar.mul(value, factor) for value, factor in zip(before, factors, strict=True)])
+        frame.scalars.update(zip(self.made.powers, choice.results, strict=True))
+        return choice.results
+
+    def _count(self, step: Value, scalar: Lanes) -> None:
+        """The counters of a step: each is an epoch."""
+        for name in (STEP, EPOCH):
+            self.frame.scalars[self.made.numbers[name]] = scalar.from_integer(step)
 
     def _write_groups(self, fused: Fused, scalar: Lanes) -> None:
         for group in fused.groups:
@@ -175,8 +213,7 @@ class StepsLoop:
         """One step; returns the new numbers."""
         frame, made = self.frame, self.made
         frame.scalars.update(zip(made.carried, numbers, strict=True))
-        for name in (STEP, EPOCH):
-            frame.scalars[made.numbers[name]] = scalar.from_integer(i64(self.function.add(job.number(name), done)))
+        self._count(i64(self.function.add(job.number("step"), done)), scalar)
         self._write_groups(self.fused, scalar)
         found = {label: frame.scalars[self.fused.outputs[t]] for label, t in self._outputs().items()}
         for label, value in found.items():
