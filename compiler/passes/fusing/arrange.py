@@ -29,10 +29,14 @@ Family = tuple[Definition, Node]  # one of its axes, which stands for all
 
 
 def arrange(outputs: list[Definition]) -> dict[Definition, Definition]:
-    """Stored tensors of three axes or more in an order that suits who writes and who reads them."""
+    """Stored tensors in an order that suits who writes and who reads them.
+
+    Matrices in products stay as they are: whatever their order, products are packed as they need it.
+    """
     order = computed(outputs)
     fixed = {*outputs, *[operand for tensor in order if tensor.kind == "call" for operand in tensor.operands]}
-    movable = [tensor for tensor in order if tensor not in fixed and _has_choice(tensor)]
+    products = {t for tensor in order if _is_product(tensor) for t in (tensor, *map(target, reads(tensor.formula)))}
+    movable = [tensor for tensor in order if tensor not in fixed and _has_choice(tensor, tensor in products)]
     if not movable:
         return {output: output for output in outputs}
     families = _Families.of(order)
@@ -43,8 +47,16 @@ def arrange(outputs: list[Definition]) -> dict[Definition, Definition]:
     return _reordered(outputs, {tensor: at for tensor, at in places.items() if list(at) != sorted(at)})
 
 
-def _has_choice(tensor: Definition) -> bool:
-    return tensor.kind == "formula" and len(tensor.axes) > 2
+def _has_choice(tensor: Definition, in_product: bool) -> bool:
+    """Whether several axes can lie innermost; examples lie outermost."""
+    if tensor.kind != "formula" or len(tensor.axes) < (3 if in_product else 2):
+        return False
+    return sum(extent(axis) is not EXAMPLES for axis in tensor.axes) > 1
+
+
+def _is_product(tensor: Definition) -> bool:
+    """Whether something is summed that several reads make up."""
+    return tensor.kind == "formula" and bool(tensor.axes and tensor.reduced) and len(reads(tensor.formula)) > 1
 
 
 # ------------------------------------------------------------------------------------------------ families
