@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable
+from importlib import import_module
 
 
 class SympileError(Exception):
@@ -154,6 +154,7 @@ def _shortened(whole: str, at: int, width: int) -> tuple[str, int]:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """` (did you mean 'x'?)`, or nothing where no known word is close."""
+    difflib = import_module("difflib")  # optional: only mistakes need it
     close = difflib.get_close_matches(word, sorted(known), n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""
 

@@ -28,12 +28,8 @@ from sympile.compiler.passes.read import Output, demand_number, range_constraint
 from sympile.compiler.passes.reading.scope import Constraint, Scope
 from sympile.compiler.passes.schedule import schedule
 from sympile.compiler.passes.simplify import Rewriting, simplify
-from sympile.compiler.passes.training.loop import training_loop
-from sympile.compiler.passes.training.reciprocals import with_reciprocals
-from sympile.compiler.passes.training.update import Rule, read_update
-from sympile.compiler.program import BATCH, Code, Extent, Program, Signature, Slot
+from sympile.compiler.program import BATCH, Code, Extent, Signature, Slot
 from sympile.compiler.records import dataclass
-from sympile.compiler.show.listing import listing
 
 LOSS, OBJECTIVE = "loss", "objective"
 GRADIENT = "gradient of "
@@ -225,6 +221,7 @@ def build(
         lambda: _stages(work, outputs, given, dtype, target),
         lambda: description(outputs, given, work.constraints, dtype, target, rows_of(work.request)),
         work.request.shelf,
+        lambda made: assemble(outputs, given, made.fused, made.loops, dtype, target, work.constraints, large=True),
     )
 
 
@@ -247,31 +244,10 @@ def _stages(
     program = assemble(outputs, inputs, fused, loops, dtype, target, work.constraints)
     times["emit"] = time.perf_counter() - started - sum(times.values())
     if _asked("fuse"):
-        print(f"--- fuse\n{listing(fused.stored, work.names)}", file=sys.stderr)
+        print(f"--- fuse\n{_listing(fused.stored, work.names)}", file=sys.stderr)
     if _asked("emit") or _asked("llvm"):
         print(f"--- emit\n{program.code.text}", file=sys.stderr)
     return Stages(program, fused, loops, times)
-
-
-def build_update(
-    rule: Rule, dtype: str, one_by_one: bool = False, rewrites: str = "stable", shelf: Shelf | None = None
-) -> Program:
-    """The program that moves all parameters by an optimizer's rule.
-
-    `one_by_one` is for few numbers: a vector that is read where single numbers were just written must wait for them.
-    """
-    update = read_update(rule)
-    work = Work(Request({}, Scope(batched=False), rewrites=rewrites, shelf=shelf))
-    target = replace(this_machine(), lanes64=1, lanes32=1) if one_by_one else None
-    outputs = update.outputs
-    if rewrites != "exact":
-        outputs = {name: with_reciprocals(tensor) for name, tensor in outputs.items()}
-    return build(work, outputs, update.inputs, dtype, target).program
-
-
-def build_loop(dtype: str) -> Code:
-    """The native training loop."""
-    return training_loop(dtype, this_machine())
 
 
 def build_call() -> Code:
@@ -347,4 +323,10 @@ def _show(name: str, before: Work, after: Work, times: Mapping[str, float]) -> N
         print(f"--- {name}: {times[name] * 1e3:.2f} ms", file=sys.stderr)
     if _asked(name):
         unchanged = before.roots() == after.roots()
-        print(f"--- {name}\n{'(unchanged)' if unchanged else listing(after.roots(), after.names)}", file=sys.stderr)
+        print(f"--- {name}\n{'(unchanged)' if unchanged else _listing(after.roots(), after.names)}", file=sys.stderr)
+
+
+def _listing(tensors: Sequence[Definition], names: Mapping[Definition, str]) -> str:
+    from sympile.compiler.show.listing import listing  # optional: for those who look only
+
+    return listing(tensors, names)

@@ -116,12 +116,8 @@ class Program:
     scratch_use: tuple[int, int] = (0, 0)  # the first and the last group that writes there
     demands: tuple[Demand, ...] = ()
     calls: tuple[str, ...] = ()  # what the status numbers mean
-    large: Code | None = None  # the same for large data, whose work is shared among threads
     heavy: tuple[Polynomial, ...] = ()  # where one of them is positive, threads share the work
-
-    def code_for(self, sizes: Mapping[str, int]) -> Code:
-        """The code to run for these sizes."""
-        return self.large if self.large is not None and self.heavy_for(sizes) else self.code
+    together: bool = False  # the code is one function, which no threads share: heavy sizes take another form
 
     def heavy_for(self, sizes: Mapping[str, int]) -> bool:
         """Whether threads would share the work."""

@@ -1,18 +1,22 @@
-"""What runs in a fit: what is computed once before it, its step, and the loop of whole steps of a small model."""
+"""What runs in a fit: what is computed once before it, its step, its update, and the loops of steps."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import field, replace
 
 from sympile.compiler.graph.definition import Definition, definitions
-from sympile.compiler.passes.built import Built, description
+from sympile.compiler.passes.built import Built, Shelf, description
+from sympile.compiler.passes.reading.scope import Scope
 from sympile.compiler.passes.training.invariant import prepare
 from sympile.compiler.passes.training.least_squares import columns_of, least_squares
+from sympile.compiler.passes.training.loop import training_loop
+from sympile.compiler.passes.training.reciprocals import with_reciprocals
 from sympile.compiler.passes.training.resident import Resident, resident
 from sympile.compiler.passes.training.steps import steps_stages
-from sympile.compiler.passes.training.update import Rule
-from sympile.compiler.pipeline import GRADIENT, OBJECTIVE, Work, build, rows_of, this_machine
+from sympile.compiler.passes.training.update import Rule, read_update
+from sympile.compiler.pipeline import GRADIENT, OBJECTIVE, Request, Work, build, rows_of, this_machine
+from sympile.compiler.program import Code
 from sympile.compiler.records import dataclass
 
 
@@ -86,3 +90,24 @@ def build_steps(
         lambda: description(made.labelled, made.inputs, work.constraints, dtype, target, rows_of(request)),
         request.shelf,
     )
+
+
+def build_update(
+    rule: Rule, dtype: str, one_by_one: bool = False, rewrites: str = "stable", shelf: Shelf | None = None
+) -> Built:
+    """The program that moves all parameters by an optimizer's rule.
+
+    `one_by_one` is for few numbers: a vector that is read where single numbers were just written must wait for them.
+    """
+    update = read_update(rule)
+    work = Work(Request({}, Scope(batched=False), rewrites=rewrites, shelf=shelf))
+    target = replace(this_machine(), lanes64=1, lanes32=1) if one_by_one else None
+    outputs = update.outputs
+    if rewrites != "exact":
+        outputs = {name: with_reciprocals(tensor) for name, tensor in outputs.items()}
+    return build(work, outputs, update.inputs, dtype, target)
+
+
+def build_loop(dtype: str) -> Code:
+    """The native training loop."""
+    return training_loop(dtype, this_machine())

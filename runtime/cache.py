@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import os
 import stat
 import tempfile
@@ -17,10 +16,11 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from sympile.compiler.digest import blake2b
 from sympile.compiler.records import dataclass
 from sympile.runtime.cache_place import Place, place
 
-MAGIC = b"sympile\x01"  # the last byte counts the formats
+MAGIC = b"sympile\x02"  # the last byte counts the formats
 HEAD = len(MAGIC) + 32 + 32  # then the key, then the checksum, then the content
 SUFFIX, UNFINISHED = ".kept", ".part"
 BLOCK = 4096  # what even a small file takes of a disk
@@ -31,12 +31,16 @@ _READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0
 
 def key_of(*parts: str | bytes) -> bytes:
     """A key of 32 bytes: different parts, different keys."""
-    digest = hashlib.sha256()
+    digest = blake2b(digest_size=32)
     for part in parts:
         raw = part.encode() if isinstance(part, str) else part
         digest.update(len(raw).to_bytes(8, "little"))
         digest.update(raw)
     return digest.digest()
+
+
+def _checksum(content: bytes) -> bytes:
+    return blake2b(content, digest_size=32).digest()
 
 
 def recall(key: bytes) -> bytes | None:
@@ -98,7 +102,7 @@ class Store:
         with contextlib.suppress(OSError):
             self._where.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._make_room(needed)
-            _write(self.path(key), MAGIC + key + hashlib.sha256(content).digest() + content)
+            _write(self.path(key), MAGIC + key + _checksum(content) + content)
 
     def _make_room(self, needed: int) -> None:
         """Removes what was not used for longest; what other processes write meanwhile is seen the next time."""
@@ -142,7 +146,7 @@ def _is_ours(status: os.stat_result) -> bool:
 def _opened(key: bytes, raw: bytes) -> bytes | None:
     """The content of a file, if it is whole and belongs to the key."""
     content = raw[HEAD:]
-    return content if raw[:HEAD] == MAGIC + key + hashlib.sha256(content).digest() else None
+    return content if raw[:HEAD] == MAGIC + key + _checksum(content) else None
 
 
 def _write(path: Path, raw: bytes) -> None:

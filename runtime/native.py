@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sympile.compiler.errors import ArrayShapeError
-from sympile.compiler.program import Array, Program
+from sympile.compiler.program import Array, Code, Program
 from sympile.compiler.records import dataclass
 from sympile.runtime.arena import ALIGN, Block, arena
 from sympile.runtime.load import Native, load
@@ -80,10 +80,12 @@ class Desk:
 class NativeProgram:
     """Calls a program's code."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, large: Callable[[], Code] | None = None) -> None:
         self.program = program
+        self._large = large  # makes the code for heavy sizes
         self._local = threading.local()
         self._layouts: dict[tuple[tuple[str, int], ...], Layout] = {}
+        self._shared: Native | None = None
         self._native: Native | None = None if program.code.text else load(program.code)  # of an earlier process
 
     @property
@@ -95,8 +97,14 @@ class NativeProgram:
 
     def native_for(self, sizes: Mapping[str, int]) -> Native:
         """The machine code for these sizes: for large data, threads share the work."""
-        code = self.program.code_for(sizes)
-        return self.native if code is self.program.code else load_for_threads(code)
+        if self._large is None or not self.program.together or not self.program.heavy_for(sizes):
+            return self.native
+        return self._native_large(self._large)
+
+    def _native_large(self, make: Callable[[], Code]) -> Native:
+        if self._shared is None:
+            self._shared = load_for_threads(make())
+        return self._shared
 
     def shape(self, array: Array, sizes: Mapping[str, int]) -> tuple[int, ...]:
         return tuple(extent.value(sizes) for extent in array.shape)

@@ -67,7 +67,7 @@ def work_done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every program that is built and every code that is generated from now on."""
     done: list[str] = []
     assemble, emit = pipeline.assemble, loading.emit_object
-    monkeypatch.setattr(pipeline, "assemble", lambda *args: done.append("build") or assemble(*args))
+    monkeypatch.setattr(pipeline, "assemble", lambda *args, **form: done.append("build") or assemble(*args, **form))
     monkeypatch.setattr(loading, "emit_object", lambda *args: done.append("emit") or emit(*args))
     return done
 
@@ -139,6 +139,34 @@ def test_off_is_off(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SYMPILE_CACHE", "0")
     a_line()
     assert not cache.exists()
+
+
+def test_where_nothing_is_kept_nothing_is_described(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[object] = []
+    real = pipeline.description
+    monkeypatch.setattr(pipeline, "description", lambda *all_of_it: told.append(all_of_it) or real(*all_of_it))
+    a_function()
+    assert told
+    told.clear()
+    monkeypatch.setenv("SYMPILE_CACHE", "0")
+    a_function()
+    assert not told
+
+
+def test_the_form_for_heavy_sizes_is_written_when_they_come(cache: Path, work_done: list[str]) -> None:
+    many = np.linspace(-1, 1, 300_001)
+    f = sm.lambdify([x], sp.sin(x) * sp.exp(x))
+    np.testing.assert_allclose(f(xs), np.sin(xs) * np.exp(xs), rtol=1e-14)
+    assert work_done.count("emit") == 1
+    work_done.clear()
+    first = f(many)
+    np.testing.assert_allclose(first, np.sin(many) * np.exp(many), rtol=1e-14)
+    f(many[1:])
+    assert work_done.count("build") == 1  # the pool's code comes beside it
+    work_done.clear()
+    as_a_new_process()
+    assert bits([sm.lambdify([x], sp.sin(x) * sp.exp(x))(many)]) == bits([first])
+    assert work_done == []
 
 
 # fmt: off

@@ -32,14 +32,14 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("sympile.compiler.graph", "sympile.compiler.code", "sympile.compiler.language"),
     ("sympile.compiler.program",),
     ("sympile.compiler.errors", "sympile.compiler.locks", "sympile.compiler.version", "sympile.compiler.collection",
-     "sympile.compiler.records"),
+     "sympile.compiler.records", "sympile.compiler.digest"),
     ("=sympile.compiler",),
 )
 
 # Parts that may reach less than the layers below them: part -> all that it may import.
 NARROW: dict[str, tuple[str, ...]] = {
     "sympile.runtime": ("sympile.compiler.program", "sympile.compiler.errors", "sympile.compiler.version",
-                        "sympile.compiler.records"),
+                        "sympile.compiler.records", "sympile.compiler.digest"),
 }
 
 # (importing module, imported part): why this one import against the list is right.

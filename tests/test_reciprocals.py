@@ -16,7 +16,7 @@ from sympile.compiler.graph.definition import elementwise, input_tensor, read
 from sympile.compiler.graph.node import ONE, Node, const, index, size
 from sympile.compiler.graph.rebuild import function as f
 from sympile.compiler.passes.training.reciprocals import with_reciprocals
-from sympile.compiler.pipeline import build_update
+from sympile.compiler.training import build_update
 from sympile.runtime.optimizers import adam, adamw, optimizer, rmsprop
 from sympile.runtime.update_rule import Optimizer
 
@@ -91,7 +91,7 @@ def test_steps_do_not_jump(count: int) -> None:
 ])  # fmt: skip
 def test_divisions_of_an_entry(rule: Optimizer, divisions: int, exactly: int) -> None:
     for rewrites, want in (("stable", divisions), ("exact", exactly)):
-        text = build_update(rule, "float64", rewrites=rewrites).code.text
+        text = build_update(rule, "float64", rewrites=rewrites).program.code.text
         lines = [line for line in text.splitlines() if " x double>" in line]
         stores = sum(" store <" in line or "call void @llvm.masked.store" in line for line in lines)
         if stores:  # of whole vectors, which not every machine has

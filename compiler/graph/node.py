@@ -6,10 +6,10 @@ import itertools
 from collections.abc import Container, Iterable, Iterator
 from fractions import Fraction
 from functools import partial
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import ref
 
+from sympile.compiler.digest import blake2b
 from sympile.compiler.locks import process_lock
 from sympile.compiler.records import dataclass
 

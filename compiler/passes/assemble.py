@@ -63,8 +63,9 @@ def assemble(
     dtype: str,
     target: Target,
     constraints: Sequence[Constraint] = (),
+    large: bool = False,
 ) -> Program:
-    """The program that computes named outputs."""
+    """The program that computes named outputs; `large`: as for heavy sizes, whose work threads share."""
     given = list(dict.fromkeys(inputs))
     finals = {name: fused.outputs[tensor] for name, tensor in outputs.items()}
     layout = make_layout(given, fused, list(finals.values()))
@@ -79,14 +80,12 @@ def assemble(
         else:
             taken.add(tensor)
             slots[name] = layout.tensors[tensor]
-    emitted = emit(fused, loops, layout, copies, dtype, target)
-    heavy = _heavy(fused, loops)
-    large = emit(fused, loops, layout, copies, dtype, target, large=True) if heavy and emitted.together else None
+    emitted = emit(fused, loops, layout, copies, dtype, target, large=large)
     own = {*[layout.tensors[t] for t in given], *[slots[name] for name in finals]}
     return Program(
         code=_code(emitted),
-        large=None if large is None else _code(large),
-        heavy=heavy,
+        heavy=_heavy(fused, loops),
+        together=emitted.together,
         dtype=dtype,
         length=layout.length,
         inputs=tuple(as_array(t.name, layout.tensors[t], t) for t in given),

@@ -14,12 +14,15 @@ from sympile.compiler.locks import once
 from sympile.compiler.passes.fusing.group import Fused
 from sympile.compiler.passes.reading.scope import Constraint
 from sympile.compiler.passes.schedule import Loops
-from sympile.compiler.program import Program
+from sympile.compiler.program import Code, Program
 from sympile.compiler.records import dataclass
 
 
 class Shelf(Protocol):
     """Where programs are kept for later processes; the same compiler makes the same program of the same description."""
+
+    def there(self) -> bool:
+        """Whether anything is kept at all."""
 
     def find(self, description: Sequence[str]) -> Program | None: ...
 
@@ -37,12 +40,23 @@ class Stages:
 
 
 class Built:
-    """A program, from the shelf where there is one and it is there; and its stages."""
+    """A program, from the shelf where there is one and it is there; and its stages.
+
+    Args:
+        make: goes through the stages.
+        describe: what decides which program is made.
+        shelf: where programs are kept.
+        enlarge: from the stages, the program for heavy sizes, where that is another one.
+    """
 
     def __init__(
-        self, make: Callable[[], Stages], describe: Callable[[], Sequence[str]], shelf: Shelf | None = None
+        self,
+        make: Callable[[], Stages],
+        describe: Callable[[], Sequence[str]],
+        shelf: Shelf | None = None,
+        enlarge: Callable[[Stages], Program] | None = None,
     ) -> None:
-        self._make, self._describe = make, describe
+        self._make, self._describe, self._enlarge = make, describe, enlarge
         self._shelf = None if os.environ.get("SYMPILE_SHOW") else shelf  # somebody wants to see the stages
 
     @once
@@ -53,12 +67,21 @@ class Built:
     @once
     def program(self) -> Program:
         """The program alone."""
-        if self._shelf is None:
-            return self.stages.program
-        description = self._describe()
+        return self._kept(lambda: self.stages.program)
+
+    def large(self) -> Code:
+        """The code for heavy sizes: few programs meet such data, so it is written when they do."""
+        assert self._enlarge is not None, "a program in one form"
+        enlarge = self._enlarge
+        return self._kept(lambda: enlarge(self.stages), "large").code
+
+    def _kept(self, make: Callable[[], Program], *form: str) -> Program:
+        if self._shelf is None or not self._shelf.there():
+            return make()
+        description = (*self._describe(), *form)
         found = self._shelf.find(description)
         if found is None:
-            found = self.stages.program
+            found = make()
             self._shelf.keep(description, found)
         return found
 

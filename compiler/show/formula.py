@@ -1,20 +1,15 @@
-"""A formula to read: the SymPy expression, the names in it, text and LaTeX, and the definition behind it."""
+"""How a formula to read is made and written down: names chosen, raised to SymPy, as text and LaTeX."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field, replace
 from typing import Any
 
 import sympy as sp
 
-import sympile.compiler.graph.packing  # noqa: F401   # so that definitions can be pickled
-from sympile.compiler.errors import FormulaTooLarge
 from sympile.compiler.graph.definition import Definition, definitions
 from sympile.compiler.graph.node import ONE, Node, postorder
-from sympile.compiler.passes.adopt import Derived
 from sympile.compiler.passes.reading.scope import Scope
-from sympile.compiler.records import dataclass
 from sympile.compiler.show.explicit import with_explicit
 from sympile.compiler.show.latex import latex, latex_lines
 from sympile.compiler.show.naming import Adjoints, Candidates, Names, Plan, candidates
@@ -22,98 +17,13 @@ from sympile.compiler.show.numbers import shown_size
 from sympile.compiler.show.products import transposed
 from sympile.compiler.show.raising import notation_of, raised
 from sympile.compiler.show.shared import with_shared_parts, written_size
+from sympile.compiler.show.shown import Formula, TooLarge
 from sympile.compiler.show.text import text
 
 WIDTH = 72  # a formula without adjoints' names may be this long
 MOST_OPERATIONS = 4000  # of a formula that is shown
 MOST_FOR_A_LINE = 4 * WIDTH  # operations of what may still be so short
 GAP = " " * 10  # before the note behind the first line
-
-
-@dataclass(frozen=True, slots=True)
-class TooLarge:
-    """What stands in the place of an expression that nobody could read."""
-
-    label: str
-    operations: int
-
-    def __str__(self) -> str:
-        return (
-            f"{self.label} has {self.operations:,} operations, more than can be read as a formula "
-            f"({MOST_OPERATIONS:,}); it compiles and can be derived all the same. "
-            'Names for intermediate values, h = sm.named("h", ...), make it shorter'
-        )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Formula:
-    """A formula as SymPy expressions over names.
-
-    `print(formula)` shows it with what its names stand for, `formula.expr` is the SymPy expression.
-
-    Attributes:
-        shown: the formula, over the symbols of the model and the names in `where`; `expr` asks for it.
-        where: name → SymPy expression, in the order of dependence.
-        shape: the shape as declared.
-        label: what it is, such as "dloss/dW".
-        note: shown behind the first line.
-        definition: the tensor that it shows.
-        scope: the symbols of the model.
-    """
-
-    shown: Any
-    where: Mapping[str, Any]
-    shape: tuple[Any, ...]
-    label: str
-    note: str
-    definition: Definition
-    scope: Scope
-    kind: str
-    _whole: Definition = field(repr=False)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Copies and pickles: the program as rows, which become the same definitions again."""
-        scope = replace(self.scope, names={}, shared=set(), kept=[])  # the rest served reading alone
-        fields = (self.shown, dict(self.where), self.shape, self.label, self.note, self.definition)
-        return Formula, (*fields, scope, self.kind, self._whole)
-
-    @property
-    def expr(self) -> Any:
-        """The SymPy expression; one that nobody could read is not made, but compiles and can be derived."""
-        if isinstance(self.shown, TooLarge):
-            raise FormulaTooLarge(str(self.shown))
-        return self.shown
-
-    def expanded(self) -> Any:
-        """The same formula as one SymPy expression, nothing named."""
-        if isinstance(self.shown, TooLarge):
-            raise FormulaTooLarge(str(self.shown))
-        return _oriented(raised(Plan(self._whole), self.scope, self.kind)[0], self.shape)
-
-    @property
-    def derived(self) -> Derived:
-        """What is compiled and derived again: the definition itself."""
-        return Derived(self.definition, self.scope, self.shape, self.shown)
-
-    def __str__(self) -> str:
-        if isinstance(self.shown, TooLarge):
-            return str(self.shown)
-        left, right = opened(self.label, self.expr)
-        if not self.where:
-            return text(right) if left == self.label else f"{left} = {text(right)}"
-        head = f"{left} = {text(right)}" + (f"{GAP}({self.note})" if self.note else "")
-        lines = [opened(name, value) for name, value in self.where.items()]
-        width = max(len(name) for name, _ in lines)
-        return "\n".join([head, *[f"  {name:<{width}} = {text(value)}" for name, value in lines]])
-
-    __repr__ = __str__
-
-    def _repr_latex_(self) -> str | None:
-        if isinstance(self.shown, TooLarge):
-            return None
-        if not self.where:
-            return f"$\\displaystyle {latex(self.expr)}$"
-        return latex_lines(self.label, self.expr, self.where)
 
 
 def formula(
@@ -146,7 +56,8 @@ def formula(
     shape = tuple(sp.Integer(1) if n is ONE else _size(n, scope) for n in declared_shape)
     operations = _operations(definition)
     if operations > MOST_OPERATIONS:
-        return Formula(TooLarge(label, operations), {}, shape, label, note, definition, scope, kind, definition)
+        large = TooLarge(label, operations, MOST_OPERATIONS)
+        return Formula(large, {}, shape, label, note, definition, scope, kind, definition)
     found = _candidates(definition, names, adjoint_of or {}, automatic, letter, notation_of(definition, scope, kind))
     for with_adjoints in (False, True) if found.adjoints else (False,):
         plan = with_shared_parts(found.plan(with_adjoints))
@@ -154,11 +65,33 @@ def formula(
         if operations > MOST_FOR_A_LINE and found.adjoints and not with_adjoints:
             continue
         if operations > MOST_OPERATIONS:
-            return Formula(TooLarge(label, operations), {}, shape, label, note, definition, scope, kind, definition)
+            large = TooLarge(label, operations, MOST_OPERATIONS)
+            return Formula(large, {}, shape, label, note, definition, scope, kind, definition)
         expr, where = raised(plan, scope, kind)
         if not plan.needs_adjoints and len(text(expr)) <= WIDTH:
             break
     return Formula(_oriented(expr, shape), where, shape, label, note, definition, scope, kind, found.written_out())
+
+
+def written_out(definition: Definition, scope: Scope, kind: str, shape: tuple[Any, ...]) -> Any:
+    """A definition as one SymPy expression, nothing named."""
+    return _oriented(raised(Plan(definition), scope, kind)[0], shape)
+
+
+def as_text(label: str, expr: Any, where: Mapping[str, Any], note: str) -> str:
+    """A formula, and line by line what its names stand for."""
+    left, right = opened(label, expr)
+    if not where:
+        return text(right) if left == label else f"{left} = {text(right)}"
+    head = f"{left} = {text(right)}" + (f"{GAP}({note})" if note else "")
+    lines = [opened(name, value) for name, value in where.items()]
+    width = max(len(name) for name, _ in lines)
+    return "\n".join([head, *[f"  {name:<{width}} = {text(value)}" for name, value in lines]])
+
+
+def as_latex(label: str, expr: Any, where: Mapping[str, Any]) -> str:
+    """The same for a notebook."""
+    return latex_lines(label, expr, where) if where else f"$\\displaystyle {latex(expr)}$"
 
 
 def _candidates(

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sympile.compiler.errors import ArgumentError, EmptyData
-from sympile.compiler.pipeline import build_loop, build_update
 from sympile.compiler.program import BATCH
 from sympile.compiler.records import dataclass
+from sympile.compiler.training import build_loop, build_update
 from sympile.runtime.bench import Settings, Shape, Together
 from sympile.runtime.byname import name_of
 from sympile.runtime.flat import FlatLayout
@@ -228,7 +228,8 @@ def _loop(dtype: str) -> Native:
 def _update_of(
     rule: object, dtype: str, few: bool, rewrites: str, shape: Callable[[], Optimizer]
 ) -> NativeProgram:
-    return NativeProgram(build_update(shape(), dtype, few, rewrites, SHELF))
+    built = build_update(shape(), dtype, few, rewrites, SHELF)
+    return NativeProgram(built.program, built.large)
 
 
 class _Rule:

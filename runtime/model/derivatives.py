@@ -17,8 +17,8 @@ from sympile.compiler.passes.adopt import Derived
 from sympile.compiler.passes.read import Output, demand_number, range_constraints, read_all
 from sympile.compiler.passes.reading.scope import Scope, Symbol, shape_text
 from sympile.compiler.passes.simplify import simplify
-from sympile.compiler.show.formula import Formula, formula
 from sympile.compiler.show.numbers import shown_size
+from sympile.compiler.show.shown import Formula
 from sympile.runtime.byname import ByName, Keys, name_of
 from sympile.runtime.model.given import as_given, demand_one_symbol_per_name
 from sympile.runtime.model.notation import kind_of, symbol_like, symbol_of_shape
@@ -62,6 +62,8 @@ class _Question:
         return [self.symbol(s).tensor for s in self.wrt]
 
     def formula(self, tensor: Definition, label: str, declared: tuple[Node, ...], kind: str) -> Formula:
+        from sympile.compiler.show.formula import formula  # optional: most programs look at no formula
+
         mapping, _ = simplify([tensor], "stable", self.names)
         names = {mapping.get(t, t): n for t, n in self.names.items()}
         adjoint_of = {mapping.get(a, a): mapping.get(b, b) for a, b in self.adjoint_of.items()}

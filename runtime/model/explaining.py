@@ -148,7 +148,6 @@ _STAGES: Mapping[str, Callable[[Model], str]] = {
     "steps": _steps,
     "times": _times,
 }
-STAGES = tuple(_STAGES)
 
 
 class Stages(Mapping[str, str]):

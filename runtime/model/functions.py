@@ -192,7 +192,7 @@ class _Variant:
         self.declared: dict[str, tuple[Node, ...]] = work.declared
         names = self._inputs(work, args)
         built = build(work, self.outputs, [scope.symbols[n].tensor for n in names], dtype)
-        self.native = NativeProgram(built.program)
+        self.native = NativeProgram(built.program, built.large)
         self.signature = signature(work, names, self.outputs, dtype)
         self.binder = Binder(self.signature, ignored=[name_of(a) for a in args if name_of(a) not in names])
         integers = {slot.name for slot in self.signature.slots if slot.integer}

@@ -9,7 +9,7 @@ import sympy as sp
 
 from sympile.compiler.errors import DuplicateName
 from sympile.compiler.passes.adopt import Derived
-from sympile.compiler.show.formula import Formula
+from sympile.compiler.show.shown import Formula
 from sympile.runtime.byname import name_of
 
 

@@ -3,37 +3,35 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from sympile.compiler.errors import ArgumentError, UnknownName, did_you_mean, listed
+from sympile.compiler.errors import ArgumentError, listed
 from sympile.compiler.graph.definition import elementwise
-from sympile.compiler.graph.node import ZERO, Node
+from sympile.compiler.graph.node import ZERO
 from sympile.compiler.locks import once
 from sympile.compiler.passes.reading.scope import Symbol
 from sympile.compiler.passes.roles import only_added
 from sympile.compiler.pipeline import GRADIENT, METRIC, OBJECTIVE, PREDICTION, Work, inputs_of, signature
 from sympile.compiler.program import Signature
-from sympile.compiler.show.formula import Formula, formula
-from sympile.compiler.show.numbers import shown_size
-from sympile.compiler.show.per_example import per_example
+from sympile.compiler.show.shown import Formula
 from sympile.runtime.arguments import Binder
-from sympile.runtime.bench import Benches
-from sympile.runtime.byname import ByName, Keys, name_of
-from sympile.runtime.model import explaining
-from sympile.runtime.model.checking import CheckReport, checked
-from sympile.runtime.model.course import Courses
-from sympile.runtime.model.memory import Circumstances
-from sympile.runtime.model.notation import kind_of
+from sympile.runtime.byname import ByName, Keys
+from sympile.runtime.model.gradients import Gradients
+from sympile.runtime.model.notation import dims, kind_of
 from sympile.runtime.model.part import Part
-from sympile.runtime.model.slots import TrainingSlots
-from sympile.runtime.model.training import Steps
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what training, looking and checking need is loaded at their first use
+    from sympile.runtime.bench import Benches
+    from sympile.runtime.model.checking import CheckReport
+    from sympile.runtime.model.course import Courses
+    from sympile.runtime.model.memory import Circumstances
+    from sympile.runtime.model.slots import TrainingSlots
+    from sympile.runtime.model.training import Steps
     from sympile.runtime.result import Result
 
 Array = npt.NDArray[Any]
@@ -75,6 +73,8 @@ class Model:
     @once
     def loss(self) -> Formula:
         """The loss of one example as it was understood."""
+        from sympile.compiler.show.formula import formula  # optional: not every model is looked at
+
         return formula(
             self._work.outputs["loss"],
             "loss",
@@ -86,6 +86,9 @@ class Model:
         )
 
     def _gradient_formula(self, name: str) -> Formula:
+        from sympile.compiler.show.formula import formula  # optional: not every model is looked at
+        from sympile.compiler.show.per_example import per_example  # optional: as above
+
         work = self._work
         given = work.scope.parameters[name]
         symbol = work.scope.declare(given, name, getattr(given, "shape", ()) or ())
@@ -125,6 +128,8 @@ class Model:
     @once
     def _steps(self) -> Steps:
         """The steps of fits."""
+        from sympile.runtime.model.training import Steps  # optional: not every model is trained
+
         return Steps(self)
 
     @once
@@ -143,14 +148,20 @@ class Model:
 
     @once
     def _slots(self) -> TrainingSlots:
+        from sympile.runtime.model.slots import TrainingSlots  # optional: not every model is trained
+
         return TrainingSlots.of(self._training)
 
     @once
     def _benches(self) -> Benches:
+        from sympile.runtime.bench import Benches  # optional: not every model is trained
+
         return Benches()
 
     @once
     def _courses(self) -> Courses:
+        from sympile.runtime.model.course import Courses  # optional: not every model is trained
+
         return Courses()
 
     @once
@@ -251,6 +262,8 @@ class Model:
         Returns:
             Per parameter the largest relative error, and at which entry; prints as a table.
         """
+        from sympile.runtime.model.checking import checked  # optional: not every model is checked
+
         model = self if self.dtype == "float64" else self._rebuild({**self._arguments, "dtype": "float64"})
         return checked(model, values)
 
@@ -328,16 +341,18 @@ class Model:
                 "asm", "steps" (the loops of whole steps that fits of a small model have used) or "times"; all by
                 default.
         """
-        names = explaining.STAGES if stage is None else (stage,)
-        for name in names:
-            if name not in explaining.STAGES:
-                raise ArgumentError(f"no stage is called {name!r}; there are {listed(explaining.STAGES)}")
+        known = tuple(self.stages)
+        for name in known if stage is None else (stage,):
+            if name not in known:
+                raise ArgumentError(f"no stage is called {name!r}; there are {listed(known)}")
             print(f"--- {name}\n{self.stages[name]}\n" if stage is None else self.stages[name])
 
     @property
     def stages(self) -> Mapping[str, str]:
         """Every stage as text, computed when asked for."""
-        return explaining.Stages(self)
+        from sympile.runtime.model.explaining import Stages  # optional: not every model is looked at
+
+        return Stages(self)
 
     def _repr_latex_(self) -> str | None:
         return self.loss._repr_latex_()
@@ -352,42 +367,10 @@ class Model:
         return f"Model({shown}; {self.dtype})"
 
     def _shown(self, symbols: list[Symbol]) -> str:
-        return ", ".join(f"{s.name}{_dims(s.declared, self._work.scope.examples)}" for s in symbols)
+        return ", ".join(f"{s.name}{dims(s.declared, self._work.scope.examples)}" for s in symbols)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return self._rebuild, (self._arguments,)
-
-
-class Gradients(Mapping[Any, Formula]):
-    """Formulas by symbol or name, made at first use: a model may have thousands of parameters."""
-
-    def __init__(self, keys: Keys, make: Callable[[str], Formula]) -> None:
-        self._keys, self._make = keys, make
-        self._made: dict[int, Formula] = {}
-
-    def __getitem__(self, key: object) -> Formula:
-        position = self._keys.position(key)
-        if position is None:
-            names = self._keys.names()
-            raise UnknownName(f"no parameter is called {name_of(key)!r}{did_you_mean(name_of(key), names)}")
-        if position not in self._made:
-            self._made[position] = self._make(self._keys.names()[position])
-        return self._made[position]
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._keys.symbols)
-
-    def __len__(self) -> int:
-        return len(self._keys.symbols)
-
-    def __repr__(self) -> str:
-        if len(self) > 12:
-            return f"<gradient formulas of {len(self)} parameters>"
-        return "\n".join(str(f) if f.where else f"{f.label} = {f}" for f in self.values())
-
-
-def _dims(declared: tuple[Node, ...], examples: str | None) -> str:
-    return f"[{'×'.join(str(shown_size(n, examples)) for n in declared)}]" if declared else ""
 
 
 def _merged(data: Values, parameters: Values | None) -> Values:

@@ -1,4 +1,4 @@
-"""In which notation a symbol is written."""
+"""In which notation a symbol is written, and its shape."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Any
 
 import sympy as sp
 
+from sympile.compiler.graph.node import Node
 from sympile.compiler.language import Tensor
+from sympile.compiler.show.numbers import shown_size
 
 
 def kind_of(symbol: Any) -> str:
@@ -38,3 +40,8 @@ def with_ones(declared: Sequence[Any], shape: Sequence[int]) -> tuple[int, ...]:
     """A code shape with the literal 1s of the declared one put back."""
     inner = iter(shape)
     return tuple(1 if n == 1 else next(inner) for n in declared)
+
+
+def dims(declared: Sequence[Node], examples: str | None) -> str:
+    """A declared shape as text: [3×n]; nothing of a single number."""
+    return f"[{'×'.join(str(shown_size(n, examples)) for n in declared)}]" if declared else ""

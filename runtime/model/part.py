@@ -29,7 +29,7 @@ class Part:
         names = inputs_of(work, list(outputs.values()))
         self.built: Built = build(work, outputs, [work.scope.symbols[n].tensor for n in names], dtype)
         self.signature: Signature = signature(work, names, outputs, dtype)
-        self.native = NativeProgram(self.built.program)
+        self.native = NativeProgram(self.built.program, self.built.large)
         others = [n for n in (*work.scope.symbols, *work.scope.parameters, *work.scope.constants) if n not in names]
         self.binder = Binder(self.signature, ignored=others)
         self._outputs = {array.name: array for array in self.built.program.outputs}

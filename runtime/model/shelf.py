@@ -15,12 +15,17 @@ from sympile import compiler
 from sympile.compiler.program import Program
 from sympile.compiler.version import VERSION
 from sympile.runtime.cache import forget, keep, key_of, recall
+from sympile.runtime.cache_place import place
 from sympile.runtime.load import set_aside, taken_up
 from sympile.runtime.records import from_bytes, to_bytes
 
 
 class DiskShelf:
     """Keeps programs in the cache on disk; the text of their code is read only where its machine code is not there."""
+
+    def there(self) -> bool:
+        """Whether anything is kept at all."""
+        return place() is not None
 
     def find(self, description: Sequence[str]) -> Program | None:
         """The program that this compiler has made of this description, or None."""

@@ -154,14 +154,14 @@ class Steps:
 
     def _native(self, training: Training) -> NativeProgram:
         if id(training) not in self._natives:
-            self._natives[id(training)] = NativeProgram(training.step.program)
+            self._natives[id(training)] = NativeProgram(training.step.program, training.step.large)
         return self._natives[id(training)]
 
     def _prepared(self, training: Training, given: _Given) -> dict[str, Array]:
         """What is computed from the arrays."""
         made: dict[str, Array] = {}
         if id(training) not in self._before:
-            self._before[id(training)] = [NativeProgram(built.program) for built in training.before]
+            self._before[id(training)] = [NativeProgram(built.program, built.large) for built in training.before]
         for program in self._before[id(training)]:
             made |= program.run({**given.arrays, **made}, given.all_sizes)
         return made

@@ -19,7 +19,7 @@ _find_folders(_Path(__file__).resolve().parent, __path__)
 from sympile.compiler import language as _language  # noqa: E402  (the folders must be found first)
 from sympile.compiler.errors import SympileError  # noqa: E402
 from sympile.compiler.language import *  # noqa: E402, F403
-from sympile.compiler.show.formula import Formula  # noqa: E402
+from sympile.compiler.show.shown import Formula  # noqa: E402
 from sympile.compiler.version import VERSION as _VERSION  # noqa: E402
 from sympile.runtime.model import (  # noqa: E402
     Model,

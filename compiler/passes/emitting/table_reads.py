@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from hashlib import blake2b
 from math import prod
 from typing import TYPE_CHECKING
 
 from sympile.compiler.code.value import Value
+from sympile.compiler.digest import blake2b
 from sympile.compiler.graph.node import Node, Number, const
 from sympile.compiler.graph.table import table_of
 from sympile.compiler.passes.emitting.memory import address_in, load_from
