@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Callable
 
 from sympile.compiler.code import lookup, quick
 from sympile.compiler.code.number import Bits, Mask, Number
@@ -276,6 +277,17 @@ def zero_or_beyond(x: Number) -> Mask:
         return Mask(k, quick.zero_or_beyond(k, x.value))
     y = abs(x)
     return y.equals(0.0) | y.compare("uge", INF)
+
+
+def where_some(mask: Mask, usual: Number, seldom: Callable[[], Number]) -> Number:
+    """`usual`, or `seldom` in the lanes of the mask; that is not computed where no lane needs it."""
+    k = usual.lanes
+    with k.function.either(k.somewhere(mask.value), unlikely=True) as choice:
+        with choice.then():
+            choice.give(mask.pick(seldom(), usual).value)
+        with choice.otherwise():
+            choice.give(usual.value)
+    return Number(k, choice.results[0])
 
 
 def first_true(choices: list[tuple[Mask, Number | float]], otherwise: Number) -> Number:

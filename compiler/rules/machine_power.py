@@ -19,6 +19,7 @@ from sympile.compiler.rules.machine_parts import (
     parts,
     split_around_one,
     split_from_one,
+    where_some,
     zero_or_beyond,
 )
 
@@ -73,14 +74,9 @@ def _pair_product(a: Pair, b: Pair) -> Pair:
 
 def power(x: Number, y: Number) -> Number:
     """|x|**y = exp(y log|x|) with the logarithm in two parts; then the sign and all special cases of C99 (F.9.4.4)."""
-    k, result = x.lanes, _power_core(abs(x), y)
+    result = _power_core(abs(x), y)
     special = ~((x > 0.0) & (x < INF) & (abs(y) < INF))
-    with k.function.either(k.somewhere(special.value), unlikely=True) as choice:
-        with choice.then():
-            choice.give(_power_specials(x, y, result).value)
-        with choice.otherwise():
-            choice.give(result.value)
-    return Number(k, choice.results[0])
+    return where_some(special, result, lambda: _power_specials(x, y, result))
 
 
 def _power_core(x: Number, y: Number) -> Number:

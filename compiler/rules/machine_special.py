@@ -22,6 +22,7 @@ from sympile.compiler.rules.machine_parts import (
     first_true,
     fitted,
     parts,
+    where_some,
 )
 from sympile.compiler.rules.machine_pieces import held, odd_by_pieces, piece_of
 
@@ -64,19 +65,17 @@ def in_float64(formula: Callable[[Number], Number]) -> Callable[[Number], Number
 
 def loggamma(x: Number) -> Number:
     """log |Γ(x)|: polynomials around its zeros 1 and 2, Stirling's series from 8 on, reflection below 0."""
-    negative = x < 0.0
-    y = abs(x)
+    y, negative = abs(x), x < 0.0
     positive = _positive_loggamma(y)
+    value = where_some(negative, positive, lambda: _reflected_loggamma(y, positive))
+    return y.equals(INF).pick(INF, value)
+
+
+def _reflected_loggamma(y: Number, positive: Number) -> Number:
+    """log |Γ(-y)| where positive = log Γ(y)."""
     folded = abs(sin((y - y.floor()) * math.pi)) * y
     reflected = log(math.pi / folded) - positive
-    return first_true(
-        [
-            (y.equals(INF), INF),
-            (negative & (y < facts(x).negligible), -log(y)),
-            (negative, y.floor().equals(y).pick(INF, reflected)),
-        ],
-        positive,
-    )
+    return (y < facts(y).negligible).pick(-log(y), y.floor().equals(y).pick(INF, reflected))
 
 
 def _positive_loggamma(y: Number) -> Number:
@@ -137,11 +136,15 @@ def digamma(x: Number) -> Number:
     negative = x <= 0.0
     y = negative.pick(1.0 - x, x)
     value = _positive_digamma(y)
+    return where_some(negative, value, lambda: _reflected_digamma(x, value))
+
+
+def _reflected_digamma(x: Number, value: Number) -> Number:
+    """ψ(x) for x <= 0 where value = ψ(1 - x)."""
     part = (x - x.floor()) * math.pi
-    whole = negative & x.floor().equals(x)
     turned = value - math.pi * (sin(part + math.pi / 2) / sin(part))
     pole = constant(x, INF).with_sign_of(-x)
-    return first_true([(x.equals(0.0), pole), (whole | x.equals(-INF), NAN), (negative, turned)], value)
+    return first_true([(x.equals(0.0), pole), (x.floor().equals(x) | x.equals(-INF), NAN)], turned)
 
 
 def _positive_digamma(y: Number) -> Number:
@@ -170,9 +173,13 @@ def trigamma(x: Number) -> Number:
     """The derivative of digamma: by the recurrence up to 8, by its series beyond, reflected below 0."""
     negative = x <= 0.0
     value = _positive_trigamma(negative.pick(1.0 - x, x))
+    return where_some(negative, value, lambda: _reflected_trigamma(x, value))
+
+
+def _reflected_trigamma(x: Number, value: Number) -> Number:
+    """ψ'(x) for x <= 0 where value = ψ'(1 - x)."""
     turned = math.pi / sin((x - x.floor()) * math.pi)
-    whole = negative & x.floor().equals(x)
-    return first_true([(x.equals(-INF), NAN), (whole, INF), (negative, turned * turned - value)], value)
+    return first_true([(x.equals(-INF), NAN), (x.floor().equals(x), INF)], turned * turned - value)
 
 
 def _positive_trigamma(y: Number) -> Number:
