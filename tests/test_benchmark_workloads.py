@@ -32,6 +32,9 @@ SIZES: dict[str, dict[str, Any]] = {             # of those that are classes; th
     "kernel":                dict(examples=30, kernels=4, steps=5),
     "factorisation":         dict(users=6, items=5, width=3, examples=40, batch=16, epochs=2, rate=0.2),
     "recurrent":             dict(length=4, inputs=2, units=3, examples=20, batch=8, epochs=2),
+    "gated":                 dict(length=4, inputs=2, units=3, examples=20, batch=8, epochs=2),
+    "gated_lstm":            dict(length=4, inputs=2, units=3, examples=20, batch=8, epochs=2),
+    "gated_float32":         dict(length=4, inputs=2, units=3, examples=20, batch=8, epochs=2),
 }
 # fmt: on
 

@@ -72,7 +72,7 @@ SHOWN = [
                  id="ones in a sum"),
     pytest.param(sm.huber(sm.dot(w, v), y), w, "Piecewise((-sign(y - w.T*x), Abs(y - w.T*x) > 1), (w.T*x - y, True))*x",
                  lambda p: huber(p["y"] - (p["w"]*p["x"]).sum()), id="Huber"),
-    pytest.param(sm.huber(A*v, u), A, "where([Abs(v1) > 1], sign(v1)/4, (A*x - u)/4)*x.T\n  v1 = A*x - u",
+    pytest.param(sm.huber(A*v, u), A, "where([Abs(v1) > 1], sign(v1)/4, v1/4)*x.T\n  v1 = A*x - u",
                  lambda p: huber(p["A"] @ p["x"] - p["u"]).mean(), id="Huber of vectors"),
     pytest.param(sp.Piecewise((error/4, error > 0), (-3*error/4, True)), w, "Piecewise((-1/4, y - w.T*x > 0), (3/4, True))*x",
                  lambda p: (lambda e: np.where(e.real > 0, e/4, -3*e/4))(p["y"] - (p["w"]*p["x"]).sum()), id="quantile"),

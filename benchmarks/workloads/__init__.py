@@ -25,6 +25,9 @@ WHERE = {                                    # name -> the module that is the wo
     "kernel":                "kernel",
     "factorisation":         "factorisation",
     "recurrent":             "recurrent",
+    "gated":                 "gated",
+    "gated_lstm":            "gated",
+    "gated_float32":         "gated",
 }
 # fmt: on
 NAMES = tuple(WHERE)

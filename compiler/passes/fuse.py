@@ -31,6 +31,7 @@ from sympile.compiler.passes.fusing.group import (
     grouped,
     users_of,
 )
+from sympile.compiler.passes.fusing.keep import kept
 from sympile.compiler.passes.fusing.lift import lift
 from sympile.compiler.passes.fusing.remainders import solve_strides
 from sympile.compiler.passes.fusing.rowwise import with_row_groups
@@ -79,7 +80,7 @@ def _chained(
 
 
 def _inline(outputs: list[Definition]) -> dict[Definition, Definition]:
-    return inlined(outputs)
+    return inlined(outputs, kept(outputs).__contains__)
 
 
 # ------------------------------------------------------------------------------------------------ lowering

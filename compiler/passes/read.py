@@ -89,29 +89,36 @@ def scalar_output(label: str, output: Output, expression: Any) -> Definition:
 
 
 def survey(expressions: Iterable[Any], scope: Scope) -> None:
-    """Finds, before anything is read, which symbols are sizes and which are bound somewhere."""
-    seen: set[int] = set()
+    """Finds, before anything is read, which symbols are sizes, which are bound somewhere, and what is written twice."""
+    held: set[int] = set()  # what stands somewhere already
     stack = [sp.sympify(e) for e in expressions]
-    keep = scope.kept
-    keep.extend(stack)
+    scope.kept.extend(stack)
     while stack:
-        item = stack.pop()
-        if id(item) in seen:
-            scope.shared.add(id(item))
+        item = stack[-1]
+        parts = [a for a in item.args if isinstance(a, sp.Basic)] if id(item) not in scope.same else []
+        missing = [a for a in parts if id(a) not in scope.same]
+        if missing:
+            stack.extend(reversed(missing))
             continue
-        seen.add(id(item))
-        keep.append(item)
-        for written in _written_sizes(item):
-            scope.sizes.update(str(s.name) for s in sp.sympify(written).free_symbols)
-        for limit in _limits(item):
-            scope.bound.add(limit[0])
-            for end in limit[1:]:
-                scope.sizes.update(str(s.name) for s in sp.sympify(end).free_symbols if s.is_Symbol)
-        stack.extend(a for a in item.args if isinstance(a, sp.Basic))
+        stack.pop()
+        if id(item) not in scope.same and scope.enter(item) is item:
+            _learn(item, scope)
+            for part in map(scope.the_one, parts):
+                (scope.shared if id(part) in held else held).add(id(part))
     scope.sizes.difference_update(str(getattr(b, "name", b)) for b in scope.bound)
     scope.sizes.update(scope.pinned)
     if scope.examples is not None:
         scope.sizes.add(scope.examples)
+
+
+def _learn(item: Any, scope: Scope) -> None:
+    """The sizes that an expression declares, and the indices that it binds."""
+    for written in _written_sizes(item):
+        scope.sizes.update(str(s.name) for s in sp.sympify(written).free_symbols)
+    for limit in _limits(item):
+        scope.bound.add(limit[0])
+        for end in limit[1:]:
+            scope.sizes.update(str(s.name) for s in sp.sympify(end).free_symbols if s.is_Symbol)
 
 
 def _written_sizes(item: Any) -> tuple[Any, ...]:

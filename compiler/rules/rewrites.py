@@ -144,7 +144,7 @@ REWRITES: tuple[Rewrite, ...] = (
     Rewrite("odds",                 div(sigmoid(a), sub(ONE, sigmoid(a))),    exp(a),                              STABLE, OVERFLOW, through=NAMED),
     Rewrite("odds-sigmoid",         div(sigmoid(a), sigmoid(neg(a))),         exp(a),                              STABLE, OVERFLOW, through=NAMED),
     Rewrite("power-of-exp",         raised(exp(a), n),                        exp(mul(n, a)),                      STABLE, OVERFLOW),
-    Rewrite("one-minus-sigmoid",    sub(ONE, sigmoid(a)),                     sigmoid(neg(a)),                     ROUND,  CANCELS, through=UNNAMED),   # of a named h, h*(1 - h) stays: no second exp
+    Rewrite("one-minus-sigmoid",    sub(ONE, sigmoid(a)),                     sigmoid(neg(a)),                     ROUND,  CANCELS, through=UNNAMED, last=True),   # of a named h, h*(1 - h) stays: no second exp
     Rewrite("two-sigmoid-minus-one", sub(mul(TWO, sigmoid(a)), ONE),          tanh(mul(HALF, a)),                  ROUND,  CANCELS),
     Rewrite("tanh-exp",             mul(sub(exp(a), ONE), sigmoid(neg(a))),   tanh(mul(HALF, a)),                  STABLE, OVERFLOW),
     Rewrite("tanh-expm1",           mul(expm1(a), sigmoid(neg(a))),           tanh(mul(HALF, a)),                  STABLE, OVERFLOW),

@@ -11,7 +11,7 @@ import sympy as sp
 from sympile.compiler.errors import ShapeError, UnknownFunction, UnsupportedNode, pointed
 from sympile.compiler.graph.affine import never_at_least_zero
 from sympile.compiler.graph.arithmetic import sub
-from sympile.compiler.graph.node import ONE, Node
+from sympile.compiler.graph.node import ONE, Node, postorder
 from sympile.compiler.passes.reading.scope import Scope, shape_text
 from sympile.compiler.passes.reading.values import Value, broadcast_shape, elementwise_of, lifted
 from sympile.compiler.passes.reading.words import size_text
@@ -52,7 +52,8 @@ class Reader:
 
     def read(self, expression: Any, bindings: Bindings) -> Value:
         """The value of an expression; iterative, so that depth is no matter."""
-        done = bindings.done
+        done, the_one = bindings.done, self.scope.the_one
+        expression = the_one(expression)
         stack = [expression]
         while stack:
             item = stack[-1]
@@ -60,7 +61,7 @@ class Reader:
                 stack.pop()
                 continue
             row = self._row(item)
-            parts = row.parts(item)
+            parts = [the_one(part) for part in row.parts(item)]
             missing = [part for part in parts if id(part) not in done]
             if missing:
                 stack.extend(reversed(missing))
@@ -71,10 +72,11 @@ class Reader:
         return done[id(expression)][1]
 
     def _held(self, item: Any, value: Value) -> Value:
-        """An array that stands in several places gets a definition, which all of them read."""
-        if id(item) in self.scope.shared and value.indices and value.body.op != "read":
-            return lifted(value)[0]
-        return value
+        """An array that stands in several places gets a definition, which all of them read; one of numbers does not."""
+        body = value.body
+        if id(item) not in self.scope.shared or not value.indices or body.op == "read":
+            return value
+        return lifted(value)[0] if any(node.op == "read" for node in postorder([body])) else value
 
     def _row(self, item: Any) -> Row:
         for kind in type(item).__mro__:

@@ -16,6 +16,8 @@ from sympile.compiler.language import Index
 from sympile.compiler.passes.reading.words import size_text
 from sympile.compiler.records import dataclass
 
+_OF_PARTS = (sp.Basic._hashable_content, sp.Expr._hashable_content)  # of classes whose parts say all
+
 
 @dataclass(frozen=True, slots=True)
 class Symbol:
@@ -57,11 +59,25 @@ class Scope:
     names: dict[Definition, str] = field(default_factory=dict)
     bound: set[Any] = field(default_factory=set)  # every symbol that some binder binds
     constraints: list[Constraint] = field(default_factory=list)  # what formulas that are read or taken over demand
-    shared: set[int] = field(default_factory=set)  # ids of expressions that stand in more than one place
+    same: dict[int, Any] = field(default_factory=dict)  # id of an expression → the first that was written like it
+    written: dict[Any, Any] = field(default_factory=dict)  # how it was written → that first one
+    shared: set[int] = field(default_factory=set)  # ids of first ones that stand in more than one place
     kept: list[Any] = field(default_factory=list)  # all expressions, so that ids stay true
 
     def role(self, name: str) -> str:
         return "parameter" if name in self.parameters else "constant" if name in self.constants else "data"
+
+    def enter(self, item: Any) -> Any:
+        """The first expression that was written like this one; its parts have been entered."""
+        self.kept.append(item)
+        plain = item.args and type(item)._hashable_content in _OF_PARTS
+        parts = tuple([id(self.the_one(a)) for a in item.args]) if plain else item
+        self.same[id(item)] = first = self.written.setdefault((type(item), parts), item)
+        return first
+
+    def the_one(self, item: Any) -> Any:
+        """SymPy copies what it puts together: of equal expressions the first, of those made while reading itself."""
+        return self.same.get(id(item), item)
 
     def is_index(self, item: Any) -> bool:
         """Whether a symbol was made to be an index: sp.Idx, or one of sm.indices."""

@@ -1,0 +1,90 @@
+"""Sums and products that are stored before anything is inlined, since who comes later would compute them again.
+
+In a recurrence each state is read by gates of the next step, by the state after it, and by its slopes. Inlined, every
+state would be written out down to the first one wherever it is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sympile.compiler.graph.arithmetic import split
+from sympile.compiler.graph.conditions import unguarded
+from sympile.compiler.graph.definition import Definition, computed, computed_operands
+from sympile.compiler.graph.node import Node, postorder, target
+
+FEW = 3  # reads from which one store and one read are less than to read all of them again
+
+
+def kept(outputs: Sequence[Definition]) -> set[Definition]:
+    """Elementwise definitions of many reads, wanted where they are no longer in registers.
+
+    That is where a reduction has been waited for since, or in a reduction over more indices: it reads them often.
+    """
+    order = computed(outputs)
+    users: dict[Definition, list[Definition]] = {}
+    ready: dict[Definition, int] = {}  # how many reductions, one after the other, must be done before
+    for tensor in order:
+        operands = computed_operands(tensor)
+        begun = max([_done(operand, ready) for operand in operands], default=0)
+        ready[tensor] = begun
+        for operand in operands:
+            users.setdefault(operand, []).append(tensor)
+    many = _of_many_reads(order)
+    wanted: set[Definition] = set()
+    for tensor in reversed(order):
+        if any(_later(user, tensor, ready) or (user in wanted and user not in many) for user in users.get(tensor, ())):
+            wanted.add(tensor)
+    return wanted & many
+
+
+def _done(tensor: Definition, ready: Mapping[Definition, int]) -> int:
+    """When a tensor is there."""
+    return ready[tensor] + (not _is_elementwise(tensor))
+
+
+def _is_elementwise(tensor: Definition) -> bool:
+    return tensor.kind == "formula" and tensor.monoid is None
+
+
+def _later(user: Definition, tensor: Definition, ready: Mapping[Definition, int]) -> bool:
+    """Whether a user cannot take the value from the registers in which it was computed."""
+    if ready[user] > _done(tensor, ready) or user.kind == "call":
+        return True
+    return len(user.axes) + len(user.reduced) > len(tensor.axes) and bool(user.reduced)
+
+
+def _of_many_reads(order: Sequence[Definition]) -> set[Definition]:
+    """Those whose terms, or factors, have all the axes, and that read many tensors; one that is found counts once."""
+    found: set[Definition] = set()
+    reads: dict[Definition, frozenset[Definition]] = {}
+    for tensor in order:
+        if _is_elementwise(tensor):
+            reads[tensor] = own = _whole_reads(tensor, reads, found)
+            if len(own) >= FEW and _spans_everywhere(tensor):
+                found.add(tensor)
+    return found
+
+
+def _whole_reads(
+    tensor: Definition, reads: Mapping[Definition, frozenset[Definition]], found: set[Definition]
+) -> frozenset[Definition]:
+    """The tensors that are read at each place, those that elementwise ones would be inlined to."""
+    axes = set(tensor.axes)
+    own: set[Definition] = set()
+    for node in postorder([tensor.formula]):
+        if node.op == "read" and node.free >= axes:
+            operand = target(node)
+            own |= {operand} if operand in found else reads.get(operand, {operand})
+    return frozenset(own)
+
+
+def _spans_everywhere(tensor: Definition) -> bool:
+    """Nothing can be moved out of a reduction over it, nor does a bracket choose places."""
+    _, rest = split(unguarded(tensor.formula))
+    axes = set(tensor.axes)
+    return bool(axes) and rest.op in ("add", "mul") and all(_spans(part, axes) for part in rest.args)
+
+
+def _spans(part: Node, axes: set[Node]) -> bool:
+    return part.op == "const" or (part.free >= axes and all(node.op != "eq" for node in postorder([part])))
