@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sympile.compiler.code.lanes import Lanes
-from sympile.compiler.code.pieces import by_registers
+from sympile.compiler.code.pieces import REGISTER, by_registers, share, widened
 from sympile.compiler.code.transpose import transposed
 from sympile.compiler.code.value import Value, typed
 
@@ -21,6 +21,9 @@ def looked_up(k: Lanes, name: str, numbers: Sequence[float], index: Value) -> Va
     """
     if _has_permutations(k, len(numbers)):
         return by_registers(k, lambda part, places: _permuted(part, numbers, places), index)
+    whole = k.narrowed(REGISTER // k.bits)
+    if 1 < k.lanes < whole.lanes and _has_permutations(whole, len(numbers)):
+        return share(whole, looked_up(whole, name, numbers, widened(k, index, whole.lanes)), 0, k.lanes)
     if _has_words(k, len(numbers)):
         return _permuted_words(k, numbers, index)
     literals = [k.narrowed(1).constant(number).text for number in numbers]
@@ -33,7 +36,7 @@ def looked_up(k: Lanes, name: str, numbers: Sequence[float], index: Value) -> Va
 def columns_looked_up(k: Lanes, name: str, columns: Sequence[Sequence[float]], index: Value) -> list[Value]:
     """The same for several tables at one index; from memory, rows of all of them are read and turned over."""
     count = len(columns[0])
-    if _has_permutations(k, count) or _has_words(k, count):
+    if (k.lanes > 1 and _has_permutations(k.narrowed(REGISTER // k.bits), count)) or _has_words(k, count):
         return [looked_up(k, f"{name}.{at}", numbers, index) for at, numbers in enumerate(columns)]
     scalar, width = k.narrowed(1), -(-len(columns) // k.lanes) * k.lanes
     padded = [*columns, *[[0.0] * count] * (width - len(columns))]

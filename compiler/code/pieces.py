@@ -32,6 +32,13 @@ def share(k: Lanes, value: Value, start: int, count: int) -> Value:
     return k.function.emit(shuffled, value.type.replace(f"<{k.lanes} ", f"<{count} ", 1))
 
 
+def widened(k: Lanes, value: Value, lanes: int) -> Value:
+    """A value in the first of more lanes; what is in the others does not matter."""
+    places = ", ".join(f"i32 {lane}" if lane < k.lanes else "i32 poison" for lane in range(lanes))
+    shuffled = f"shufflevector {typed(value)}, {value.type} poison, <{lanes} x i32> <{places}>"
+    return k.function.emit(shuffled, value.type.replace(f"<{k.lanes} ", f"<{lanes} ", 1))
+
+
 def joined(k: Lanes, parts: Sequence[Value]) -> Value:
     """One value or two of half the lanes, one after the other."""
     if len(parts) == 1:

@@ -21,6 +21,7 @@ from sympile.compiler.records import dataclass
 from sympile.compiler.rules.costs import PICOSECONDS, picoseconds
 
 MOST_ROWS = 16  # of elementwise work in one tile
+LEAST_PART = 4  # of a register, of a short axis
 WRITTEN = 200  # operations of all copies of a body in a tile, roughly, at most
 
 
@@ -69,7 +70,18 @@ def loops_of(group: Group, core: Core) -> Loops:
         return _reduction_loops(group, first, core)
     bodies = [group.body(tensor) for tensor in group.results]
     vector = min(group.domain, key=lambda i: (_cost(i, group, bodies, lanes), group.domain.index(i)))
-    return _plain_loops(group, first, vector, lanes if length_of(vector) > 1 else 1)
+    return _plain_loops(group, first, vector, lanes_along(vector, lanes))
+
+
+def lanes_along(vector: Node, lanes: int) -> int:
+    """As many lanes as an axis fills, a quarter of a register at least: where a part of one holds it, none is masked.
+
+    What is masked is also slow to read again: a load waits for a masked store within a register's width before it.
+    """
+    length = length_of(vector)
+    if extent(vector).op != "const" or length == 1:
+        return lanes if length > 1 else 1
+    return min(lanes, max(lanes // LEAST_PART, 1 << (length - 1).bit_length()))
 
 
 def _cost(index: Node, group: Group, bodies: Iterable[Node], lanes: int) -> float:
@@ -119,7 +131,7 @@ def _reduction_loops(group: Group, first: Definition, core: Core) -> Loops:
     """Sums of which there are several: a tile of them is kept in registers."""
     tile = best_tile(first, core, exchangeable(group))
     vector = tile.vector
-    lanes = core.lanes if length_of(vector) > 1 else 1
+    lanes = lanes_along(vector, core.lanes)
     reduced = tuple(i for i in first.reduced if i is not vector)
     outer = tuple(a for a in first.axes if a not in (vector, tile.row, tile.second))
     inner = _in_memory_order((*reduced, vector) if vector in first.reduced else reduced, first, vector, outer)
