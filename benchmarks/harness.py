@@ -58,13 +58,19 @@ def race(
     seconds takes part in the first two rounds only: its ratio is far from 1 and needs no more.
     """
     losses = {name: judge(run()) for name, run in runs.items()}    # also warms up: compiling is no part of the race
-    repeats = {name: max(1, round(SHORTEST / timed(run, 1))) for name, run in runs.items()}
+    repeats = {name: enough(run) for name, run in runs.items()}
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for number in range(rounds):
         for name, run in runs.items():
             if number < 2 or max(seconds[name]) <= patience:
                 seconds[name].append(timed(run, repeats[name]))
     return [Contender(name, tuple(seconds[name]), losses[name]) for name in runs]
+
+
+def enough(run: Run) -> int:
+    """How many runs take SHORTEST: the first one alone is cold, and may take five times as long as those after it."""
+    few = max(1, round(SHORTEST / timed(run, 1)))
+    return few if few == 1 else max(1, round(SHORTEST / timed(run, few)))
 
 
 def timed(run: Run, repeats: int) -> float:
