@@ -167,13 +167,14 @@ def _bench(
     order: npt.NDArray[np.int64] | None = None,
 ) -> Bench:
     """All of it put together."""
-    template = np.array([words[name] for name in JOB], np.int64)
+    flag = np.zeros(1, np.int32)
+    template = np.array([{**words, "flag": address_of(flag)}[name] for name in JOB], np.int64)
     live = template.copy()
     rewind = Rewind(flat[1], [flat[1:], live] if order is None else [flat[1:], live, order])
     count = flat.nbytes + rewind.bytes + sum(each.nbytes for each in held) + sum(desk.bytes for desk in desks)
     return Bench(
         shape,
-        Job(loop, live, flat[1], flat[0], rewind),
+        Job(loop, live, flat[1], flat[0], rewind, flag),
         flat,
         numbers,
         sources,

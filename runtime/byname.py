@@ -72,7 +72,10 @@ class ByName(Mapping[Any, Value], Generic[Value]):
             keys: shared keys (a model makes them once).
         """
         self._keys = Keys(values) if keys is None else keys
-        self._values = tuple(values.values() if isinstance(values, Mapping) else values)
+        if type(values) is not list and isinstance(values, Mapping):  # asking whether a list is one takes a while
+            self._values = tuple(values.values())
+        else:
+            self._values = tuple(values)
 
     def __getitem__(self, key: object) -> Value:
         position = self._keys.position(key)

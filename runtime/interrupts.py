@@ -37,6 +37,9 @@ class interrupt_flag:
     Away from the main thread, or where Ctrl-C is ignored or handled outside Python, the flag stays 0 and the handler
     is left as it is. Of nested uses, all see the Ctrl-C.
 
+    Args:
+        flag: one number that nobody else uses, which is set to 0; a new one by default.
+
     Example:
         >>> with interrupt_flag() as flag:
         ...     signal.raise_signal(signal.SIGINT)
@@ -44,10 +47,14 @@ class interrupt_flag:
         1
     """
 
-    __slots__ = ("_outer",)
+    __slots__ = ("_flag", "_outer")
+
+    def __init__(self, flag: Flag | None = None) -> None:
+        self._flag = np.zeros(1, np.int32) if flag is None else flag
 
     def __enter__(self) -> Flag:
-        flag = np.zeros(1, np.int32)
+        flag = self._flag
+        flag[0] = 0
         outer = _plain.getsignal(INTERRUPT)
         away = threading.current_thread() is not threading.main_thread()
         self._outer = None if away or outer == signal.SIG_IGN else outer

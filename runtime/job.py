@@ -52,6 +52,7 @@ class Job:
     parameters: Array
     gradient: Array
     rewind: Rewind
+    flag: npt.NDArray[np.int32]  # not 0 asks to stop
     history: Array = field(init=False)
     path: Array | None = field(init=False)
     held: tuple[Any, ...] = field(init=False)  # what the words of this fit point to, besides

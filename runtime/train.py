@@ -15,7 +15,6 @@ from sympile.compiler.records import dataclass
 from sympile.runtime.byname import ByName
 from sympile.runtime.interrupts import interrupt_flag
 from sympile.runtime.job import Job, Plan
-from sympile.runtime.native import address_of
 from sympile.runtime.progress import Progress
 from sympile.runtime.report import EpochReport
 from sympile.runtime.stopping import StoppingRule
@@ -52,18 +51,19 @@ class Outcome:
     @property
     def seconds(self) -> Array:
         """Of each epoch."""
-        if len(self.spans) == 1:
-            return np.full(*self.spans[0])
-        counts = np.array([count for count, _ in self.spans], np.int64)
-        return np.repeat(np.array([seconds for _, seconds in self.spans], np.float64), counts)
+        seconds, at = np.empty(sum([count for count, _ in self.spans])), 0
+        for count, each in self.spans:
+            seconds[at : at + count] = each
+            at += count
+        return seconds
 
 
 def run(job: Job, plan: Plan, watch: Watch, verbose: bool | int | None) -> Outcome:
     """Runs a job to its end. Ctrl-C ends it early; nothing is lost."""
     job["pause"] = int(watch.active)
     outcome = Outcome(reason="")
-    with interrupt_flag() as flag, Progress(plan.epochs, plan.epochs * plan.steps_per_epoch, verbose) as progress:
-        job["flag"] = address_of(flag)
+    steps = plan.epochs * plan.steps_per_epoch
+    with interrupt_flag(job.flag), Progress(plan.epochs, steps, verbose) as progress:
         started = last = time.perf_counter()
         epoch = 0
         while not outcome.reason:

@@ -200,6 +200,9 @@ def _callbacks(given: Any) -> tuple[Callable[[EpochReport], object], ...]:
     return callbacks
 
 
+NOTHING = Watch(lambda: ByName({}))  # to be done at the end of an epoch
+
+
 def _watch(
     model: Model,
     job: Job,
@@ -210,6 +213,8 @@ def _watch(
 ) -> Watch:
     callbacks = _callbacks(options.callbacks)
     rules = stopping_rules(options.stop)
+    if not (callbacks or rules or model._metrics or validation is not None):
+        return NOTHING
 
     def now() -> ByName[Array]:
         return _parameters(model, course, job.parameters)
@@ -234,8 +239,7 @@ def _first(array: Array, count: int) -> Array:
 def _result(model: Model, job: Job, course: Course, outcome: Outcome, record: Iterable[str]) -> Result:
     epochs, steps = job["epoch"], job["step"]
     history: dict[str, Array] = {"loss": _first(job.history, epochs), "seconds": outcome.seconds}
-    for name, values in outcome.values.items():
-        history[name] = np.array(values)
+    history |= {name: np.array(values) for name, values in outcome.values.items()}
     path = None
     if job.path is not None:
         whole = _parameters(model, course, job.path[: steps + 1])
