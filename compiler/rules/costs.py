@@ -1,4 +1,4 @@
-"""What operations cost, roughly: for deciding whether work is worth several threads, never for what is computed."""
+"""What operations cost, roughly: for deciding whether work is worth several threads, and in which order terms are added."""
 
 from __future__ import annotations
 
@@ -28,3 +28,20 @@ def picoseconds(node: Node) -> int:
     if known is None:
         return PICOSECONDS["cheap" if node.op in CHEAP else "costly"]
     return known * len(node.args) if node.op in ("add", "mul") else known
+
+
+# Cycles from the last operand of an operation until its result is there.
+CYCLES: Mapping[str, int] = {
+    "const": 0, "constant": 0, "size": 0, "index": 0,
+    "add": 2, "mul": 4, "cheap": 4, "costly": 20,
+    # a sum over an axis: its lanes added up
+    "reduced": 20,
+}  # fmt: skip
+
+
+def cycles(node: Node) -> int:
+    """How long one operation takes."""
+    known = CYCLES.get(node.op)
+    if known is None:
+        return CYCLES["cheap" if node.op in CHEAP else "costly"]
+    return known * (len(node.args) - 1) if node.op in ("add", "mul") else known

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import field
 
 from sympile.compiler.code.value import Integer, Value
@@ -49,6 +49,7 @@ class Frame:
     scalars: dict[Definition, Value] = field(default_factory=dict)  # results without axes, while they are in registers
     inlines: bool = False  # whether vector math stands in its loops: around a call all vector registers are saved
     unstored: frozenset[Definition] = frozenset()  # those of them that have no place in memory
+    orders: Mapping[Node, tuple[Node, ...]] = field(default_factory=dict)  # of the terms of a sum, where that matters
 
     def enter(self, tensors: Iterable[Definition], sizes: Iterable[str]) -> None:
         """Loads what the function is going to need."""

@@ -54,11 +54,11 @@ def _read(elements: Elements, node: Node, place: Place) -> Value:
 
 def _add(elements: Elements, node: Node, place: Place) -> Value:
     """Products are fused into the running sum."""
-    return _sum(elements, elements.lanes_of(node), node.args, place)
+    terms = elements.frame.orders.get(node) or sorted(node.args, key=_is_fusable)
+    return _sum(elements, elements.lanes_of(node), terms, place)
 
 
-def _sum(elements: Elements, lanes: Lanes, args: Iterable[Node], place: Place) -> Value:
-    terms = sorted(args, key=_is_fusable)
+def _sum(elements: Elements, lanes: Lanes, terms: Sequence[Node], place: Place) -> Value:
     total = elements.operand(lanes, terms[0], place)
     for term in terms[1:]:
         total = accumulate(elements, lanes, total, term, place)
@@ -123,7 +123,8 @@ def _mul(elements: Elements, node: Node, place: Place) -> Value:
     lanes = elements.lanes_of(node)
     negated = negated_sum(node)
     if negated is not None and not _is_known(elements, negated, place):
-        return _sum(elements, lanes, map(_negated, negated.args), place)  # b - a, not -(a - b)
+        terms = sorted(map(_negated, negated.args), key=_is_fusable)
+        return _sum(elements, lanes, terms, place)  # b - a, not -(a - b)
     fixed = tuple(f for f in node.args if is_fixed(f))
     if 1 < len(fixed) < len(node.args):  # what sizes and numbers alone decide is ready before the rest is
         factor = elements.value(make("mul", *fixed), place)

@@ -25,6 +25,7 @@ from sympile.compiler.passes.fusing.group import Fused
 from sympile.compiler.passes.reading.scope import Constraint
 from sympile.compiler.passes.schedule import Loops, schedule
 from sympile.compiler.passes.scheduling.lifetimes import stays
+from sympile.compiler.passes.training.order import orders
 from sympile.compiler.passes.training.powers import EVERY
 from sympile.compiler.passes.training.resident import Resident
 from sympile.compiler.passes.training.update import EPOCH, PARAMETER, STEP
@@ -97,7 +98,15 @@ class StepsLoop:
         module = Module(self.target)
         function = Function(module, ENTRY, [("ptr", "job")])
         table = function.load("ptr", function.gep("i64", function.arguments[0], JOB["step_table"]), 8)
-        self.frame = Frame(function, self.layout, table, unstored=self._numbers(), inlines=self._few_routines())
+        carried = {number: self.fused.outputs[after] for number, after in self.made.carried.items()}
+        self.frame = Frame(
+            function,
+            self.layout,
+            table,
+            unstored=self._numbers(),
+            inlines=self._few_routines(),
+            orders=orders(self.fused.groups, carried),
+        )
         self._write(Lanes(function, ELEMENT[self.dtype], 1, self.target))
         stored = {t for t in self.fused.stored if t.axes}
         others = {t for t in self.fused.stored if not t.axes}
