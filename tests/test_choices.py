@@ -84,3 +84,20 @@ def test_choices_are_shown_substituted_and_pickled_as_before() -> None:
     assert pickle.loads(pickle.dumps(h)) is h
     assert h.subs(x, y) is sm.comprehension(choice.subs(x, y) + 1, (i, n))
     assert h.subs(i, 1) is h
+
+
+def test_a_recurrence_over_indices_takes_time_that_grows_with_its_steps() -> None:
+    """Each state stands under three bindings of an index, and was read anew under each: 3^20 times the first."""
+    steps, state = 20, sm.Tensor("x", (n,))
+    first = state
+    for _ in range(steps):
+        inner = sm.comprehension(sm.LogSumExp(y[i] * state[i], (i, 0, n - 1)) + state[j] - state[n - 1 - j], (j, n))
+        state = inner / 2
+    loss = sm.comprehension(state[i] ** 2, (i, n)).sum()
+    model = sm.compile(loss, first, constants=[y])
+    weights, now = np.linspace(0.1, 0.2, n), X
+    for _ in range(steps):
+        now = (np.log(np.exp(weights * now).sum()) + now - now[::-1]) / 2
+    values = {first: X, y: weights}
+    np.testing.assert_allclose(model.forward(values), (now**2).sum(), rtol=1e-12)
+    assert model.check(values).error < 1e-5

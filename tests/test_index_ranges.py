@@ -181,3 +181,13 @@ def test_indices_that_cannot_be_looked_at(place: Any) -> None:
     E, v = sp.IndexedBase("E", shape=(2 * N,)), sp.IndexedBase("v", shape=(n,))
     with pytest.raises(FormulaError, match="cannot be an index"):
         sm.compile(E[place] + sp.Sum(v[j], (j, 0, n - 1)), [E, v])
+
+
+def test_integer_data_of_an_indexed_base_in_a_tensor() -> None:
+    """o[k] has a shape to SymPy, that of its base, and is a number."""
+    E, o = sm.Tensor("E", (N, 2)), sp.IndexedBase("o", shape=(3,))
+    f = sm.lambdify([E, o], sp.Sum(E[o[i], 1] * (i + 1), (i, 0, 2)))
+    values = np.arange(2.0 * N).reshape(N, 2)
+    assert f(values, np.array([5, 0, 2])) == 11 + 2 * 1 + 3 * 5
+    with pytest.raises(FormulaError, match="an index is one number"):
+        E[o, 1]

@@ -13,12 +13,12 @@ from typing import Any
 import sympy as sp
 
 from sympile.compiler.errors import FormulaError, IndexOutOfRange, ShapeError
-from sympile.compiler.language.sizes import Shape, shown
+from sympile.compiler.language.sizes import Shape, is_array, shown
 
 Entry = tuple[Any, ...]
 
 
-def entries_of(name: str, shape: Shape, key: Any) -> tuple[tuple[Entry, ...], tuple[Any, ...]]:
+def entries_of(name: Any, shape: Shape, key: Any) -> tuple[tuple[Entry, ...], tuple[Any, ...]]:
     """The entries of a key in brackets, one for each axis at least, and the symbolic indices among them.
 
     Raises:
@@ -81,7 +81,7 @@ def span(extent: Any, entry: Entry) -> tuple[Any, int, Any]:
     )
 
 
-def _filled(name: str, shape: Shape, keys: tuple[Any, ...]) -> tuple[Any, ...]:
+def _filled(name: Any, shape: Shape, keys: tuple[Any, ...]) -> tuple[Any, ...]:
     """The keys with `...` spelled out and full slices for the axes that are not mentioned."""
     dots = [position for position, key in enumerate(keys) if key is Ellipsis]
     given = sum(key is not None and key is not Ellipsis for key in keys)
@@ -93,11 +93,11 @@ def _filled(name: str, shape: Shape, keys: tuple[Any, ...]) -> tuple[Any, ...]:
     return keys[: dots[0]] + rest + keys[dots[0] + 1 :]
 
 
-def _entry(name: str, key: Any, extent: Any) -> Entry:
+def _entry(name: Any, key: Any, extent: Any) -> Entry:
     if isinstance(key, slice):
         return ("slice", *(None if part is None else _whole(name, part) for part in (key.start, key.stop, key.step)))
     if isinstance(key, sp.Expr) and not key.is_Number:
-        if key.is_Matrix or getattr(key, "shape", ()):
+        if is_array(key) or isinstance(key, sp.IndexedBase):
             raise FormulaError(f"{name}[{key}]: an index is one number; write comprehension({name}[{key}[i]], (i, n))")
         return ("at", key)
     index = _whole(name, key)
@@ -105,7 +105,7 @@ def _entry(name: str, key: Any, extent: Any) -> Entry:
     return ("index", index)
 
 
-def _whole(name: str, key: Any) -> int:
+def _whole(name: Any, key: Any) -> int:
     if isinstance(key, bool) or (isinstance(key, sp.Number) and not key.is_Integer):
         raise FormulaError(f"{name}[{key}]: an index is an integer")
     try:

@@ -23,3 +23,8 @@ class Ours:
     def options(self) -> tuple[Hashable, ...]:
         """Plain hashable Python values, such as the axes of a reduction."""
         raise NotImplementedError
+
+    @property
+    def free_symbols(self) -> set[Any]:
+        """The symbols that the value depends on."""
+        raise NotImplementedError

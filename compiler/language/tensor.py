@@ -104,7 +104,7 @@ class TensorExpr(Interned, sp.Expr):  # type: ignore[misc]
     # --------------------------------------------------------------------------------------- parts and views
 
     def __getitem__(self, key: Any) -> Any:
-        entries, symbolic = entries_of(str(self), self.shape, key)
+        entries, symbolic = entries_of(self, self.shape, key)
         if all(kind in ("index", "at") for kind, *_ in entries):
             indices = [
                 symbolic[entry[1] - 1] if entry[0] == "at" else place(extent, entry[1])

@@ -12,6 +12,7 @@ from sympile.compiler.errors import ShapeError, UnknownFunction, UnsupportedNode
 from sympile.compiler.graph.affine import never_at_least_zero
 from sympile.compiler.graph.arithmetic import sub
 from sympile.compiler.graph.node import ONE, Node, postorder
+from sympile.compiler.language.protocol import Ours
 from sympile.compiler.passes.reading.scope import Scope, shape_text
 from sympile.compiler.passes.reading.values import Value, broadcast_shape, elementwise_of, lifted
 from sympile.compiler.passes.reading.words import size_text
@@ -25,9 +26,24 @@ class Bindings:
     indices: dict[Any, Node] = field(default_factory=dict)
     holes: dict[Any, Value] = field(default_factory=dict)  # variables of a Lambda
     done: dict[int, tuple[Any, Value]] = field(default_factory=dict)
+    outer: Bindings | None = None
+    own: frozenset[Any] = frozenset()  # what is bound here and not outside
 
     def inner(self, indices: Mapping[Any, Node] | None = None, holes: Mapping[Any, Value] | None = None) -> Bindings:
-        return Bindings({**self.indices, **(indices or {})}, {**self.holes, **(holes or {})})
+        own = with_labels([*(indices or ()), *(holes or ())])
+        return Bindings({**self.indices, **(indices or {})}, {**self.holes, **(holes or {})}, {}, self, own)
+
+    def home(self, item: Any) -> Bindings:
+        """The outermost bindings under which a node of ours means the same as under these: it is read there, once."""
+        at = self
+        while at.outer is not None and isinstance(item, Ours) and at.own.isdisjoint(item.free_symbols):
+            at = at.outer
+        return at
+
+
+def with_labels(indices: Sequence[Any]) -> frozenset[Any]:
+    """The indices, and the symbols that go with them: an Idx's label."""
+    return frozenset([*indices, *(index.label for index in indices if isinstance(index, sp.Idx))])
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +52,7 @@ class Row:
 
     parts: Callable[[Any], Sequence[Any]]
     build: Callable[[Reader, Any, list[Value], Bindings], Value]
+    binds: bool = False  # the row reads its formula itself, under bindings of its own
 
 
 Table = Mapping[str, Row]
@@ -60,8 +77,13 @@ class Reader:
             if id(item) in done:
                 stack.pop()
                 continue
+            home = bindings.home(item)
+            if home is not bindings:
+                done[id(item)] = (item, self.read(item, home))
+                continue
             row = self._row(item)
-            parts = [the_one(part) for part in row.parts(item)]
+            below = self._settled_below(item) if row.binds else row.parts(item)
+            parts = [the_one(part) for part in below]
             missing = [part for part in parts if id(part) not in done]
             if missing:
                 stack.extend(reversed(missing))
@@ -70,6 +92,25 @@ class Reader:
             done[id(item)] = (item, self._held(item, value))
             stack.pop()
         return done[id(expression)][1]
+
+    def _settled_below(self, binder: Any) -> list[Any]:
+        """The nodes of ours below a binder that no index bound on the way concerns: read before, they cost no depth."""
+        found: list[Any] = []
+        seen: set[tuple[int, frozenset[Any]]] = set()
+        stack: list[tuple[Any, frozenset[Any]]] = [(binder, frozenset())]
+        while stack:
+            item, bound = stack.pop()
+            if (id(item), bound) in seen:
+                continue
+            seen.add((id(item), bound))
+            row = self._row(item)
+            if item is not binder and isinstance(item, Ours) and bound.isdisjoint(item.free_symbols):
+                found.append(item)
+            elif row.binds:
+                stack.append((item.function, bound | with_labels([limit[0] for limit in item.limits])))
+            else:
+                stack += [(part, bound) for part in row.parts(item)]
+        return found
 
     def _held(self, item: Any, value: Value) -> Value:
         """An array that stands in several places gets a definition, which all of them read; one of numbers does not."""

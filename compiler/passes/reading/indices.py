@@ -195,5 +195,5 @@ INDICES: dict[str, Row] = {
     "KroneckerDelta": Row(nothing, _delta),
     "Indexed": Row(nothing, _indexed),
     "IndexedBase": Row(nothing, _bare),
-    **{name: Row(nothing, _binder) for name in MONOID_OF},
+    **{name: Row(nothing, _binder, binds=True) for name in MONOID_OF},
 }

@@ -315,7 +315,7 @@ OURS: dict[str, Row] = {
     "MatrixFunction": Row(_parts, _build),
     "ScalarFunction": Row(_parts, _build),
     "TensorFunction": Row(_parts, _build),
-    "Comprehension": Row(_parts, _build),
+    "Comprehension": Row(_parts, _build, binds=True),
     "Tensor": Row(nothing, _tensor),
 }
 
