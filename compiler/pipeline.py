@@ -14,8 +14,8 @@ from sympile.compiler.code.target import Target, host
 from sympile.compiler.collection import collection_paused
 from sympile.compiler.errors import UnusedParameter
 from sympile.compiler.graph.arithmetic import mul, power
-from sympile.compiler.graph.definition import EXAMPLE, EXAMPLES, Definition, definitions, elementwise, read
-from sympile.compiler.graph.node import ONE, Node, extent, postorder
+from sympile.compiler.graph.definition import EXAMPLE, EXAMPLES, Definition, computed, definitions, elementwise, read
+from sympile.compiler.graph.node import ONE, Node, extent, holding
 from sympile.compiler.graph.reduce import total
 from sympile.compiler.graph.verify import verify
 from sympile.compiler.passes import derive as derivation
@@ -295,12 +295,15 @@ def signature(work: Work, names: Iterable[str], outputs: Mapping[str, Definition
     return Signature(tuple(slots), results, tuple(sizes), dtype, dict(work.scope.pinned))
 
 
+_SIZE = frozenset(("size",))
+
+
 def _sizes_below(outputs: Iterable[Definition]) -> list[str]:
-    """The names of the sizes that outputs depend on, whether an array tells them or not."""
+    """The names of the sizes in formulas and shapes of what is computed, whether an array tells them or not."""
     roots: list[Node] = []
-    for tensor in definitions(outputs):
+    for tensor in computed(outputs):
         roots += [*tensor.shape, *[extent(r) for r in tensor.reduced], *([] if tensor.body is None else [tensor.body])]
-    return [str(node.data) for node in postorder(roots) if node.op == "size" and node is not EXAMPLES]
+    return [str(node.data) for node in holding(roots, _SIZE) if node.op == "size" and node is not EXAMPLES]
 
 
 def inputs_of(work: Work, outputs: Sequence[Definition]) -> list[str]:

@@ -10,7 +10,8 @@ import weakref
 from itertools import count
 
 from sympile.compiler.graph import node as nodes
-from sympile.compiler.graph.node import Node, const, few, index, make, postorder, size
+from sympile.compiler.graph.definition import elementwise, input_tensor, read
+from sympile.compiler.graph.node import READ_AT, Node, const, few, holding, index, make, postorder, size
 
 _numbers = count(10**6)
 
@@ -89,3 +90,29 @@ def test_few_walks_no_further_than_it_says() -> None:
     shared = make("mul", size("n"), const(next(_numbers)))
     total = make("add", shared, make("pow", shared, data=2))
     assert set(few(total, 5) or ()) == set(postorder([total])) and few(total, 4) is None
+
+
+def test_what_stands_below() -> None:
+    """Operations, indices and tensors of a node are those of its operands and its own, however it came about."""
+    i, n = index(const(4)), size("n")
+    held = elementwise((i,), make("exp", read(input_tensor("v", (const(4),)), i)))
+    scalar, entry = read(input_tensor("s", ())), read(held, held.axes[0])
+    assert scalar.ops == {"read"} and entry.ops == {"read", READ_AT, "index"} and scalar.below == frozenset()
+    top = make("add", make("mul", scalar, n), make("sin", entry), make("mul", entry, scalar))
+    for node in postorder([top]):
+        below = postorder([node])
+        assert node.ops - {READ_AT} == {part.op for part in below}
+        assert (READ_AT in node.ops) == any(part.op == "read" and part.args for part in below)
+        assert node.free == {part for part in below if part.op == "index"}
+        assert node.below == ({held} if entry in below else set())
+
+
+def test_holding_finds_what_a_whole_walk_finds() -> None:
+    n, s = size("n"), read(input_tensor("s", ()))
+    sine = make("sin", make("mul", n, s))
+    top = make("add", make("exp", sine), make("mul", make("sin", s), sine), make("cos", s))
+    for wanted in ({"sin"}, {"size"}, {"cos", "exp"}, {"read"}, {"tanh"}):
+        kind = frozenset(wanted)
+        found = holding([sine, top, n], kind)
+        assert [x for x in found if x.op in kind] == [x for x in postorder([sine, top, n]) if x.op in kind]
+        assert all(not kind.isdisjoint(x.ops) for x in found)

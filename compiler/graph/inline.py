@@ -44,19 +44,28 @@ def rewritten(
 
     `done` may hold what has been rewritten before: bodies share most of their nodes.
     """
+    if not any(new.get(t, t) is not t or _is_opened(t, new, keep) for t in body.below):
+        return body
     done = {} if done is None else done
     for node in postorder([body], done):
         args = tuple([done[a] for a in node.args])
         if node.op == "read":
             tensor = target(node)
             now = new.get(tensor, tensor)
-            if now.kind == "formula" and now.monoid is None and not keep(tensor):
+            if _is_opened(tensor, new, keep):
                 done[node] = substitute(now.formula, dict(zip(now.axes, args, strict=True)))
             else:
                 done[node] = read(now, *args)
         else:
             done[node] = node if args == node.args else rebuild(node, args)
     return done[body]
+
+
+def _is_opened(
+    tensor: Definition, new: dict[Definition, Definition], keep: Callable[[Definition], bool]
+) -> bool:
+    now = new.get(tensor, tensor)
+    return now.kind == "formula" and now.monoid is None and not keep(tensor)
 
 
 def core(outputs: Iterable[Definition]) -> tuple[Definition, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Container, Iterable, Iterator
 from fractions import Fraction
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import ref
 
@@ -38,6 +38,7 @@ class Node:
     free: frozenset[Node]  # the indices below this node
     key: int  # structural hash: the same in every process
     below: frozenset[Definition]  # the tensors read at or below this node, inputs aside
+    ops: frozenset[str]  # the operations at or below this node; READ_AT for reads at indices
 
     def __repr__(self) -> str:
         return brief(self)
@@ -67,8 +68,20 @@ def make(op: str, *args: Node, data: object = None) -> Node:
         node = known()
         if node is not None:
             return node
-    key = hash((word_key(op), 0 if data is None else _data_key(data), *[a.key for a in args]))
-    node = Node(op, args, data, _free(args), key, _below(op, args, data))
+    free, below, ops = _EMPTY, _NOTHING, _OWN.get(op) or _own(op)
+    keys = [_words.get(op) or word_key(op), 0 if data is None else _data_key(data)]
+    for arg in args:  # unions; an existing set is used again where one holds all
+        keys.append(arg.key)
+        if arg.free is not free and arg.free:
+            free = _union(free, arg.free)
+        if arg.below is not below and arg.below:
+            below = _union(below, arg.below)
+        if arg.ops is not ops:
+            ops = _both_ops(ops, arg.ops)
+    if op == "read":
+        ops = _both_ops(ops, _AT) if args else ops
+        below = below if data.kind == "input" else below | {data}  # type: ignore[attr-defined, arg-type]
+    node = Node(op, args, data, free, hash(tuple(keys)), below, ops)
     if op == "index":
         object.__setattr__(node, "free", frozenset((node,)))
     return _interned(identity, node)
@@ -88,30 +101,30 @@ def _interned(identity: object, node: Node) -> Node:
 def _forget(identity: object, gone: ref[Node], made: dict[object, ref[Node]] = _made, lock: Any = INTERNING) -> None:
     """A node is gone; another one may have its place already. Defaults: at the end of the process globals are None."""
     with lock:
-        if made.get(identity) is gone:
-            del made[identity]
+        found = made.pop(identity, None)
+        if found is not gone and found is not None:
+            made[identity] = found
 
 
-def _free(args: tuple[Node, ...]) -> frozenset[Node]:
-    """The union of the operands' free indices; an existing set is used again where one holds all."""
-    union = _EMPTY
-    for arg in args:
-        free = arg.free
-        if free is not union and free and not free <= union:
-            union = free if union <= free else union | free
-    return union
+def _union(a: frozenset[Any], b: frozenset[Any]) -> frozenset[Any]:
+    return a if b <= a else b if a <= b else a | b
 
 
-def _below(op: str, args: tuple[Node, ...], data: object) -> frozenset[Definition]:
-    """The union of what the operands read; a read of a computed tensor adds that."""
-    union: frozenset[Definition] = _NOTHING
-    for arg in args:
-        below = arg.below
-        if below is not union and below and not below <= union:
-            union = below if union <= below else union | below
-    if op == "read" and data.kind != "input":  # type: ignore[attr-defined]
-        return union | {data}  # type: ignore[arg-type]
-    return union
+READ_AT = "read at"  # among a node's operations: some read has indices
+
+
+_AT = frozenset((READ_AT,))
+_OWN: dict[str, frozenset[str]] = {}
+
+
+def _own(op: str) -> frozenset[str]:
+    return _OWN.setdefault(op, frozenset((op,)))
+
+
+@cache
+def _both_ops(a: frozenset[str], b: frozenset[str]) -> frozenset[str]:
+    """The one set that holds both: there are few, and many nodes share each."""
+    return _union(a, b)
 
 
 def _data_key(data: object) -> int:
@@ -212,6 +225,22 @@ def postorder(roots: Iterable[Node], known: Container[Node] = ()) -> list[Node]:
                 if not stack:
                     break
                 node, operands = stack.pop()
+    return found
+
+
+def holding(roots: Iterable[Node], wanted: frozenset[str]) -> list[Node]:
+    """As `postorder`, without parts in which none of these operations stands: costs nothing where there is none."""
+    seen: set[Node] = set()
+    found: list[Node] = []
+    stack = [(root, False) for root in roots if not wanted.isdisjoint(root.ops)][::-1]
+    while stack:
+        node, done = stack.pop()
+        if done:
+            found.append(node)
+        elif node not in seen:
+            seen.add(node)
+            stack.append((node, True))
+            stack += [(a, False) for a in reversed(node.args) if a not in seen and not wanted.isdisjoint(a.ops)]
     return found
 
 

@@ -10,8 +10,8 @@ from sympile.compiler.graph.arithmetic import add, mul, power, sub
 from sympile.compiler.graph.conditions import negation, when
 from sympile.compiler.graph.definition import (
     Definition,
+    computed,
     define,
-    definitions,
     depends_on,
     elementwise,
     is_whole,
@@ -35,10 +35,11 @@ def partials(body: Node, wanted: Callable[[Definition], bool], result: Node | No
 
     `result` stands for the body's own value where a row speaks of y: the definition that holds it.
     """
-    relevant = _relevant(body, wanted)
+    nodes = postorder([body])
+    relevant = _relevant(nodes, wanted)
     adjoints: dict[Node, list[Node]] = {body: [ONE]}
     found: dict[Node, list[Node]] = {}
-    for node in reversed([n for n in postorder([body]) if n in relevant]):
+    for node in reversed([n for n in nodes if n in relevant]):
         parts = adjoints.pop(node, None)
         if parts is None:
             continue
@@ -54,10 +55,10 @@ def partials(body: Node, wanted: Callable[[Definition], bool], result: Node | No
     return found
 
 
-def _relevant(body: Node, wanted: Callable[[Definition], bool]) -> set[Node]:
+def _relevant(nodes: Iterable[Node], wanted: Callable[[Definition], bool]) -> set[Node]:
     """The nodes through which a wanted read is reached; indices and conditions carry no derivative."""
     relevant: set[Node] = set()
-    for node in postorder([body]):
+    for node in nodes:
         if node.op == "read":
             if wanted(target(node)):
                 relevant.add(node)
@@ -252,7 +253,7 @@ class Sweep:
 
     def run(self) -> dict[Definition, Node]:
         """For every input asked for, its adjoint in its own axes; missing where the output does not depend on it."""
-        order = definitions([self.output])
+        order = [*dict.fromkeys(x for x in self.wrt if x.kind == "input"), *computed([self.output])]
         self.needed = needed_for(order, self.wrt)
         collected: dict[Definition, list[Node]] = {self.output: [self.seed]}
         results: dict[Definition, Node] = {}
@@ -319,7 +320,7 @@ def jacobian(output: Definition, wrt: Sequence[Definition], names: Names) -> dic
 
 def tangent(output: Definition, directions: Mapping[Definition, Definition]) -> Node:
     """The directional derivative of output, in its own axes; directions maps inputs to tensors of their shape."""
-    order = definitions([output])
+    order = [*(x for x in directions if x.kind == "input"), *computed([output])]
     needed = needed_for(order, directions)
     tangents: dict[Definition, Callable[..., Node]] = {}
     for tensor in order:

@@ -10,7 +10,7 @@ from sympile.compiler.code.target import Target
 from sympile.compiler.code.value import Integer
 from sympile.compiler.code.writer import Function, Module
 from sympile.compiler.graph.definition import Definition
-from sympile.compiler.graph.node import ZERO, Node, brief, extent, postorder
+from sympile.compiler.graph.node import ZERO, Node, brief, extent, holding
 from sympile.compiler.passes.emitting.calls import IMPORTS, write_call
 from sympile.compiler.passes.emitting.elements import Elements
 from sympile.compiler.passes.emitting.extents import Run, run_of
@@ -227,9 +227,12 @@ def sizes_of(group: Group) -> set[str]:
     return size_names(roots) | group.contents.sizes
 
 
+_SIZE = frozenset(("size",))
+
+
 def size_names(roots: Iterable[Node]) -> set[str]:
     """The names of sizes below the nodes, those in extents of indices and of tensors read included."""
-    return {str(node.data) for node in postorder(roots) if node.op == "size"}
+    return {str(node.data) for node in holding(roots, _SIZE) if node.op == "size"}
 
 
 def make_layout(inputs: Sequence[Definition], fused: Fused, outputs: Sequence[Definition]) -> Layout:

@@ -10,9 +10,9 @@ import sympy as sp
 from sympile.compiler.errors import DuplicateName, NonScalarLoss, ShapeError
 from sympile.compiler.graph.arithmetic import sub
 from sympile.compiler.graph.conditions import negation, when
-from sympile.compiler.graph.definition import EXAMPLE, Definition, definitions, elementwise
+from sympile.compiler.graph.definition import EXAMPLE, Definition, computed, elementwise
 from sympile.compiler.graph.implied import demanded
-from sympile.compiler.graph.node import ONE, Node, number, postorder, target
+from sympile.compiler.graph.node import ONE, READ_AT, Node, number, postorder, target
 from sympile.compiler.graph.ranges import largest, smallest, stays_inside
 from sympile.compiler.language.intake import is_relation
 from sympile.compiler.passes.adopt import Derived, adopted, learn_sizes
@@ -153,7 +153,7 @@ def range_constraints(outputs: Iterable[Definition], derived: Iterable[Definitio
     sum, too, and holds for all that the sum reads.
     """
     found: dict[Node, Constraint] = {}
-    guarded = [pair for tensor in definitions(outputs) if tensor.kind == "formula" for pair in _reads(tensor.formula)]
+    guarded = [pair for tensor in computed(outputs) for pair in _reads(tensor.body)]
     below = [tensor.formula for tensor in _reached_unguarded(derived) if tensor.kind == "formula"]
     for node, guards in [*guarded, *((node, UNGUARDED) for body in below for node in _unguarded_reads(body))]:
         for at, length in zip(node.args, target(node).shape, strict=True):
@@ -194,8 +194,10 @@ def _constraints(node: Node, at: Node, length: Node, guards: Guards) -> list[Con
     return result
 
 
-def _reads(body: Node) -> list[tuple[Node, Guards]]:
+def _reads(body: Node | None) -> list[tuple[Node, Guards]]:
     """Every read with the conditions on indices under which it is evaluated, for each way to it."""
+    if body is None or READ_AT not in body.ops:  # scalars are read at no index
+        return []
     order = postorder([body])
     plain: set[Node] = set()  # what reads nothing
     for node in order:

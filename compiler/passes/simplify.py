@@ -68,7 +68,8 @@ def simplify(
         raise ArgumentError(f"rewrites={rewrites!r} is none of {listed(LEVELS)}{did_you_mean(str(rewrites), LEVELS)}")
     own = names if names is not None else {}
     became = Mapping({tensor: tensor for tensor in computed(outputs)})
-    constants = any(t.kind == "input" and t.routine == "constant" for t in definitions(outputs))
+    sums = any(tensor.monoid == "sum" for tensor in became)
+    constants = sums and any(t.kind == "input" and t.routine == "constant" for t in definitions(outputs))
     run = Simplifier(
         by_operation(rows_for(rewrites, last), own), LEVELS[rewrites], own, AffineMaps(own) if constants else None
     )

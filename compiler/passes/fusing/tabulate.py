@@ -15,7 +15,20 @@ from sympile.compiler.graph.conditions import conditions_of, unguarded, when
 from sympile.compiler.graph.definition import Definition, computed, define, define_free, read
 from sympile.compiler.graph.mapping import Mapping as Renewed
 from sympile.compiler.graph.mapping import each_formula, redirected
-from sympile.compiler.graph.node import ONE, Node, Number, const, extent, few, index, number, postorder, target
+from sympile.compiler.graph.node import (
+    ONE,
+    READ_AT,
+    Node,
+    Number,
+    const,
+    extent,
+    few,
+    holding,
+    index,
+    number,
+    postorder,
+    target,
+)
 from sympile.compiler.graph.rebuild import transform, transform_sums
 from sympile.compiler.graph.table import entry
 from sympile.compiler.passes.fusing.cells import listed_axes
@@ -32,7 +45,7 @@ Pins = tuple[tuple[Node, int], ...]  # axis, and the one position at which a ter
 def tabulate(outputs: list[Definition]) -> Renewed:
     """Old → new definitions, those whose formulas list numbers by position."""
     formulas = [tensor.formula for tensor in computed(outputs) if tensor.kind == "formula"]
-    if not any(_is_position(node) for node in postorder(formulas)):
+    if not any(_is_position(node) for node in holding(formulas, _AT_POSITIONS)):
         return Renewed()
     done: dict[Node, Node] = {}
     summed: dict[Node, Node] = {}
@@ -46,6 +59,9 @@ def tabulate(outputs: list[Definition]) -> Renewed:
         return define(tensor.axes, tensor.reduced, tensor.monoid, body)
 
     return each_formula(outputs, changed)
+
+
+_AT_POSITIONS = frozenset(("eq", READ_AT))
 
 
 def _is_position(node: Node) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sympile.compiler.graph.node import Node, make, postorder
+from sympile.compiler.graph.node import Node, holding, make, postorder
 from sympile.compiler.graph.rebuild import substitute
 from sympile.compiler.rules.lowering import FAMILIES, a
 
@@ -14,7 +14,7 @@ def computed_together(bodies: Sequence[Node]) -> list[Node]:
 
     The result is no normal form: it is for the code generator only.
     """
-    present = {(node.op, node.args) for node in postorder(bodies) if node.op in _MEMBERS}
+    present = {(node.op, node.args) for node in holding(bodies, _MEMBERS) if node.op in _MEMBERS}
     templates = {
         (op, args): template
         for op, args in present
