@@ -1,10 +1,11 @@
-"""Speed of sums of products, in percent of this core's peak of fused multiply-adds, against OpenBLAS or NumPy.
+"""Speed of sums of products, in percent of this core's peak of fused multiply-adds, against OpenBLAS, NumPy and JAX.
 
 Run:  python benchmarks/contraction.py [word ...] [--float32] [--rounds 9]
 
 A word selects the cases whose names contain it. The peak (a loop of independent multiply-adds), ours and the peer take
 turns; printed are medians of the ratios within a round. Matrix products of the peer are OpenBLAS's own routines, called
-from machine code, without Python; others are NumPy's calls, whose overhead counts. One thread.
+from machine code, without Python; others are calls of NumPy and, where it is installed, JAX, whose overhead counts: the
+quicker one of a round is the peer. One thread.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from statistics import median  # noqa: E402
 import contraction_cases as cases  # noqa: E402
 import numpy as np  # noqa: E402
 from contraction_cases import Array, Case  # noqa: E402
-from contraction_peers import blas_product  # noqa: E402
+from contraction_peers import blas_product, python_products  # noqa: E402
 
 from sympile.compiler.code.jit import compile_text  # noqa: E402
 from sympile.compiler.code.lanes import Lanes  # noqa: E402
@@ -133,13 +134,12 @@ def report(case: Case, dtype: str, rounds: int) -> str:
     top, operations = peak("double" if dtype == "float64" else "float")
     wanted = case.numpy(*[arrays[name] for name in case.symbols])
     room = np.empty_like(wanted)
+    given = [arrays[name] for name in case.symbols]
     if case.blas is None:
-        peer = Ready(
-            lambda count: [case.numpy(*[arrays[name] for name in case.symbols]) for _ in range(count)] and None
-        )
+        peers = [Ready(each) for each in python_products(case.letters, case.numpy, given)]
     else:
-        peer = Ready(*blas_product(case.blas, *[arrays[name] for name in case.symbols], room, repeated()))
-    times = race([top, own, peer], rounds)
+        peers = [Ready(*blas_product(case.blas, *given, room, repeated()))]
+    times = [(best, mine, min(others)) for best, mine, *others in race([top, own, *peers], rounds)]
     np.testing.assert_allclose(result.reshape(wanted.shape), wanted, rtol=0, atol=_tolerance(wanted, case, dtype))
     if case.blas is not None:
         np.testing.assert_allclose(room, wanted, rtol=0, atol=_tolerance(wanted, case, dtype))

@@ -31,6 +31,7 @@ class Case:
     batched: bool = False
     examples: int = 1
     sizes: Mapping[str, int] = field(default_factory=dict)
+    letters: str | None = None  # the same as JAX's einsum writes it; "": JAX's arrays go through `numpy` as it is
 
     def arrays(self) -> dict[str, Array]:
         rng = np.random.default_rng(0)
@@ -96,34 +97,58 @@ def weights(m: int, n: int, k: int) -> Case:
     )  # type: ignore[arg-type]
 
 
-def einsum(letters: str, batched: bool = False, **lengths: int) -> Case:
-    """What np.einsum writes; of a batched one, the first letter of operands and result counts examples."""
+def einsum(letters: str, **lengths: int) -> Case:
+    """What np.einsum writes."""
     inputs, result = letters.split("->")
-    operands = inputs.split(",")
-    shapes = {name: tuple(lengths[letter] for letter in word) for name, word in zip("AB", operands, strict=True)}
-    index = {letter: sm.indices(letter) for letter in lengths}
-    index = {letter: each[0] if isinstance(each, (tuple, list)) else each for letter, each in index.items()}
+    operands = dict(zip("ABCDEF", inputs.split(","), strict=False))
+    shapes = {name: tuple(lengths[letter] for letter in word) for name, word in operands.items()}
+    index = {letter: sp.Symbol(letter, integer=True) for letter in lengths}
     named = bases(**shapes)
-    factors = [named[name][tuple(index[letter] for letter in word)] for name, word in zip("AB", operands, strict=True)]
-    summed = [letter for letter in lengths if letter not in result]
-    body = (
-        sp.Sum(sp.Mul(*factors), *[over(index[letter], lengths[letter]) for letter in summed])
-        if summed
-        else sp.Mul(*factors)
-    )
-    out = sm.comprehension(body, *[(index[letter], lengths[letter]) for letter in result])
+    factors = [named[name][tuple(index[letter] for letter in word)] for name, word in operands.items()]
+    summed = [over(index[letter], lengths[letter]) for letter in lengths if letter not in result]
+    body = sp.Sum(sp.Mul(*factors), *summed) if summed else sp.Mul(*factors)
+    out = sm.comprehension(body, *[(index[letter], lengths[letter]) for letter in result]) if result else body
     sizes = "x".join(str(n) for n in lengths.values())
-    operations = (2.0 if summed else 1.0) * prod(lengths.values())
     return Case(
         f"{letters} {sizes}",
         named,
         shapes,
         out,
-        operations,
-        lambda a, b: np.einsum(letters, a, b, optimize=True),
-        None,
-        ("A", "B"),
+        multiplications(letters, lengths) * (2.0 if summed else 1.0),
+        lambda *arrays: np.einsum(letters, *arrays, optimize=True),
+        constants=tuple(shapes),
+        letters=letters,
     )
+
+
+def multiplications(letters: str, lengths: Mapping[str, int]) -> float:
+    """In the best order of pairs, by NumPy."""
+    inputs, result = letters.split("->")
+    words, total = inputs.split(","), 0
+    operands = [np.empty([lengths[letter] for letter in word]) for word in words]
+    for places in np.einsum_path(letters, *operands, optimize="optimal")[0][1:]:
+        here = {letter for place in sorted(places, reverse=True) for letter in words.pop(place)}
+        total += prod(lengths[letter] for letter in here)
+        words.append("".join(sorted(here & set("".join([result, *words])))))
+    return float(total)
+
+
+def gram(examples: int, features: int, weighted: bool = False) -> Case:
+    """X'X, or X'DX, which are symmetric; twice as many operations are counted as are needed."""
+    shapes: dict[str, tuple[int, ...]] = {"X": (examples, features), **({"d": (examples,)} if weighted else {})}
+    named = bases(**shapes)
+    i, j, k = sm.indices("i j k")
+    weight = named["d"][k] if weighted else 1
+    out = sm.comprehension(
+        sp.Sum(named["X"][k, i] * weight * named["X"][k, j], over(k, examples)), (i, features), (j, features)
+    )
+
+    def product(x: Array, d: Array | None = None) -> Array:
+        return x.T @ (x if d is None else d[:, None] * x)
+
+    name = f"{'weighted gram' if weighted else 'gram'} {examples}x{features}"
+    operations = 2.0 * examples * features**2
+    return Case(name, named, shapes, out, operations, product, constants=tuple(shapes), letters="")
 
 
 # ------------------------------------------------------------------------------------------------ convolutions
@@ -201,6 +226,7 @@ def products(ways: str, sizes: Iterable[int]) -> list[Case]:
     return [matrices(n, n, n, ways) for n in sizes]
 
 
+GRAMS = ((64, 64), (512, 512), (1000, 300), (10_000, 100))
 SQUARES = (32, 48, 64, 96, 128, 192, 256)
 
 ALL: list[Case] = [
@@ -230,12 +256,32 @@ ALL: list[Case] = [
     weights(64, 10, 100),
     weights(64, 128, 784),
     weights(512, 128, 784),
+    *[gram(*shape, weighted) for shape in GRAMS for weighted in (False, True)],
     einsum("ij,j->i", i=256, j=256),
     einsum("ij,i->j", i=256, j=256),
     einsum("ij,j->i", i=64, j=1000),
+    einsum("ij,j->i", i=1000, j=1000),
+    einsum("ij,i->j", i=1000, j=1000),
+    einsum("ij,j->i", i=100_000, j=20),
+    einsum("ij,i->j", i=100_000, j=20),
     einsum("i,j->ij", i=256, j=256),
+    einsum("i,j->ij", i=1000, j=1000),
+    einsum("i,ij,j->", i=1000, j=1000),
     einsum("bij,bjk->bik", b=32, i=32, j=32, k=32),
     einsum("bij,bkj->bik", b=16, i=64, j=32, k=64),
+    *[einsum("bij,bjk->bik", b=10_000, i=n, j=n, k=n) for n in (3, 4)],
+    *[einsum("bij,bj->bi", b=10_000, i=n, j=n) for n in (3, 4)],
+    einsum("bhqd,bhkd->bhqk", b=2, h=4, q=64, k=64, d=32),
+    einsum("bqhd,bkhd->bhqk", b=2, h=4, q=64, k=64, d=32),
+    einsum("bhqk,bhkd->bhqd", b=2, h=4, q=64, k=64, d=32),
+    einsum("ijkl,klmn->ijmn", i=16, j=16, k=16, l=16, m=16, n=16),
+    einsum("abij,ijcd->abcd", a=10, b=10, i=20, j=20, c=10, d=10),
+    einsum("ijkl,mjnl->imkn", i=12, j=12, k=12, l=12, m=12, n=12),
+    einsum("ijkl,jl->ik", i=32, j=32, k=32, l=32),
+    einsum("ijkl,ik->jl", i=32, j=32, k=32, l=32),
+    einsum("ijkl,ijkm->lm", i=20, j=20, k=20, l=20, m=20),
+    einsum("ijk,ia,jb,kc->abc", i=32, j=32, k=32, a=16, b=16, c=16),
+    einsum("ai,bi,ci->abc", a=30, b=30, c=30, i=100),
     einsum("abcd,cde->abe", a=16, b=16, c=8, d=8, e=64),
     einsum("abcd,ebd->ace", a=16, b=8, c=16, d=8, e=64),
     *[kind(64, 28, 1, 8) for kind in (convolution, convolution_weights, convolution_back)],

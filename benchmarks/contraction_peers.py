@@ -1,13 +1,15 @@
-"""OpenBLAS's matrix products, called from machine code."""
+"""OpenBLAS's matrix products, called from machine code; other sums of products by NumPy and JAX."""
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
 from typing import Any
 
 import numpy as np
+from peers import jax
 
 from sympile.compiler.code.jit import compile_text
 
@@ -49,6 +51,28 @@ def blas_product(
     loaded = compile_text(text, ["product"], imports={"gemm": address(name)})
     code, place = loaded.address("product"), ctypes.addressof(table)
     return lambda count: repeat(code, place, count), (loaded, table, sizes, letters, scales, a, b, out)
+
+
+def python_products(
+    letters: str | None, by_numpy: Callable[..., Array], given: Sequence[Array]
+) -> list[Callable[[int], None]]:
+    """NumPy's way; JAX's where it is installed and einsum can write the sum."""
+
+    def numpy(count: int) -> None:
+        for _ in range(count):
+            by_numpy(*given)
+
+    if jax is None or letters is None:
+        return [numpy]
+    einsum = partial(jax.numpy.einsum, letters, optimize="optimal")
+    product = jax.jit(einsum if letters else by_numpy)
+    held = [jax.device_put(each) for each in given]
+
+    def by_jax(count: int) -> None:
+        for _ in range(count):
+            product(*held).block_until_ready()
+
+    return [numpy, by_jax]
 
 
 def address(name: str) -> int:

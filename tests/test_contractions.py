@@ -128,6 +128,20 @@ def batched(w: World) -> Definition:
     )
 
 
+def heads(w: World) -> Definition:
+    """Rows that all heads of an example share in no operand: tiles must not reach over heads, or nothing is packed."""
+    b, h, i, j, k = w.indices("2 4 m n k")
+    a, c = w.input("a", "2 m 4 k"), w.input("b", "2 n 4 k")
+    return define((b, h, i, j), (k,), "sum", mul(read(a, b, i, h, k), read(c, b, j, h, k)))
+
+
+def weighted(w: World) -> Definition:
+    """A weight of each turn goes with the operand that a tile has fewest copies of."""
+    i, j, k = w.indices("m n k")
+    a, b, d = w.input("a", "m k"), w.input("b", "k n"), w.input("d", "k")
+    return define((i, j), (k,), "sum", mul(read(a, i, k), read(d, k), read(b, k, j)))
+
+
 def two_indices(w: World) -> Definition:
     """Reduced over two indices, in blocks of the outer one."""
     i, j, k, l = w.indices("m n k 3")
@@ -220,6 +234,10 @@ CASES: dict[str, Case] = {
     "guards within a tile": Case(triangular, sizes(23, 29, 31), triangular_by_numpy),
     "rows of two axes": Case(windows, sizes(5, 6, 7), windows_by_numpy),
     "batched": Case(batched, sizes(33, 35, 18), lambda v: v["a"] @ v["b"].swapaxes(1, 2)),
+    "weighted": Case(
+        weighted, LARGE, lambda v: (v["a"] * v["d"]) @ v["b"], lambda loops: loops.packed[0].op == "mul"
+    ),
+    "heads": Case(heads, sizes(64, 64, 32), lambda v: np.einsum("bihk,bjhk->bhij", v["a"], v["b"]), packs),
     "two reduced indices": Case(
         two_indices, sizes(140, 40, 800), lambda v: np.tensordot(v["a"], v["b"], ((1, 2), (0, 1))), packs
     ),

@@ -13,6 +13,7 @@ from sympile.compiler.graph.rebuild import substitute
 from sympile.compiler.passes.fusing.cells import CELLS
 from sympile.compiler.passes.fusing.group import Fused, Group, scatter_axis
 from sympile.compiler.passes.scheduling.bounds import bounding
+from sympile.compiler.passes.scheduling.factors import shared_first
 from sympile.compiler.passes.scheduling.halves import exchangeable
 from sympile.compiler.passes.scheduling.packing import packing
 from sympile.compiler.passes.scheduling.strides import loads_in, own_stride, strides_along
@@ -49,6 +50,11 @@ class Loops:
     @property
     def vector_is_reduced(self) -> bool:
         return self.vector is not None and self.vector in self.inner
+
+    @property
+    def steps(self) -> tuple[tuple[Node | None, int], ...]:
+        """The indices that differ within a tile, and how many steps of each it has."""
+        return (self.row, self.rows), (self.second, self.seconds), (self.vector, self.vectors)
 
 
 def schedule(fused: Fused, core: Core) -> dict[Definition, Loops]:
@@ -135,7 +141,7 @@ def _reduction_loops(group: Group, first: Definition, core: Core) -> Loops:
     reduced = tuple(i for i in first.reduced if i is not vector)
     outer = tuple(a for a in first.axes if a not in (vector, tile.row, tile.second))
     inner = _in_memory_order((*reduced, vector) if vector in first.reduced else reduced, first, vector, outer)
-    packed = packing(group.body(first), first, tile, inner, lanes, core)
+    packed = packing(shared_first(group.body(first), first.axes, tile.steps), first, tile, inner, lanes, core)
     second = tile.second, tile.seconds
     return Loops(outer, tile.row, tile.rows, vector, tile.vectors, inner, lanes, *second, *packed, tile.half)
 

@@ -16,6 +16,7 @@ from sympile.compiler.passes.emitting.panels import Panel
 from sympile.compiler.passes.emitting.reduction import Reduction
 from sympile.compiler.passes.emitting.turns import Block
 from sympile.compiler.passes.scheduling.bounds import bounding
+from sympile.compiler.passes.scheduling.factors import shared_first
 from sympile.compiler.passes.scheduling.tiles import length_of
 from sympile.compiler.records import dataclass
 
@@ -135,6 +136,7 @@ class Blocks:
         bounds = bounding(full, loops.outer, tuple(index for index in loops.inner if index is not loops.vector))
         dropped = {condition for conditions in bounds.values() for condition in conditions}
         body = when(unguarded(full), *[c for c in conditions_of(full) if c not in dropped])
+        body = shared_first(body, self.nest.first.axes, loops.steps)
 
         def tile(rows: int) -> None:
             with self._scope():

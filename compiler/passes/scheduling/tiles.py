@@ -52,9 +52,14 @@ class Tile:
     half: bool = False
 
     @property
+    def steps(self) -> tuple[tuple[Node | None, int], ...]:
+        """The indices that differ within a tile, and how many steps of each it has."""
+        return (self.row, self.rows), (self.second, self.seconds), (self.vector, self.vectors)
+
+    @property
     def own(self) -> frozenset[Node]:
         """The indices that differ within a tile."""
-        return frozenset(i for i in (self.vector, self.row, self.second) if i is not None)
+        return frozenset(i for i, _ in self.steps if i is not None)
 
 
 def length_of(index: Node) -> int:
@@ -198,20 +203,32 @@ class Model:
         sums = rows * tile.seconds * vectors
         read = sum(self._copies(node, rows, tile, vectors) * self._slots(node, tile) for node in self.loads)
         masked = sum(not tile.own.isdisjoint(condition.free) for condition in self.conditions)
+        read += self._missed(tile, rows)
         busy = max(sums * (1 + masked * MASKED) / 2, read / 2, LATENCY if sums < CHAINS else 0.0)
         return busy + self._fetched(tile, rows) + 0.15
+
+    def _missed(self, tile: Tile, rows: int) -> float:
+        """Lines of a turn that the first-level cache takes in while it is read: of what all columns of tiles read."""
+        far = [node for node in self.loads if self._is_row(node, tile) and self._swept(node, tile) > self.core.first]
+        return sum(self._copies(node, rows, tile, 1) for node in far) / self.core.line
+
+    def _is_row(self, node: Node, tile: Tile) -> bool:
+        return tile.row in node.free and self.vector not in node.free
+
+    def _swept(self, node: Node, tile: Tile) -> int:
+        """How many numbers of an operand of rows are gone through between two uses of one of them."""
+        return prod(length_of(index) for index in node.free if index in (*self.tensor.reduced, *tile.own))
 
     def _fetched(self, tile: Tile, rows: int) -> float:
         """Cycles of a turn for what comes from caches further away, for each column of tiles or each tile."""
         turns, total = prod(map(length_of, self.tensor.reduced)), 0.0
         for node in self.loads:
-            is_row, is_wide = tile.row in node.free, self.vector in node.free
-            if self.vector not in self.tensor.axes and is_wide:
+            if self.vector not in self.tensor.axes and self.vector in node.free:
+                is_row = tile.row in node.free
                 swept = turns * (length_of(tile.row) if is_row and tile.row is not None else tile.rows + tile.seconds)
                 total += self._line(swept, NEAR) * self._copies(node, rows, tile, 1) * self.core.lanes / self.core.line
-            elif is_row and not is_wide:
-                swept = prod(length_of(index) for index in node.free if index in (*self.tensor.reduced, *tile.own))
-                total += self._line(swept, 0.0) * self._copies(node, rows, tile, 1) / self.core.line
+            elif self._is_row(node, tile):
+                total += self._line(self._swept(node, tile), 0.0) * self._copies(node, rows, tile, 1) / self.core.line
         return total
 
     def _line(self, swept: int, near: float) -> float:
@@ -232,6 +249,8 @@ class Model:
 
     def _is_packable(self, node: Node, tile: Tile) -> bool:
         if self.vector not in self.tensor.axes and not all(map(known, self.tensor.reduced)):
+            return False
+        if self.vector in self.tensor.axes and tile.second in node.free:
             return False
         return tile.row is not None and tile.row not in node.free
 
