@@ -18,6 +18,7 @@ from sympile.compiler.passes.emitting.layout import Frame, Layout
 from sympile.compiler.passes.emitting.mirror import Mirror
 from sympile.compiler.passes.emitting.nest import Nest
 from sympile.compiler.passes.emitting.region import PART_PARAMETERS, Region, enter_part, unfinished
+from sympile.compiler.passes.emitting.routines import FEW_ROUTINES, routines
 from sympile.compiler.passes.emitting.rows import RowNest
 from sympile.compiler.passes.emitting.scatter import Scatter, write_zeros
 from sympile.compiler.passes.fusing.group import Fused, Group, contents_of, domain_of, scatter_axis
@@ -160,8 +161,10 @@ def write_group(
         write_call(frame, first, scalar)
         return
     assert loops is not None
-    wide = Lanes(frame.function, scalar.element, loops.lanes, scalar.target)
+    wide = Lanes(frame.function, scalar.element, loops.width, scalar.target)
     elements = Elements(frame, scalar, wide, loops.vector, loops.row, loops.second)
+    if loops.registers > 1:
+        elements.inlines = routines([group.body(tensor) for tensor in group.results]) <= FEW_ROUTINES
     if group.rows is not None:
         rows = (parts or {}).get(group.domain[0]) or run_of(frame.extent(extent(group.domain[0])))
         RowNest(frame, group, scalar, loops.lanes, rows).write()

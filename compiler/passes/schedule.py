@@ -20,9 +20,13 @@ from sympile.compiler.passes.scheduling.strides import loads_in, own_stride, str
 from sympile.compiler.passes.scheduling.tiles import best_tile, length_of
 from sympile.compiler.records import dataclass
 from sympile.compiler.rules.costs import PICOSECONDS, picoseconds
+from sympile.compiler.rules.machine import is_routine
 
 MOST_ROWS = 16  # of elementwise work in one tile
 LEAST_PART = 4  # of a register, of a short axis
+FEW_VECTORS = 4  # of one register, below which none of two is written
+FEW_SUMS = 2  # whose accumulators leave room for two registers of all else
+MOST_TWICE = 100  # operations that are written for vectors of two registers
 WRITTEN = 200  # operations of all copies of a body in a tile, roughly, at most
 
 
@@ -46,6 +50,12 @@ class Loops:
     packed: tuple[Node, ...] = ()  # factors that are copied side by side, a block of turns of inner[0] at a time
     block: int = 0
     half: bool = False  # of a matrix that is symmetric in row and vector only tiles that reach or pass the diagonal
+    registers: int = 1  # that a vector fills, of so many lanes each
+
+    @property
+    def width(self) -> int:
+        """Numbers in a vector."""
+        return self.lanes * self.registers
 
     @property
     def vector_is_reduced(self) -> bool:
@@ -112,9 +122,22 @@ def _plain_loops(group: Group, first: Definition, vector: Node, lanes: int) -> L
     inner = (*reduced, vector) if vector in first.reduced else reduced
     outer = tuple(i for i in group.domain if i is not vector and i not in first.reduced)
     row, rows = _rows(group, vector, outer)
-    vectors = _unrolled(group, vector, lanes) if row is None else 1
+    registers = _registers(group, vector, lanes) if row is None else 1
+    vectors = _unrolled(group, vector, lanes) if row is None and registers == 1 else 1
     outer = tuple(i for i in outer if i is not row)
-    return Loops(outer, row, rows, vector, vectors, _in_memory_order(inner, first, vector), lanes)
+    inner = _in_memory_order(inner, first, vector)
+    return Loops(outer, row, rows, vector, vectors, inner, lanes, registers=registers)
+
+
+def _registers(group: Group, vector: Node, lanes: int) -> int:
+    """Two where functions such as exp are computed: of two long chains one need not wait for the other."""
+    bodies = [group.body(tensor) for tensor in group.results]
+    nodes = [node for node in postorder(bodies) if vector in node.free]
+    if any(body.op == CELLS for body in bodies):
+        return 1  # cells are turned over in squares of a register
+    long = any(is_routine(node) for node in nodes) and length_of(vector) >= FEW_VECTORS * lanes
+    short = len(nodes) <= MOST_TWICE and sum(bool(t.reduced) for t in group.members) <= FEW_SUMS
+    return 2 if long and short and lanes > 1 else 1
 
 
 def _rows(group: Group, vector: Node, outer: tuple[Node, ...]) -> tuple[Node | None, int]:

@@ -9,6 +9,7 @@ from sympile.compiler.code.number import Number
 from sympile.compiler.code.value import Value
 from sympile.compiler.code.writer import Function
 from sympile.compiler.errors import InternalError
+from sympile.compiler.graph.node import Node
 from sympile.compiler.records import dataclass
 from sympile.compiler.rules import machine_circular as circular
 from sympile.compiler.rules import machine_exponential as exponential
@@ -99,6 +100,12 @@ _ROWS = (
 # fmt: on
 
 VECTOR_MATH: Mapping[str, MachineRow] = {row.name: row for row in _ROWS}
+
+
+def is_routine(node: Node) -> bool:
+    """Whether an operation is vector math that is more than a few instructions."""
+    row = VECTOR_MATH.get(node.op)
+    return row is not None and not row.inline
 
 
 def inline(lanes: Lanes, name: str, *values: Value) -> Value:

@@ -80,7 +80,7 @@ def _vectors(loops: Loops, words: PlainText) -> str:
     if loops.vector is None:
         return "" if loops.lanes == 1 else f"{loops.lanes} lanes"
     summed = ", lanes added up last" if loops.vector_is_reduced else ""
-    return f"{loops.vectors}×{loops.lanes} of {words.ranges([loops.vector])}{summed}"
+    return f"{loops.vectors}×{loops.width} of {words.ranges([loops.vector])}{summed}"
 
 
 def _copied(loops: Loops, words: PlainText) -> str:

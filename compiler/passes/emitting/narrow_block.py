@@ -25,9 +25,10 @@ from sympile.compiler.passes.emitting.places import Place
 from sympile.compiler.passes.emitting.reduction import COMBINE, IDENTITY, accumulated
 from sympile.compiler.passes.emitting.routines import FEW_ROUTINES, routines
 from sympile.compiler.passes.emitting.row_block import Running, held
-from sympile.compiler.passes.fusing.group import Group, costly
+from sympile.compiler.passes.fusing.group import Group
 from sympile.compiler.passes.fusing.rowwise import common_index, kind_of, stages_of
 from sympile.compiler.records import dataclass
+from sympile.compiler.rules.machine import is_routine
 
 CHAINS = 2  # sums of a row under way: an addition need not wait for the one before it
 
@@ -35,7 +36,7 @@ CHAINS = 2  # sums of a row under way: an addition need not wait for the one bef
 def registers_of(group: Group) -> int:
     """How many registers the rows of a block fill: two long chains of instructions take little more time than one."""
     nodes = postorder([group.body(tensor) for tensor in group.members])
-    return 2 if any(costly(node) and EXAMPLE in node.free for node in nodes) else 1
+    return 2 if any(is_routine(node) and EXAMPLE in node.free for node in nodes) else 1
 
 
 @dataclass(slots=True)

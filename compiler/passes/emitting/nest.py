@@ -138,7 +138,23 @@ class Nest:
         if whole != run.first:
             with self._strides(run.first, whole, step) as start, self.bind(vector, start, hoist=False):
                 write(self.loops.vectors, False)
-        left = run.left(step)
+        with self.single_registers():
+            self._end(vector, run, whole, run.left(step), write)
+
+    @contextmanager
+    def single_registers(self) -> Iterator[None]:
+        """What stands inside is written for vectors of one register; it runs rarely, so that functions are called."""
+        elements = self.elements
+        before = elements.wide, elements.inlines
+        elements.wide, elements.inlines = elements.wide.narrowed(self.loops.lanes), False
+        yield
+        elements.wide, elements.inlines = before
+
+    def _end(
+        self, vector: Node, run: Run, whole: Integer, left: int | None, write: Callable[[int, bool], None]
+    ) -> None:
+        """What comes after the last whole vectors."""
+        function, lanes = self.elements.frame.function, self.elements.wide.lanes
         if left is not None:
             with run.at_end(function, whole):
                 self._fixed_end(vector, whole, left, write)

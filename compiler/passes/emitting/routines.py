@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sympile.compiler.graph.node import Node, postorder
-from sympile.compiler.rules.machine import VECTOR_MATH
+from sympile.compiler.rules.machine import is_routine
 
 FEW_ROUTINES = 6  # such as exp, up to which the code of a loop stays short with all of them written out
 
 
 def routines(bodies: Iterable[Node]) -> int:
     """How often formulas call vector math that is more than a few instructions; what is the same everywhere aside."""
-    found = [node for node in postorder(list(bodies)) if node.free and node.op in VECTOR_MATH]
-    return sum(not VECTOR_MATH[node.op].inline for node in found)
+    return sum(is_routine(node) for node in postorder(list(bodies)) if node.free)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial, reduce
 from typing import TYPE_CHECKING
 
+from sympile.compiler.code.lanes import Lanes
+from sympile.compiler.code.pieces import shares
 from sympile.compiler.code.value import Value
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import postorder
@@ -46,15 +49,33 @@ class SharedSums:
             with loops as loop, self.nest.bind(vector, loop.index, hoist=False):
                 loop.next = self._sums_turn(sums, others, copies, loop.carried, slots, masked=False)
             carried = loop.results
-        masked = lanes.lanes > 1
-        with (
-            function.loop(whole, run.last, lanes.lanes, carried) as rest,
-            self.nest.bind(vector, rest.index, hoist=False),
-        ):
-            self.nest.elements.mask = lanes.first(function.sub(run.last, rest.index)) if masked else None
-            rest.next = self._sums_turn(sums, others, 1, rest.carried, slots, masked, stride=copies)
-            self.nest.elements.mask = None
-        self._sums_end(sums, copies, rest.results, slots)
+        with self.nest.single_registers():
+            carried = self._narrowed(lanes, sums, copies, carried, slots)
+            lanes = self.nest.elements.wide
+            masked = lanes.lanes > 1
+            with (
+                function.loop(whole, run.last, lanes.lanes, carried) as rest,
+                self.nest.bind(vector, rest.index, hoist=False),
+            ):
+                self.nest.elements.mask = lanes.first(function.sub(run.last, rest.index)) if masked else None
+                rest.next = self._sums_turn(sums, others, 1, rest.carried, slots, masked, stride=copies)
+                self.nest.elements.mask = None
+            self._sums_end(sums, copies, rest.results, slots)
+
+    def _narrowed(
+        self, before: Lanes, sums: Sequence[Definition], copies: int, carried: Sequence[Value], slots: Sequence[Value]
+    ) -> list[Value]:
+        """Accumulators of several registers as such of one."""
+        lanes = self.nest.elements.wide
+        if lanes.lanes == before.lanes:
+            return list(carried)
+        combines = [partial(COMBINE[str(tensor.monoid)], lanes) for tensor in sums for _ in range(copies)]
+        values = [before.load(slot) for slot in slots] if slots else carried
+        parts = [shares(before, value, lanes.lanes) for value in values]
+        after = [reduce(combine, own) for combine, own in zip(combines, parts, strict=True)]
+        for slot, value in zip(slots, after, strict=False):
+            lanes.store(value, slot)
+        return [] if slots else after
 
     def _is_small(self) -> bool:
         """Whether the body is short enough to be written twice: for whole vectors, and for the masked end."""

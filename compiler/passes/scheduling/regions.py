@@ -114,7 +114,7 @@ def _axes(loops: Loops, group: Group) -> Iterable[tuple[Node, int, int]]:
     for index in loops.outer:
         yield index, 1, _length(index)
     if loops.vector is not None and not loops.vector_is_reduced:
-        grain = loops.lanes * loops.vectors
+        grain = loops.width * loops.vectors
         columns = _length(loops.vector) // grain
         whole = loops.packed and columns >= FEW
         yield loops.vector, grain, ENOUGH if whole else columns
@@ -129,7 +129,7 @@ def _summed(group: Group, loops: Loops) -> tuple[Node, int, int] | None:
     words = None if index is None else words_of(group, index)
     if index is None or words is None or loops.block:
         return None
-    grain = loops.lanes * loops.vectors if index is loops.vector else 8
+    grain = loops.width * loops.vectors if index is loops.vector else 8
     most = min(MOST, ROOM // words, _length(index) // grain)
     return (index, grain, most) if most >= 2 else None
 
