@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from sympile.compiler.graph.affine import affine
 from sympile.compiler.graph.arithmetic import split
 from sympile.compiler.graph.conditions import unguarded
 from sympile.compiler.graph.definition import Definition, computed, computed_operands
-from sympile.compiler.graph.node import Node, postorder, target
+from sympile.compiler.graph.inline import inlined
+from sympile.compiler.graph.node import Node, Number, postorder, reads, target
 
 FEW = 3  # reads from which one store and one read are less than to read all of them again
 
@@ -35,7 +37,35 @@ def kept(outputs: Sequence[Definition]) -> set[Definition]:
     for tensor in reversed(order):
         if any(_later(user, tensor, ready) or (user in wanted and user not in many) for user in users.get(tensor, ())):
             wanted.add(tensor)
-    return wanted & many
+    return (wanted & many) | in_windows(order)
+
+
+def in_windows(outputs: Sequence[Definition]) -> set[Definition]:
+    """Those that one formula reads at several places side by side, and that read several themselves.
+
+    Inlined, a stencil after a stencil would be computed at each of the places again, and so on.
+    """
+    found: set[Definition] = set()
+    for user in computed(outputs):
+        if user.kind == "formula":
+            places: dict[tuple[Definition, object], set[tuple[Number, ...]]] = {}
+            for node in reads(user.formula):
+                pattern, shifts = _placed(node)
+                places.setdefault((target(node), pattern), set()).add(shifts)
+            found.update(tensor for (tensor, _), at in places.items() if len(at) > 1)
+    return {tensor for tensor in found if _is_elementwise(tensor) and len(set(reads(tensor.formula))) > 1}
+
+
+def inlined_around_windows(outputs: Sequence[Definition]) -> dict[Definition, Definition]:
+    """Every tensor below the outputs, all elementwise definitions inlined but those in windows."""
+    return inlined(outputs, in_windows(outputs).__contains__)
+
+
+def _placed(node: Node) -> tuple[tuple[object, ...], tuple[Number, ...]]:
+    """The positions of a read but for what is added to indices in them, and that."""
+    forms = [affine(at) for at in node.args]
+    pattern = [frozenset(f.terms) if f is not None and f.terms else at for f, at in zip(forms, node.args, strict=True)]
+    return tuple(pattern), tuple(form.constant for form in forms if form is not None and form.terms)
 
 
 def _done(tensor: Definition, ready: Mapping[Definition, int]) -> int:
@@ -57,17 +87,17 @@ def _later(user: Definition, tensor: Definition, ready: Mapping[Definition, int]
 def _of_many_reads(order: Sequence[Definition]) -> set[Definition]:
     """Those whose terms, or factors, have all the axes, and that read many tensors; one that is found counts once."""
     found: set[Definition] = set()
-    reads: dict[Definition, frozenset[Definition]] = {}
+    below: dict[Definition, frozenset[Definition]] = {}
     for tensor in order:
         if _is_elementwise(tensor):
-            reads[tensor] = own = _whole_reads(tensor, reads, found)
+            below[tensor] = own = _whole_reads(tensor, below, found)
             if len(own) >= FEW and _spans_everywhere(tensor):
                 found.add(tensor)
     return found
 
 
 def _whole_reads(
-    tensor: Definition, reads: Mapping[Definition, frozenset[Definition]], found: set[Definition]
+    tensor: Definition, below: Mapping[Definition, frozenset[Definition]], found: set[Definition]
 ) -> frozenset[Definition]:
     """The tensors that are read at each place, those that elementwise ones would be inlined to."""
     axes = set(tensor.axes)
@@ -75,7 +105,7 @@ def _whole_reads(
     for node in postorder([tensor.formula]):
         if node.op == "read" and node.free >= axes:
             operand = target(node)
-            own |= {operand} if operand in found else reads.get(operand, {operand})
+            own |= {operand} if operand in found else below.get(operand, {operand})
     return frozenset(own)
 
 

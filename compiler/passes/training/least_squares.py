@@ -24,10 +24,10 @@ from sympile.compiler.graph.definition import (
     is_whole,
     read,
 )
-from sympile.compiler.graph.inline import inlined
 from sympile.compiler.graph.node import ONE, Node, const, extent, postorder, target
 from sympile.compiler.graph.rebuild import rebuild
 from sympile.compiler.graph.reduce import always_in_range
+from sympile.compiler.passes.fusing.keep import inlined_around_windows
 from sympile.compiler.passes.training.invariant import PREFIX, Fixed, Prepared
 from sympile.compiler.records import dataclass
 
@@ -45,7 +45,7 @@ def least_squares(outputs: Mapping[str, Definition]) -> Prepared | None:
 
     The new inputs over the examples are the columns; others are numbers, `COUNT` among them.
     """
-    flat = inlined(list(outputs.values()))
+    flat = inlined_around_windows(list(outputs.values()))
     run = _Run()
     try:
         new = {label: run.output(flat[tensor]) for label, tensor in outputs.items()}

@@ -24,6 +24,7 @@ from sympile.compiler.graph.definition import (
 from sympile.compiler.graph.inline import inlined
 from sympile.compiler.graph.node import Node, postorder
 from sympile.compiler.graph.rebuild import substitute
+from sympile.compiler.passes.fusing.keep import inlined_around_windows
 from sympile.compiler.passes.training.entries import Entries, NotSmall
 from sympile.compiler.passes.training.invariant import PREFIX
 from sympile.compiler.passes.training.powers import Power, with_powers_carried
@@ -112,7 +113,10 @@ def resident(
         rule: the optimizer's.
         rows: where the examples are the rows of an R factor: the place of each input's first column; else None.
     """
-    flat = inlined([objective, *gradients.values()])
+    outputs = [objective, *gradients.values()]
+    if not _few(t for t in definitions(outputs) if t.kind == "input" and t.routine == PARAMETER):
+        return None
+    flat = inlined_around_windows(outputs)
     parameters = {t.name: t for t in definitions(flat[g] for g in gradients.values()) if t.routine == PARAMETER}
     parameters |= {t.name: t for t in definitions([flat[objective]]) if t.kind == "input" and t.routine == PARAMETER}
     if not set(gradients) <= set(parameters) or not _few(parameters.values()):
