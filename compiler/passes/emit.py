@@ -7,10 +7,11 @@ from functools import partial
 
 from sympile.compiler.code.lanes import Lanes
 from sympile.compiler.code.target import Target
-from sympile.compiler.code.value import Integer
+from sympile.compiler.code.value import Integer, Value
 from sympile.compiler.code.writer import Function, Module
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import ZERO, Node, brief, extent, holding
+from sympile.compiler.passes.emitting.alike import Alike, repeated
 from sympile.compiler.passes.emitting.calls import IMPORTS, write_call
 from sympile.compiler.passes.emitting.elements import Elements
 from sympile.compiler.passes.emitting.extents import Run, run_of
@@ -96,25 +97,73 @@ def _write_together(
 def _write_apart(
     main: Function, fused: Fused, loops: Mapping[Definition, Loops], layout: Layout, scalar: Lanes, quick: bool
 ) -> None:
-    """Larger ones: a function for each group, which the code generator takes one by one."""
+    """Larger ones: a function for each group, or several that are alike; the code generator takes them one by one."""
+    alike = repeated(fused.groups)
+    shared: dict[object, str] = {}
+    room = max([len(each.views) for each in alike.values()], default=0) + len(layout.sizes)
+    tables = _Tables(main, layout, scalar.element, main.alloca("i64", room) if alike else main.arguments[0])
     for number, group in enumerate(fused.groups):
-        name = f"{main.name}.{number}"
-        own = loops.get(group.members[0])
-        split = None if own is None else split_of(group, own)
-        if split is not None:
-            _write_part(main.module, f"{name}.part", group, own, split, layout, scalar, quick)
-        function = Function(main.module, name, [("ptr noalias", "table")], linkage="internal", attributes=APART)
-        frame = Frame(function, layout, function.arguments[0], fuses=not quick)
-        frame.enter(_tensors(group), sorted(sizes_of(group)))
-        lanes = Lanes(function, scalar.element, 1, scalar.target)
-        if split is None:
-            write_group(frame, group, own, lanes)
-        else:
-            region = Region(frame, group, split, lanes, f"{name}.part")
-            region.write(partial(_write_finish, group, lanes))
-        _write_mirror(frame, group, own, lanes)
-        function.ret()
-        main.call("void", f"@{name}", main.arguments[0])
+        name, one = f"{main.name}.{number}", alike.get(number)
+        if one is None:
+            _write_function(main.module, name, group, loops.get(group.members[0]), layout, scalar, quick)
+            main.call("void", f"@{name}", main.arguments[0])
+            continue
+        own, same = tables.layout_of(one), shared.setdefault(one.key, name)
+        if same is name:
+            again = loops_of(one.group, scalar.target.core(scalar.element))
+            _write_function(main.module, name, one.group, again, own, scalar, quick)
+        main.call("void", f"@{same}", tables.table_of(one, own))
+
+
+@dataclass(frozen=True, slots=True)
+class _Tables:
+    """The tables that functions take which several groups share: of the group's own pointers, and of all sizes."""
+
+    main: Function
+    layout: Layout
+    element: str
+    room: Value
+
+    def layout_of(self, alike: Alike) -> Layout:
+        found = Layout()
+        for tensor in alike.views:
+            found.add_tensor(tensor)
+        for name in sorted(sizes_of(alike.group)):
+            found.add_size(name)
+        return found
+
+    def table_of(self, alike: Alike, own: Layout) -> Value:
+        """Filled just before the call."""
+        main, table = self.main, self.main.arguments[0]
+        for tensor, slot in own.tensors.items():
+            view = alike.views[tensor]
+            pointer = main.load("ptr", main.gep("i64", table, self.layout.tensors[view.tensor]), 8)
+            element = "i64" if view.tensor.integer else self.element
+            main.store(main.gep(element, pointer, view.start), main.gep("i64", self.room, slot), 8)
+        for name, slot in own.sizes.items():
+            length = main.load("i64", main.gep("i64", table, self.layout.sizes[name]), 8)
+            main.store(length, main.gep("i64", self.room, slot), 8)
+        return self.room
+
+
+def _write_function(
+    module: Module, name: str, group: Group, loops: Loops | None, layout: Layout, scalar: Lanes, quick: bool
+) -> None:
+    """The function of a group, and that of one chunk where threads may share it."""
+    split = None if loops is None else split_of(group, loops)
+    if split is not None:
+        _write_part(module, f"{name}.part", group, loops, split, layout, scalar, quick)
+    function = Function(module, name, [("ptr noalias", "table")], linkage="internal", attributes=APART)
+    frame = Frame(function, layout, function.arguments[0], fuses=not quick)
+    frame.enter(_tensors(group), sorted(sizes_of(group)))
+    lanes = Lanes(function, scalar.element, 1, scalar.target)
+    if split is None:
+        write_group(frame, group, loops, lanes)
+    else:
+        region = Region(frame, group, split, lanes, f"{name}.part")
+        region.write(partial(_write_finish, group, lanes))
+    _write_mirror(frame, group, loops, lanes)
+    function.ret()
 
 
 def _write_part(
