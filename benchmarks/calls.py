@@ -89,7 +89,7 @@ def models() -> list[Line]:
         Line("model.value_and_grad", lambda: model.value_and_grad(values), peers, 10),
         Line("model.predict", lambda: model.predict(values), {}, 10),
         Line(
-            "model.fit, 1 epoch, from a start", lambda: model.fit(data, epochs=1, optimizer=rule, start=start), {}, 60
+            "model.fit, 1 epoch, from a start", lambda: model.fit(data, epochs=1, optimizer=rule, start=start), {}, 25
         ),
         Line("model.fit, 1 epoch", lambda: model.fit(data, epochs=1, optimizer=rule), {}),
     ]

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from sympile.runtime.model.model import Model
 
 Array = npt.NDArray[Any]
+NO_START = Bound((), [], {})
 
 
 @cache
@@ -71,7 +72,7 @@ def fit(model: Model, data: Mapping[Any, Any], options: Options) -> Result:
     asked = asked_for(options, examples, sizes, optimizer)
     plan, course = model._courses.known(asked) or (plan_of(model, examples, options), None)
     orders = orders_of(options.shuffle, plan) if plan.ordered else None
-    given = model._slots.start.bind(options.start or {}, sizes)
+    given = model._slots.start.bind(options.start, sizes) if options.start else NO_START
     start = _start(model, given, options, sizes)
     sizes = _all_sizes(model, arrays, validation, start, sizes)
     ready = model._steps.ready(plan, arrays, sizes)
