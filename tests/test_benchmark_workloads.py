@@ -26,6 +26,8 @@ SIZES: dict[str, dict[str, Any]] = {             # of those that are classes; th
     "cnn":                   dict(side=14, filters=(2, 3), batch=3, steps=2),
     "cnn_float32":           dict(side=14, filters=(2, 3), batch=3, steps=2),
     "hessian":               dict(rows=20),
+    "newton":                dict(features=4, examples=60),
+    "jacobian":              dict(rows=20),
     "least_squares":         dict(features=4, examples=30, steps=20),
     "softmax":               dict(examples=50, batch=8, epochs=2),
     "mixture":               dict(examples=40, steps=4),
@@ -61,7 +63,7 @@ def test_same_work(name: str) -> None:
 
 def test_the_loss_judges_single_elements() -> None:
     """Where no loss is computed, a slope with the wrong sign or in the wrong place is still seen."""
-    for name in ("hessian", "expression"):
+    for name in ("hessian", "jacobian", "expression"):
         workload = small(name)
         data = workload.make_data()
         right = workload.ours(data)()

@@ -19,6 +19,8 @@ WHERE = {                                    # name -> the module that is the wo
     "cnn":                   "cnn",
     "cnn_float32":           "cnn",
     "hessian":               "hessian",
+    "newton":                "newton",
+    "jacobian":              "jacobian",
     "least_squares":         "least_squares",
     "softmax":               "softmax",
     "mixture":               "mixture",
