@@ -5,16 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import sympy as sp
+from reference import evaluate
 
 import sympile as sm
-from sympile.compiler.code.target import TARGETS
-from sympile.compiler.graph.arithmetic import add
-from sympile.compiler.graph.definition import elementwise, input_tensor, read
-from sympile.compiler.graph.node import const, index, size
+from sympile.compiler.code.target import TARGETS, host
+from sympile.compiler.graph.arithmetic import add, mul
+from sympile.compiler.graph.brackets import equal
+from sympile.compiler.graph.conditions import when
+from sympile.compiler.graph.definition import definitions, elementwise, extent_value, input_tensor, read
+from sympile.compiler.graph.node import Node, const, index, size
 from sympile.compiler.graph.rebuild import function
 from sympile.compiler.passes.assemble import assemble
 from sympile.compiler.passes.fuse import fuse
 from sympile.compiler.passes.schedule import lanes_along, schedule
+from sympile.runtime.native import NativeProgram
 
 i, j, k = sm.indices("i j k")
 
@@ -66,3 +70,48 @@ def test_no_lane_is_masked_where_a_part_of_a_register_is_filled(width: int) -> N
     program = assemble({"out": work}, [x, b], fused, schedule(fused, target.core("float")), "float32", target)
     assert "llvm.masked" not in program.code.text
     assert f"<{width} x float>" in program.code.text
+
+
+# ------------------------------------------------------------------------------------------------ from end to end
+
+M, N = const(6), const(5)
+m, n = index(M), index(N)
+A, B, LARGER, ROW = (
+    input_tensor(name, shape) for name, shape in (("A", (M, N)), ("B", (M, N)), ("larger", (M, const(7))), ("row", (N,)))
+)
+
+
+@pytest.mark.parametrize(
+    ("axes", "body", "flat"),
+    [
+        pytest.param((m, n), mul(read(A, m, n), function("exp", read(B, m, n))), True, id="two of one shape"),
+        pytest.param((m, n), add(read(A, m, n), read(ROW, n)), False, id="a row for all"),
+        pytest.param((m, n), add(read(A, m, n), read(LARGER, m, n)), False, id="a part of a larger array"),
+        pytest.param((m, n), add(read(A, m, n), read(A, m, const(0))), False, id="one column for all"),
+        pytest.param((m, n), mul(read(A, m, n), n), False, id="the index itself"),
+        pytest.param((m, n), when(read(A, m, n), equal(m, n)), False, id="a guard"),
+        pytest.param((n, m), function("exp", read(A, m, n)), False, id="turned over"),
+    ],
+)
+def test_arrays_of_one_shape_are_one_loop(axes: tuple[Node, ...], body: Node, flat: bool) -> None:
+    work = elementwise(axes, body)
+    fused = fuse([work])
+    (loops,) = schedule(fused, host().core("double")).values()
+    assert loops.flat is flat
+    used = [tensor for tensor in definitions([work]) if tensor.kind == "input"]
+    program = assemble({"out": work}, used, fused, schedule(fused, host().core("double")), "float64", host())
+    random = np.random.default_rng(3)
+    values = {t.name: random.normal(size=tuple(int(extent_value(s)) for s in t.shape)) for t in used}
+    out = np.full(tuple(int(extent_value(s)) for s in work.shape), np.nan)
+    NativeProgram(program).run(values, {}, {"out": out})
+    np.testing.assert_allclose(out, evaluate([work], values)[0], rtol=1e-14)
+
+
+def test_chunks_of_one_loop_cover_everything() -> None:
+    """So much work that it is cut along the first axis, of whose length nothing was known."""
+    count = sp.Symbol("count", integer=True, positive=True)
+    x = sm.Tensor("x", (count, 3))
+    f = sm.lambdify([x], sm.comprehension(sp.exp(x[i, k]) + x[i, k], (i, count), (k, 3)))
+    for rows in (1, 5, 200_003):
+        values = np.random.default_rng(rows).normal(size=(rows, 3))
+        np.testing.assert_allclose(f(values), np.exp(values) + values, rtol=1e-14, atol=1e-15)

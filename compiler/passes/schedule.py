@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from sympile.compiler.code.target import Core
 from sympile.compiler.graph.conditions import conditions_of, unguarded, when
 from sympile.compiler.graph.definition import Definition
-from sympile.compiler.graph.node import Node, extent, postorder
+from sympile.compiler.graph.node import Node, extent, postorder, target
 from sympile.compiler.graph.rebuild import substitute
 from sympile.compiler.passes.fusing.cells import CELLS
 from sympile.compiler.passes.fusing.group import Fused, Group, scatter_axis
@@ -50,6 +50,7 @@ class Loops:
     packed: tuple[Node, ...] = ()  # factors that are copied side by side, a block of turns of inner[0] at a time
     block: int = 0
     half: bool = False  # of a matrix that is symmetric in row and vector only tiles that reach or pass the diagonal
+    flat: bool = False  # outer and vector are one loop, through arrays of one shape from end to end
     registers: int = 1  # that a vector fills, of so many lanes each
 
     @property
@@ -85,8 +86,24 @@ def loops_of(group: Group, core: Core) -> Loops:
     if first.reduced and first.axes:
         return _reduction_loops(group, first, core)
     bodies = [group.body(tensor) for tensor in group.results]
+    if _is_flat(group, bodies):
+        *outer, vector = group.domain
+        length = math.prod(map(length_of, group.domain))
+        registers = _registers(group, vector, length, lanes)
+        vectors = _unrolled(group, length, lanes) if registers == 1 else 1
+        return Loops(tuple(outer), None, 1, vector, vectors, (), lanes, flat=True, registers=registers)
     vector = min(group.domain, key=lambda i: (_cost(i, group, bodies, lanes), group.domain.index(i)))
     return _plain_loops(group, first, vector, lanes_along(vector, lanes))
+
+
+def _is_flat(group: Group, bodies: Sequence[Node]) -> bool:
+    """Whether each number is made of numbers at its own place in arrays of the same shape, wherever that is."""
+    alone = any(body.op == CELLS for body in bodies) or any(t.axes != group.domain for t in group.members)
+    if alone or len(group.domain) < 2:
+        return False
+    shape = tuple(extent(axis) for axis in group.domain)
+    whole = {n for n in loads_in(bodies) if n.op == "read" and n.args == group.domain and target(n).shape == shape}
+    return not any(node.op == "index" for node in postorder(bodies, whole))
 
 
 def lanes_along(vector: Node, lanes: int) -> int:
@@ -122,20 +139,21 @@ def _plain_loops(group: Group, first: Definition, vector: Node, lanes: int) -> L
     inner = (*reduced, vector) if vector in first.reduced else reduced
     outer = tuple(i for i in group.domain if i is not vector and i not in first.reduced)
     row, rows = _rows(group, vector, outer)
-    registers = _registers(group, vector, lanes) if row is None else 1
-    vectors = _unrolled(group, vector, lanes) if row is None and registers == 1 else 1
+    length = length_of(vector)
+    registers = _registers(group, vector, length, lanes) if row is None else 1
+    vectors = _unrolled(group, length, lanes) if row is None and registers == 1 else 1
     outer = tuple(i for i in outer if i is not row)
     inner = _in_memory_order(inner, first, vector)
     return Loops(outer, row, rows, vector, vectors, inner, lanes, registers=registers)
 
 
-def _registers(group: Group, vector: Node, lanes: int) -> int:
+def _registers(group: Group, vector: Node, length: int, lanes: int) -> int:
     """Two where functions such as exp are computed: of two long chains one need not wait for the other."""
     bodies = [group.body(tensor) for tensor in group.results]
     nodes = [node for node in postorder(bodies) if vector in node.free]
     if any(body.op == CELLS for body in bodies):
         return 1  # cells are turned over in squares of a register
-    long = any(is_routine(node) for node in nodes) and length_of(vector) >= FEW_VECTORS * lanes
+    long = any(is_routine(node) for node in nodes) and length >= FEW_VECTORS * lanes
     short = len(nodes) <= MOST_TWICE and sum(bool(t.reduced) for t in group.members) <= FEW_SUMS
     return 2 if long and short and lanes > 1 else 1
 
@@ -190,11 +208,11 @@ def _in_memory_order(
     return tuple(sorted(inner, key=place))
 
 
-def _unrolled(group: Group, vector: Node, lanes: int) -> int:
+def _unrolled(group: Group, length: int, lanes: int) -> int:
     """Small bodies are unrolled, so that one turn's latency hides behind another's."""
     work = sum(1 for _ in postorder([group.body(tensor) for tensor in group.results]))
     copies = 4 if work <= 24 else 2 if work <= 48 else 1
-    return max(1, min(copies, length_of(vector) // lanes))
+    return max(1, min(copies, length // lanes))
 
 
 def _scatter_loops(tensor: Definition, lanes: int) -> Loops:

@@ -55,7 +55,7 @@ def _nest(group: Group, loops: Loops | None, words: PlainText) -> tuple[str, ...
         return "one call", "", "", "", "", ""
     outer, inner = words.ranges(loops.outer), words.ranges(i for i in loops.inner if i is not loops.vector)
     return (
-        outer,
+        "" if loops.flat else outer,
         _rows(loops, words),
         _vectors(loops, words),
         inner,
@@ -80,7 +80,8 @@ def _vectors(loops: Loops, words: PlainText) -> str:
     if loops.vector is None:
         return "" if loops.lanes == 1 else f"{loops.lanes} lanes"
     summed = ", lanes added up last" if loops.vector_is_reduced else ""
-    return f"{loops.vectors}×{loops.width} of {words.ranges([loops.vector])}{summed}"
+    along = [*loops.outer, loops.vector] if loops.flat else [loops.vector]
+    return f"{loops.vectors}×{loops.width} of {words.ranges(along)}{summed}"
 
 
 def _copied(loops: Loops, words: PlainText) -> str:

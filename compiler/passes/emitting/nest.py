@@ -50,6 +50,8 @@ class Nest:
         self.elements.hoist(self.bodies(), frozenset())
         if any(t.reduced and not t.axes for t in self.group.members) and len(self.group.domain) == 1:
             SharedSums(self).write()
+        elif self.loops.flat:
+            self._flat(list(self.loops.outer))
         elif self.first.reduced:
             self.outer(list(self.loops.outer), Blocks(self).write)
         else:
@@ -81,7 +83,19 @@ class Nest:
 
     def run(self, index: Node) -> Run:
         """From where to where the loop over an index goes."""
+        if self.loops.flat:
+            return self._whole_run()
         return self.parts.get(index) or run_of(self.length(index))
+
+    def _whole_run(self) -> Run:
+        """The same of all indices as one: a chunk has some of the first."""
+        first, *others = self.group.domain
+        run, times = self.parts.get(first) or run_of(self.length(first)), self.elements.frame.function.mul
+        ends = run.first, run.last, run.extent
+        for index in others:
+            length = self.length(index)
+            ends = times(ends[0], length), times(ends[1], length), times(ends[2], length)
+        return Run(*ends, grain=1 if run.grain else 0)
 
     def outer(self, indices: list[Node], then: Callable[[], None]) -> None:
         if not indices:
@@ -90,6 +104,14 @@ class Nest:
         function, run = self.elements.frame.function, self.run(indices[0])
         with function.loop(run.first, run.last) as loop, self.bind(indices[0], loop.index):
             self.outer(indices[1:], then)
+
+    def _flat(self, outer: list[Node]) -> None:
+        """One loop: the outer indices stay 0, and the last one goes through everything."""
+        if outer:
+            with self.bind(outer[0], 0, hoist=False):
+                self._flat(outer[1:])
+            return
+        self.columns(partial(self._elementwise, 1))
 
     def _row_tiles(self) -> None:
         """Elementwise work on some rows at a time, which share what is the same for all of them."""

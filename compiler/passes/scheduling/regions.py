@@ -111,8 +111,10 @@ def _axes(loops: Loops, group: Group) -> Iterable[tuple[Node, int, int]]:
     """(axis, grain, possible chunks) of every axis that the results have, from the outermost loop on."""
     if _sums(group):
         return
-    for index in loops.outer:
+    for index in loops.outer[:1] if loops.flat else loops.outer:
         yield index, 1, _length(index)
+    if loops.flat:
+        return
     if loops.vector is not None and not loops.vector_is_reduced:
         grain = loops.width * loops.vectors
         columns = _length(loops.vector) // grain
