@@ -15,9 +15,10 @@ import sympile as sm
 from sympile.compiler.graph.arithmetic import add, mul
 from sympile.compiler.graph.brackets import equal
 from sympile.compiler.graph.conditions import when
-from sympile.compiler.graph.definition import Definition, define, elementwise, read
+from sympile.compiler.graph.definition import Definition, computed_operands, define, elementwise, read
 from sympile.compiler.graph.node import Node
 from sympile.compiler.passes.fuse import fuse
+from sympile.compiler.passes.fusing.group import grouped
 from sympile.compiler.passes.fusing.keep import kept
 from sympile.compiler.program import BATCH
 
@@ -127,6 +128,52 @@ def test_value_and_slopes(cell: str, every: bool) -> None:
     for name in values:
         wanted = complex_step(mean, values, name)
         np.testing.assert_allclose(slopes[name], wanted, rtol=1e-11, atol=1e-13 * np.abs(wanted).max(), err_msg=name)
+
+
+def test_both_directions() -> None:
+    """States that come from both ends: what finishes a contraction was read before it was there."""
+    steps, examples = 4, 3
+    rng = np.random.default_rng(5)
+    shapes = {f"{name}_{way}": shape for name, shape in shapes_of(3, steps).items() for way in "fb" if name not in "xt"}
+    values = {name: rng.normal(size=shape) for name, shape in shapes.items()}
+    data = {"x": rng.normal(size=(examples, INPUTS, steps)), "t": rng.normal(size=(examples, steps, 1))}
+    symbols = {name: sp.MatrixSymbol(name, *shape) for name, shape in shapes.items()}
+    given = {name: sp.MatrixSymbol(name, *array.shape[1:]) for name, array in data.items()}
+
+    def residuals(f: Any, of: Mapping[str, Any]) -> list[Any]:
+        sums: list[Any] = [-of["t"][number, 0] for number in range(steps)]
+        for way, order in (("f", range(steps)), ("b", reversed(range(steps)))):
+            gates = [tuple(of[f"{letter}{k}_{way}"] for letter in "WUb") for k in range(3)]
+            h = f.zeros
+            for number in order:
+                h, _ = gru(f, gates, of["x"][:, number : number + 1], h, None)
+                sums[number] += f.scalar(of[f"v_{way}"] @ h)
+        return sums
+
+    def mean(of: Mapping[str, Any]) -> Any:
+        each = [{**of, "x": x, "t": t} for x, t in zip(data["x"], data["t"], strict=True)]
+        return sum(sum(r**2 for r in residuals(InNumPy, one)) for one in each) / examples
+
+    squares = [r**2 for r in residuals(InMatrices, {**symbols, **given})]
+    found, slopes = sm.compile(sum(squares), list(symbols.values())).value_and_grad({**values, **data})
+    assert found == pytest.approx(mean(values), rel=1e-13)
+    for name in values:
+        wanted = complex_step(mean, values, name)
+        np.testing.assert_allclose(slopes[name], wanted, rtol=1e-11, atol=1e-13 * np.abs(wanted).max(), err_msg=name)
+
+
+def test_what_finishes_a_contraction_is_waited_for() -> None:
+    """Also by what could run in the loops of others that are ready before the contraction is."""
+    w = World({BATCH: 4, "n": 5}, symbolic=True)
+    first = state(w, SUMS["a sum of many reads"][0])
+    e, i = first.axes
+    product = contracted(w, w.input("o", f"{BATCH} n"))
+    finish = elementwise(first.axes, add(read(product, e, i), read(w.input("b", "n"), i)))
+    after = beside(w, finish, w.input("u", f"{BATCH} n"))
+    there: set[Definition] = set()
+    for group in grouped([first, after, finish]):
+        assert all(there.union(group.results) >= set(computed_operands(tensor)) for tensor in group.results)
+        there |= set(group.results)
 
 
 @pytest.mark.parametrize("cell", CELLS)

@@ -199,17 +199,16 @@ class _Levels:
     def _level(self, tensor: Definition) -> int:
         domain = domain_of(tensor)
         together = _joinable(tensor)
-        alike = {t for t in computed_operands(tensor) if together and _same_place(t, domain) and not self._scattered(t)}
+        alike = {t for t in computed_operands(tensor) if together and _same_place(t, domain) and not self._finishes(t)}
         waits = [self.enter(t) + 1 for t in computed_operands(tensor) if t not in alike]
         joins = [self.enter(t) for t in alike]
         if joins and not _only_in_place(tensor):
             joins = [level + 1 for level in joins]
         return max([0, *waits, *joins])
 
-
-    def _scattered(self, tensor: Definition) -> bool:
-        """Whether scatters add to it: it is complete when the last of them is."""
-        return any(self.finishes.get(t) is tensor and scatter_axis(t) is not None for t in computed_operands(tensor))
+    def _finishes(self, tensor: Definition) -> bool:
+        """Whether it is complete only when a reduction's loops are, or the last scatter that adds to it."""
+        return any(self.finishes.get(t) is tensor for t in computed_operands(tensor))
 
 
 def _same_place(tensor: Definition, domain: tuple[Node, ...]) -> bool:
