@@ -6,6 +6,7 @@ state would be written out down to the first one wherever it is read.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from sympile.compiler.graph.affine import affine
@@ -37,7 +38,7 @@ def kept(outputs: Sequence[Definition]) -> set[Definition]:
     for tensor in reversed(order):
         if any(_later(user, tensor, ready) or (user in wanted and user not in many) for user in users.get(tensor, ())):
             wanted.add(tensor)
-    return (wanted & many) | in_windows(order)
+    return (wanted & many) | in_windows(order) | shared_numbers(order)
 
 
 def in_windows(outputs: Sequence[Definition]) -> set[Definition]:
@@ -47,7 +48,7 @@ def in_windows(outputs: Sequence[Definition]) -> set[Definition]:
     """
     found: set[Definition] = set()
     for user in computed(outputs):
-        if user.kind == "formula":
+        if user.kind == "formula" and any(map(_is_elementwise, computed_operands(user))):
             places: dict[tuple[Definition, object], set[tuple[Number, ...]]] = {}
             for node in reads(user.formula):
                 pattern, shifts = _placed(node)
@@ -56,9 +57,31 @@ def in_windows(outputs: Sequence[Definition]) -> set[Definition]:
     return {tensor for tensor in found if _is_elementwise(tensor) and len(set(reads(tensor.formula))) > 1}
 
 
-def inlined_around_windows(outputs: Sequence[Definition]) -> dict[Definition, Definition]:
-    """Every tensor below the outputs, all elementwise definitions inlined but those in windows."""
-    return inlined(outputs, in_windows(outputs).__contains__)
+def shared_numbers(outputs: Sequence[Definition]) -> set[Definition]:
+    """Sums of numbers that several formulas read, one of them as a term.
+
+    Inlined, the sum would be flattened into that one, with the terms of all steps of a recurrence before it (up to
+    thirty-two), and again into every other sum that has it with another factor.
+    """
+    order = computed(outputs)
+    users = Counter(operand for tensor in order for operand in computed_operands(tensor))
+    found = {t for t in order if users[t] > 1 and not t.axes and _is_elementwise(t) and _adds_numbers(t.formula)}
+    if not found:
+        return found
+    nodes = postorder([tensor.formula for tensor in order if tensor.kind == "formula"])
+    terms = [split(term)[1] for node in nodes if node.op == "add" for term in node.args]
+    return found & {target(term) for term in terms if term.op == "read"}
+
+
+def _adds_numbers(body: Node) -> bool:
+    """Whether it is a sum, and no index stands in it."""
+    return split(body)[1].op == "add" and not any(node.op == "index" for node in postorder([body]))
+
+
+def inlined_around_windows(outputs: Sequence[Definition], numbers: bool = False) -> dict[Definition, Definition]:
+    """Every tensor below the outputs, all elementwise definitions inlined but those in windows, and shared numbers."""
+    keep = in_windows(outputs) | (shared_numbers(outputs) if numbers else set())
+    return inlined(outputs, keep.__contains__)
 
 
 def _placed(node: Node) -> tuple[tuple[object, ...], tuple[Number, ...]]:

@@ -48,7 +48,7 @@ def prepare(outputs: Mapping[str, Definition], whole: bool) -> Prepared:
         outputs: the step's outputs by label.
         whole: every step sees all examples; else a batch, and only what belongs to one example stays the same.
     """
-    flat = inlined_around_windows(list(outputs.values()))
+    flat = inlined_around_windows(list(outputs.values()), numbers=True)
     wanted = {label: flat[tensor] for label, tensor in outputs.items()}
     run = _Run(Fixed(whole))
     new = run.rewritten(wanted.values())

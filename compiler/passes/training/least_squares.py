@@ -45,7 +45,7 @@ def least_squares(outputs: Mapping[str, Definition]) -> Prepared | None:
 
     The new inputs over the examples are the columns; others are numbers, `COUNT` among them.
     """
-    flat = inlined_around_windows(list(outputs.values()))
+    flat = inlined_around_windows(list(outputs.values()), numbers=True)
     run = _Run()
     try:
         new = {label: run.output(flat[tensor]) for label, tensor in outputs.items()}

@@ -35,6 +35,7 @@ from sympile.compiler.records import dataclass
 
 MOST_PARAMETERS = 16  # numbers
 MOST_OPERATIONS = 600  # of all formulas, once they are written out
+MOST_WRITTEN = 4 * MOST_OPERATIONS  # before: not worth writing them out to see
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,8 @@ def resident(
     """
     outputs = [objective, *gradients.values()]
     if not _few(t for t in definitions(outputs) if t.kind == "input" and t.routine == PARAMETER):
+        return None
+    if sum(1 for _ in postorder([t.formula for t in computed(outputs) if t.kind == "formula"])) > MOST_WRITTEN:
         return None
     flat = inlined_around_windows(outputs)
     parameters = {t.name: t for t in definitions(flat[g] for g in gradients.values()) if t.routine == PARAMETER}
