@@ -101,3 +101,54 @@ def test_a_recurrence_over_indices_takes_time_that_grows_with_its_steps() -> Non
     values = {first: X, y: weights}
     np.testing.assert_allclose(model.forward(values), (now**2).sum(), rtol=1e-12)
     assert model.check(values).error < 1e-5
+
+
+# ------------------------------------------------------------------------------------------------ ranges of an index
+
+
+def below(values: Array, first: int = 0) -> list[Array]:
+    """For each place, the values from there on."""
+    return [values[at + first :] for at in range(len(values))]
+
+
+RANGES = [
+    #            over the entries from i on, of one row in NumPy
+    pytest.param(sm.LogSumExp(x[j] * y[j], (j, i, n - 1)), lambda part: np.logaddexp.reduce(part), id="log-sum-exp"),
+    pytest.param(sm.Maximum(x[j] * y[j], (j, i, n - 1)), np.max, id="maximum"),
+    pytest.param(sm.Minimum(x[j] * y[j], (j, i, n - 1)), np.min, id="minimum"),
+    pytest.param(sp.Product(x[j] * y[j], (j, i, n - 1)), np.prod, id="product"),
+    pytest.param(sp.Sum(x[j] * y[j], (j, i, n - 1)), np.sum, id="sum"),
+]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("entry, of_part", RANGES)
+def test_a_range_that_begins_at_another_index(entry: Any, of_part: Callable[[Array], Any], dtype: str) -> None:
+    model = sm.compile(sp.Sum(entry / 100, (i, 0, n - 1)), x, constants=[y], dtype=dtype)
+    values = {x: np.array([0.3, -1.2, 0.8, 2.5, -0.4, 1.1]), y: np.array([1.0, 0.5, -2.0, 1.5, 0.7, 0.9])}
+    want = sum(of_part(part) for part in below(values[x] * values[y])) / 100
+    np.testing.assert_allclose(model.forward(values), want, rtol=1e-13 if dtype == "float64" else 1e-5)
+    assert model.check(values).error < (1e-6 if dtype == "float64" else 2e-2)
+
+
+def test_an_empty_range() -> None:
+    """The largest of nothing is less than all; a product of nothing is 1; and no slope is nan."""
+    strict = [op(x[j], (j, i + 1, n - 1)) for op in (sm.Maximum, sm.LogSumExp, sp.Product, sm.Minimum)]
+    greatest, logs, product, least = [sm.comprehension(entry, (i, n)) for entry in strict]
+    f = sm.lambdify(x, [greatest[n - 1], logs[n - 1], product[n - 1], least[n - 1], greatest[0], product[0]])
+    assert f(X) == [-np.inf, -np.inf, 1, np.inf, n, 720]
+    slope = sm.lambdify(x, sm.grad(sm.comprehension(sm.relu(logs[i]), (i, n)).sum(), x))(X)
+    want = np.zeros(n)
+    for at in range(n - 1):
+        want[at + 1 :] += np.exp(X[at + 1 :] - np.logaddexp.reduce(X[at + 1 :]))
+    np.testing.assert_allclose(slope, want, rtol=1e-14)
+
+
+def test_partial_likelihood_of_survival_times() -> None:
+    """Cox's (1972), subjects in the order of their times: at each event, the log-sum-exp over all that are still there."""
+    events = np.array([1.0, 0, 1, 1, 0, 1])
+    loss = -sp.Sum(y[i] * (x[i] - sm.LogSumExp(x[j], (j, i, n - 1))), (i, 0, n - 1)) / n
+    model = sm.compile(loss, x, constants=[y])
+    risks = [np.logaddexp.reduce(part) for part in below(X)]
+    np.testing.assert_allclose(model.forward({x: X, y: events}), -(events * (X - risks)).sum() / n, rtol=1e-14)
+    assert model.check({x: X, y: events}).error < 1e-6

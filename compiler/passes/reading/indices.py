@@ -11,15 +11,16 @@ from sympile.compiler.errors import FormulaError, ShapeError, UnboundIndex
 from sympile.compiler.graph.affine import affine
 from sympile.compiler.graph.arithmetic import add, sub
 from sympile.compiler.graph.brackets import at_least_zero, equal
-from sympile.compiler.graph.conditions import when
+from sympile.compiler.graph.conditions import both, select, when
 from sympile.compiler.graph.definition import read
-from sympile.compiler.graph.node import ONE, ZERO, Node, extent, index, number, target
+from sympile.compiler.graph.node import INFINITY, NEGATIVE_INFINITY, ONE, ZERO, Node, extent, index, number, target
 from sympile.compiler.graph.ranges import largest, smallest
 from sympile.compiler.graph.reduce import reduce
 from sympile.compiler.passes.reading.engine import Bindings, Reader, Row
 from sympile.compiler.passes.reading.scalars import nothing
 from sympile.compiler.passes.reading.values import Value
 
+OF_NOTHING = {"sum": ZERO, "prod": ONE, "max": NEGATIVE_INFINITY, "min": INFINITY, "lse": NEGATIVE_INFINITY}
 MONOID_OF = {"Sum": "sum", "Product": "prod", "Maximum": "max", "Minimum": "min", "LogSumExp": "lse"}
 
 
@@ -147,11 +148,9 @@ def _binder(reader: Reader, item: Any, values: list[Value], bindings: Bindings) 
         conditions.append(condition)
         inner = inner.inner({variable: shifted})
     body = reader.read(item.function, inner)
-    guard = [c for c in conditions if c is not ONE]
     monoid = MONOID_OF[type(item).__name__]
-    if guard and monoid != "sum":
-        raise reader.refuse(item, "a range that depends on another index is supported for Sum only")
-    return Value(reduce(monoid, indices, when(body.body, *guard)), body.axes)
+    guarded = select(both(*conditions), body.body, OF_NOTHING[monoid])
+    return Value(reduce(monoid, indices, guarded), body.axes)
 
 
 def _range(reader: Reader, item: Any, low: Node, high: Node) -> tuple[Node, Node, Node]:
