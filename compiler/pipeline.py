@@ -214,25 +214,32 @@ def build(
     inputs: Iterable[Definition],
     dtype: str,
     target: Target | None = None,
+    watched: Definition | None = None,
 ) -> Built:
     """The program that computes some of the outputs, and the stages it comes through."""
     target, given = target or this_machine(), list(inputs)
     return Built(
-        lambda: _stages(work, outputs, given, dtype, target),
-        lambda: description(outputs, given, work.constraints, dtype, target, rows_of(work.request)),
+        lambda: _stages(work, outputs, given, dtype, target, watched),
+        lambda: description(outputs, given, work.constraints, dtype, target, rows_of(work.request, watched)),
         work.request.shelf,
-        lambda made: assemble(outputs, given, made.fused, made.loops, dtype, target, work.constraints, large=True),
+        lambda made: assemble(outputs, given, made.fused, made.loops, dtype, target, work.constraints, True, watched),
     )
 
 
-def rows_of(request: Request) -> str:
+def rows_of(request: Request, watched: Definition | None = None) -> str:
     """What decides, beside the formulas, how they are computed."""
-    return f"{request.math}, exact" if request.rewrites == "exact" else request.math
+    rows = f"{request.math}, exact" if request.rewrites == "exact" else request.math
+    return rows if watched is None else f"{rows}, watched: {watched.name}"
 
 
 @collection_paused()
 def _stages(
-    work: Work, outputs: Mapping[str, Definition], inputs: Sequence[Definition], dtype: str, target: Target
+    work: Work,
+    outputs: Mapping[str, Definition],
+    inputs: Sequence[Definition],
+    dtype: str,
+    target: Target,
+    watched: Definition | None = None,
 ) -> Stages:
     """Fuse, schedule, emit."""
     times: dict[str, float] = {}
@@ -241,7 +248,7 @@ def _stages(
     times["fuse"] = time.perf_counter() - started
     loops = schedule(fused, target.core({"float64": "double", "float32": "float"}[dtype]))
     times["schedule"] = time.perf_counter() - started - times["fuse"]
-    program = assemble(outputs, inputs, fused, loops, dtype, target, work.constraints)
+    program = assemble(outputs, inputs, fused, loops, dtype, target, work.constraints, False, watched)
     times["emit"] = time.perf_counter() - started - sum(times.values())
     if _asked("fuse"):
         print(f"--- fuse\n{_listing(fused.stored, work.names)}", file=sys.stderr)

@@ -116,6 +116,7 @@ class Program:
     scratch_use: tuple[int, int] = (0, 0)  # the first and the last group that writes there
     demands: tuple[Demand, ...] = ()
     calls: tuple[str, ...] = ()  # what the status numbers mean
+    watches: bool = False  # whether the status is 1 where a gradient was not finite, of an update
     heavy: tuple[Polynomial, ...] = ()  # where one of them is positive, threads share the work
     together: bool = False  # the code is one function, which no threads share: heavy sizes take another form
 
@@ -151,6 +152,8 @@ JOB_WORDS = (
     "step_value", "epoch_value", "status", "last_loss",
     # pointer to the step's int32 of singular matrices
     "trouble",
+    # pointer to the update's int32 that tells of gradients that are not finite; 0: it does not look
+    "spoiled",
 )  # fmt: skip
 JOB = {name: position for position, name in enumerate(JOB_WORDS)}
 GATHER_WORDS = (
@@ -159,7 +162,8 @@ GATHER_WORDS = (
     "row_words",
     "table_word",
 )  # row_words: of 4 bytes; table_word: where the step finds the pointer
-RUNNING, STOPPED, DONE, NOT_FINITE, PAUSED, SINGULAR = range(6)  # outcomes
+# Outcomes; SPOILED: an update has been made with a gradient that is not finite.
+RUNNING, STOPPED, DONE, NOT_FINITE, PAUSED, SINGULAR, SPOILED = range(7)
 
 # The pool of threads: what it and the code that hands it work share, by offset in bytes. A region of a loop is split
 # into chunks; what different threads write often lies on lines of its own (code/pool.py, runtime/pool.py).

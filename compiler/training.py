@@ -14,6 +14,7 @@ from sympile.compiler.passes.training.loop import training_loop
 from sympile.compiler.passes.training.reciprocals import with_reciprocals
 from sympile.compiler.passes.training.resident import Resident, resident
 from sympile.compiler.passes.training.steps import steps_stages
+from sympile.compiler.passes.training.update import GRADIENT as UPDATE_GRADIENT
 from sympile.compiler.passes.training.update import Rule, read_update
 from sympile.compiler.pipeline import GRADIENT, OBJECTIVE, Request, Work, build, rows_of, this_machine
 from sympile.compiler.program import Code
@@ -105,7 +106,8 @@ def build_update(
     outputs = update.outputs
     if rewrites != "exact":
         outputs = {name: with_reciprocals(tensor) for name, tensor in outputs.items()}
-    return build(work, outputs, update.inputs, dtype, target)
+    gradient = next(tensor for tensor in update.inputs if tensor.name == UPDATE_GRADIENT)
+    return build(work, outputs, update.inputs, dtype, target, gradient)
 
 
 def build_loop(dtype: str) -> Code:

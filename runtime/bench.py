@@ -272,6 +272,7 @@ def _place_update(
     for array in (*program.inputs, *program.outputs):
         desk.table[array.slot] = {**rows, **places}[array.name]
     words["update_function"], words["update_table"] = desk.native.address, desk.address
+    words["spoiled"] = address_of(desk.status) if program.watches else 0
     words["step_value"], words["epoch_value"] = places["step"], places["epoch"]
 
 

@@ -101,18 +101,24 @@ class Job:
             self.pace = min(self.pace * 64, max(1.0, rate * SLICE))
         return look[JOB["status"]]
 
-    def restore(self) -> bool:
-        """Back to the last finite parameters, if the present ones are not; returns whether there are such."""
-        last = self["step"] - 1
-        calm = np.zeros(1, np.int32)
+    def restore(self, spoiled: bool) -> bool:
+        """Back to the last finite parameters, if the present ones are not; returns whether there are such.
 
-        def replay() -> None:
-            self["flag"] = address_of(calm)
-            before = -1
-            while before < self["step"] < last:
-                before = self["step"]
-                self["budget"] = last - before
-                self.loop.call(self.address)
-
-        self.rewind.last_finite(replay)
+        Args:
+            spoiled: the present ones come from an update that must not have been made.
+        """
+        step = self["step"]
+        if spoiled:
+            self.rewind.again(lambda: self._replay(step))
+        self.rewind.last_finite(lambda: self._replay(step - 1))
         return bool(np.isfinite(self.parameters).all())
+
+    def _replay(self, last: int) -> None:
+        """Runs the loop up to a step; nobody can interrupt it."""
+        calm = np.zeros(1, np.int32)
+        self["flag"] = address_of(calm)
+        before = -1
+        while before < self["step"] < last:
+            before = self["step"]
+            self["budget"] = last - before
+            self.loop.call(self.address)

@@ -50,6 +50,19 @@ class Rewind:
         if np.isfinite(self._parameters).all():
             self.begin()
 
+    def again(self, replay: Callable[[], None]) -> None:
+        """Makes the parameters what they are after `replay`, which runs the loop from the copied state.
+
+        Where they had not been finite for long, the copied parameters are taken as they are.
+        """
+        now = [array.copy() for array in self._live]
+        self._restore(self._copies)
+        if self._since <= 1:
+            replay()
+        parameters = self._parameters.copy()
+        self._restore(now)
+        np.copyto(self._parameters, parameters)
+
     def last_finite(self, replay: Callable[[], None]) -> None:
         """Makes the parameters those before the update that spoiled them.
 

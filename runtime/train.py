@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sympile.compiler.program import NOT_FINITE, PAUSED, SINGULAR, STOPPED
+from sympile.compiler.program import NOT_FINITE, PAUSED, SINGULAR, SPOILED, STOPPED
 from sympile.compiler.records import dataclass
 from sympile.runtime.byname import ByName
 from sympile.runtime.interrupts import interrupt_flag
@@ -76,7 +76,7 @@ def run(job: Job, plan: Plan, watch: Watch, verbose: bool | int | None) -> Outco
                 progress.report(epoch, job["step"], _loss_so_far(job))
             outcome.reason = _reason(job, plan, status)
             outcome.interrupted = status == STOPPED
-            outcome.failed = status in (NOT_FINITE, SINGULAR)
+            outcome.failed = status in (NOT_FINITE, SPOILED, SINGULAR)
             if status == PAUSED and not outcome.reason:
                 outcome.reason = _epoch_ended(job, plan, watch, outcome, now - started)
             elif epoch >= plan.epochs and not outcome.reason:
@@ -93,8 +93,8 @@ def _reason(job: Job, plan: Plan, status: int) -> str:
     """Why a fit ends here, or nothing."""
     if status == STOPPED:
         return f"interrupted in epoch {job['epoch'] + 1} after {job['step']} steps"
-    if status == NOT_FINITE:
-        kept = "the last finite ones" if job.restore() else "those of the start"
+    if status in (NOT_FINITE, SPOILED):
+        kept = "the last finite ones" if job.restore(status == SPOILED) else "those of the start"
         what = "the loss became" if not np.isfinite(job.last_loss) else "a gradient became"
         shown = f" {job.last_loss}" if not np.isfinite(job.last_loss) else " nan or inf"
         return (

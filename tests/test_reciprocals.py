@@ -93,6 +93,8 @@ def test_divisions_of_an_entry(rule: Optimizer, divisions: int, exactly: int) ->
     for rewrites, want in (("stable", divisions), ("exact", exactly)):
         text = build_update(rule, "float64", rewrites=rewrites).program.code.text
         lines = [line for line in text.splitlines() if " x double>" in line]
-        stores = sum(" store <" in line or "call void @llvm.masked.store" in line for line in lines)
+        stacked = {line.split()[0] for line in lines if " alloca " in line}  # sums that tell what is not finite
+        written = [line for line in lines if " store <" in line or "call void @llvm.masked.store" in line]
+        stores = sum(stacked.isdisjoint(line.replace(",", " ").split()) for line in written)
         if stores:  # of whole vectors, which not every machine has
             assert sum(" fdiv <" in line for line in lines) == want * stores / (1 + len(rule.state)), rewrites

@@ -12,6 +12,7 @@ from sympile.compiler.graph.node import Node, const, extent, number
 from sympile.compiler.passes.emit import ENTRY, Emitted, emit, make_layout
 from sympile.compiler.passes.emitting.calls import numbered_calls, scratch_words
 from sympile.compiler.passes.emitting.layout import Layout
+from sympile.compiler.passes.emitting.watch import watched_read
 from sympile.compiler.passes.fusing.group import Fused
 from sympile.compiler.passes.reading.scope import Constraint
 from sympile.compiler.passes.schedule import Loops
@@ -64,11 +65,17 @@ def assemble(
     target: Target,
     constraints: Sequence[Constraint] = (),
     large: bool = False,
+    watched: Definition | None = None,
 ) -> Program:
-    """The program that computes named outputs; `large`: as for heavy sizes, whose work threads share."""
+    """The program that computes named outputs.
+
+    Args:
+        large: as for heavy sizes, whose work threads share.
+        watched: an input of which the status is to tell whether all its numbers are finite.
+    """
     given = list(dict.fromkeys(inputs))
     finals = {name: fused.outputs[tensor] for name, tensor in outputs.items()}
-    layout = make_layout(given, fused, list(finals.values()))
+    layout = make_layout(given, fused, list(finals.values()), watched)
     slots: dict[str, int] = {}
     copies: list[tuple[Definition, int]] = []
     taken: set[Definition] = set(given)
@@ -96,6 +103,7 @@ def assemble(
         sizes=dict(layout.sizes),
         status=layout.extra["status"],
         scratch=layout.extra["scratch"],
+        watches=any(watched_read(group, watched) is not None for group in fused.groups),
         scratch_words=tuple(polynomial(scratch_words(t)) for t in fused.stored if t.kind == "call"),
         scratch_use=_scratch_use(fused),
         demands=demands_of(constraints),

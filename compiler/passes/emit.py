@@ -287,9 +287,11 @@ def size_names(roots: Iterable[Node]) -> set[str]:
     return {str(node.data) for node in holding(roots, _SIZE) if node.op == "size"}
 
 
-def make_layout(inputs: Sequence[Definition], fused: Fused, outputs: Sequence[Definition]) -> Layout:
+def make_layout(
+    inputs: Sequence[Definition], fused: Fused, outputs: Sequence[Definition], watched: Definition | None = None
+) -> Layout:
     """Slots for inputs, outputs and what is stored between, and every size."""
-    layout = Layout()
+    layout = Layout(watched=watched)
     for tensor in (*inputs, *outputs, *fused.stored):
         layout.add_tensor(tensor)
     sizes: set[str] = set()

@@ -21,6 +21,7 @@ class Layout:
     tensors: dict[Definition, int] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
     extra: dict[str, int] = field(default_factory=dict)
+    watched: Definition | None = None  # an operand of which the status is to tell whether it is finite (watch.py)
 
     @property
     def length(self) -> int:

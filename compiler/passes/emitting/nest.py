@@ -18,6 +18,7 @@ from sympile.compiler.passes.emitting.memory import address
 from sympile.compiler.passes.emitting.places import Place
 from sympile.compiler.passes.emitting.shared_sums import SharedSums
 from sympile.compiler.passes.emitting.turned_stores import TurnedStores
+from sympile.compiler.passes.emitting.watch import Watch, watched_read
 from sympile.compiler.passes.fusing.cells import CELLS
 from sympile.compiler.passes.fusing.group import Group
 from sympile.compiler.passes.schedule import Loops
@@ -37,6 +38,7 @@ class Nest:
     group: Group
     loops: Loops
     parts: Mapping[Node, Run] = field(default_factory=dict)  # of an index that a chunk covers a part of only
+    watch: Watch | None = None
 
     @property
     def first(self) -> Definition:
@@ -55,7 +57,16 @@ class Nest:
         elif self.first.reduced:
             self.outer(list(self.loops.outer), Blocks(self).write)
         else:
-            self.outer(list(self.loops.outer), self._row_tiles)
+            self._all_elements()
+
+    def _all_elements(self) -> None:
+        node = watched_read(self.group, self.elements.frame.layout.watched)
+        if node is not None:
+            self.watch = Watch(self, node)
+            self.watch.begin()
+        self.outer(list(self.loops.outer), self._row_tiles)
+        if self.watch is not None:
+            self.watch.end()
 
     # ------------------------------------------------------------------------------------------ loops
 
@@ -217,6 +228,8 @@ class Nest:
         self.elements.push()
         for place in self.places(rows, vectors, masked):
             self.write_members(self.group.members, place)
+            if self.watch is not None:
+                self.watch.look(place)
         self.elements.pop()
 
     def write_members(self, members: Sequence[Definition], place: Place) -> None:

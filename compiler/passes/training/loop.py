@@ -5,7 +5,18 @@ from __future__ import annotations
 from sympile.compiler.code.target import Target
 from sympile.compiler.passes.training.finite import finite
 from sympile.compiler.passes.training.gather import gather
-from sympile.compiler.program import DONE, GATHER_WORDS, JOB, NOT_FINITE, PAUSED, POOL_SYMBOL, SINGULAR, STOPPED, Code
+from sympile.compiler.program import (
+    DONE,
+    GATHER_WORDS,
+    JOB,
+    NOT_FINITE,
+    PAUSED,
+    POOL_SYMBOL,
+    SINGULAR,
+    SPOILED,
+    STOPPED,
+    Code,
+)
 
 ENTRY = "sympile_train"
 SHARED_WORDS = 1 << 17  # of 4 bytes, from which on threads share the copy of a batch
@@ -101,6 +112,7 @@ def _train(element: str, target: Target) -> str:
 POINTERS = (
     "step_function", "step_table", "update_function", "update_table", "flag", "gathers", "batch_word", "order",
     "given_orders", "objective", "history", "gradient", "parameter", "path", "step_value", "epoch_value", "trouble",
+    "spoiled",
 )  # fmt: skip
 NUMBERS = (
     "gather_count", "examples", "batch", "drop_last", "epochs", "pause", "budget", "shuffle",
@@ -216,7 +228,11 @@ array.end:
 
 
 def _one_step(element: str) -> str:
-    """Forward and backward; nothing is updated where the loss or a gradient is not finite."""
+    """Forward and backward; nothing is updated where the loss is not finite.
+
+    Nor where a gradient is not, unless the update itself looks: then the job tells that it is spoiled, and who runs it
+    takes the update back (runtime/job.py).
+    """
     widen = "%loss = fadd double %loss.v, 0.0" if element == "double" else "%loss = fpext float %loss.v to double"
     return f"""compute:
   call void %step_function(ptr %step_table)
@@ -229,9 +245,16 @@ def _one_step(element: str) -> str:
 check:
   %loss.abs = call double @llvm.fabs.f64(double %loss)
   %loss.ok = fcmp olt double %loss.abs, 0x7FF0000000000000
+  br i1 %loss.ok, label %check.gradient, label %lost
+check.gradient:
+  %watching = icmp ne ptr %spoiled, null
+  br i1 %watching, label %watch, label %check.all
+check.all:
   %gradient.ok = call i1 @finite(ptr %gradient, i64 %gradient_count)
-  %ok = and i1 %loss.ok, %gradient.ok
-  br i1 %ok, label %update, label %lost
+  br i1 %gradient.ok, label %update, label %lost
+watch:
+  store i32 0, ptr %spoiled
+  br label %update
 update:
   %step = load i64, ptr %step.at
   %step.number = sitofp i64 %step to {element}
@@ -239,6 +262,12 @@ update:
   %epoch.number = sitofp i64 %epoch to {element}
   store {element} %epoch.number, ptr %epoch_value
   call void %update_function(ptr %update_table)
+  br i1 %watching, label %verdict, label %updated
+verdict:
+  %spoiled.v = load i32, ptr %spoiled
+  %fine = icmp eq i32 %spoiled.v, 0
+  br i1 %fine, label %updated, label %spoiled.end
+updated:
   %step.next = add i64 %step, 1
   store i64 %step.next, ptr %step.at
   %recording = icmp ne ptr %path, null
@@ -293,6 +322,9 @@ finished:
   br label %out
 lost:
   store i64 {NOT_FINITE}, ptr %status.at
+  br label %out
+spoiled.end:
+  store i64 {SPOILED}, ptr %status.at
   br label %out
 paused:
   store i64 {PAUSED}, ptr %status.at
