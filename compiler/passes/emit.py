@@ -22,6 +22,7 @@ from sympile.compiler.passes.emitting.region import PART_PARAMETERS, Region, ent
 from sympile.compiler.passes.emitting.routines import FEW_ROUTINES, routines
 from sympile.compiler.passes.emitting.rows import RowNest
 from sympile.compiler.passes.emitting.scatter import Scatter, write_zeros
+from sympile.compiler.passes.emitting.watch import watched_read
 from sympile.compiler.passes.fusing.group import Fused, Group, contents_of, domain_of, scatter_axis
 from sympile.compiler.passes.schedule import Loops, loops_of
 from sympile.compiler.passes.scheduling.regions import Split, split_of
@@ -98,7 +99,8 @@ def _write_apart(
     main: Function, fused: Fused, loops: Mapping[Definition, Loops], layout: Layout, scalar: Lanes, quick: bool
 ) -> None:
     """Larger ones: a function for each group, or several that are alike; the code generator takes them one by one."""
-    alike = repeated(fused.groups)
+    watching = {number for number, group in enumerate(fused.groups) if watched_read(group, layout.watched) is not None}
+    alike = {number: one for number, one in repeated(fused.groups).items() if number not in watching}
     shared: dict[object, str] = {}
     room = max([len(each.views) for each in alike.values()], default=0) + len(layout.sizes)
     tables = _Tables(main, layout, scalar.element, main.alloca("i64", room) if alike else main.arguments[0])
