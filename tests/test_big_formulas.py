@@ -170,3 +170,42 @@ def test_a_recurrence_compared_with_data_at_each_step() -> None:
 
     np.testing.assert_allclose(value, loss(0.01), rtol=1e-12)
     np.testing.assert_allclose(gradient[rate], loss(0.01 + 1e-30j).imag / 1e-30, rtol=1e-10)
+
+
+def test_a_mixture_of_many_components() -> None:
+    """log of a sum of 200 exponentials: rows with two of them must not try all pairs."""
+    means = sp.symbols("m:200")
+    at, xs = np.linspace(-3, 3, 200), np.array([-1.0, 0.2, 40.0])
+    with within(8):
+        model = sm.compile(sp.log(sp.Add(*[sp.exp(-((x - m) ** 2)) for m in means])), means)
+        value, gradient = model.value_and_grad({x: xs, **dict(zip(means, at, strict=True))})
+    exponents = -((xs[:, None] - at) ** 2)
+    shifted = np.exp(exponents - exponents.max(1, keepdims=True))
+    np.testing.assert_allclose(value, np.mean(exponents.max(1) + np.log(shifted.sum(1))), rtol=1e-13)
+    share = shifted / shifted.sum(1, keepdims=True)
+    wanted = np.mean(share * 2 * (xs[:, None] - at), 0)
+    np.testing.assert_allclose([gradient[m] for m in means], wanted, rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize("count", [12, 17, 300])
+@pytest.mark.parametrize("zeros", [0, 1, 2])
+def test_a_product_of_many_factors(count: int, zeros: int) -> None:
+    """Every slope is the product of all other factors, also where some are 0: nothing is divided."""
+    factors = sp.symbols(f"f:{count}")
+    at = np.linspace(0.9, 1.1, count)
+    at[[2, 7][:zeros]] = 0
+    with within(3):
+        model = sm.compile(sp.Mul(*[f + a for f in factors]), factors)
+        _, gradient = model.value_and_grad({a: np.zeros(2), **dict(zip(factors, at, strict=True))})
+    wanted = [np.prod(np.delete(at, k)) for k in range(count)]
+    np.testing.assert_allclose([gradient[f] for f in factors], wanted, rtol=1e-12)
+
+
+@pytest.mark.parametrize("count", [3, 40, 100])
+def test_two_known_terms_in_a_sum_of_many(count: int) -> None:
+    """exp(u) - exp(-u) is found among few terms and among many."""
+    others = sp.symbols(f"s:{count}")
+    model = sm.compile(sp.Add(sp.exp(a), -sp.exp(-a), *[s**2 for s in others]), [a, *others])
+    assert "sinh" in model.stages["rewrites"]
+    given = {a: 1e-9, **dict.fromkeys(others, 0.0)}
+    np.testing.assert_allclose(model.forward(given), 2e-9, rtol=1e-15)

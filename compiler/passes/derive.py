@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import field
+from itertools import accumulate
 
 from sympile.compiler.errors import NotDifferentiable
 from sympile.compiler.graph.arithmetic import add, mul, power, sub
@@ -103,8 +104,15 @@ def _add_parts(node: Node, value: Node, adjoint: Node, relevant: set[Node]) -> P
     return ((arg, adjoint) for arg in node.args)
 
 
+LONG_PRODUCT = 16  # factors beyond which the products of all others share their parts
+
+
 def _mul_parts(node: Node, value: Node, adjoint: Node, relevant: set[Node]) -> Parts:
     args = node.args
+    if len(args) > LONG_PRODUCT:
+        before = [*accumulate(args[:-1], mul, initial=ONE)]
+        after = [*accumulate(args[:0:-1], lambda right, arg: mul(arg, right), initial=ONE)][::-1]
+        return ((arg, mul(adjoint, before[k], after[k])) for k, arg in enumerate(args) if arg in relevant)
     return ((arg, mul(adjoint, *args[:k], *args[k + 1 :])) for k, arg in enumerate(args) if arg in relevant)
 
 

@@ -16,6 +16,7 @@ from sympile.compiler.passes.simplifying.matching_calls import match_tensor
 from sympile.compiler.records import dataclass
 from sympile.compiler.rules.rewrites import Through
 
+MANY = 64  # terms of a sum in which a known term is looked up only
 OPERATION: Mapping[str, str] = {"raised": "pow", "each": "add"}  # what a pattern's op is a form of
 
 
@@ -29,6 +30,7 @@ class Matcher:
     through: Through = Through.NOTHING  # which elementwise definitions are looked into
     names: Mapping[Definition, str] = field(default_factory=dict)
     opened: dict[Node, Node] = field(default_factory=dict)  # reads, and the formulas that stand behind them
+    sums: dict[Node, tuple[Node, ...]] = field(default_factory=dict)  # and what `logarithms` has found of each
 
     def match(self, pattern: Node, node: Node, bound: Bindings) -> Iterator[Bindings]:
         """Every way to fill the pattern's holes so that it is this node."""
@@ -75,6 +77,15 @@ class Matcher:
             found = self.opened[node] = substitute(tensor.formula, dict(zip(tensor.axes, node.args, strict=True)))
         return found
 
+    def logarithms(self, node: Node) -> tuple[Node, ...]:
+        """u + log(c) for every term c*exp(u) of a sum of nothing else; else none. Many quotients share a sum."""
+        found = self.sums.get(node)
+        if found is None:
+            every = [_logarithm(term) for term in node.args if term.op in ("exp", "mul", "const")]
+            whole = [u for u in every if u is not None]
+            found = self.sums[node] = tuple(whole) if len(whole) == len(node.args) else ()
+        return found
+
 
 def _match_function(matcher: Matcher, pattern: Node, node: Node, bound: Bindings) -> Iterator[Bindings]:
     if pattern.op != node.op or len(pattern.args) != len(node.args) or pattern.data != node.data:
@@ -92,7 +103,7 @@ def _match_all(matcher: Matcher, pairs: tuple[tuple[Node, Node], ...], bound: Bi
 
 def _match_add(matcher: Matcher, pattern: Node, node: Node, bound: Bindings) -> Iterator[Bindings]:
     if node.op == "add":
-        for found in sums(matcher, pattern, node, bound):
+        for found in sums(matcher, pattern, node, bound, whole=True):
             if found.factor == 1 and found.left is ZERO:
                 yield found.bound
 
@@ -161,9 +172,9 @@ def _match_each(matcher: Matcher, pattern: Node, node: Node, bound: Bindings) ->
     (inner,) = pattern.args
     if node.op != "add" or inner.op != "exp" or inner.args[0] in bound:
         return
-    logarithms = [_logarithm(term) for term in node.args]
-    if all(u is not None for u in logarithms):
-        yield {**bound, inner.args[0]: tuple(u for u in logarithms if u is not None)}
+    logarithms = matcher.logarithms(node)
+    if logarithms:
+        yield {**bound, inner.args[0]: logarithms}
 
 
 def _logarithm(term: Node) -> Node | None:
@@ -208,13 +219,15 @@ class Found:
     left: Node
 
 
-def sums(matcher: Matcher, pattern: Node, node: Node, bound: Bindings) -> Iterator[Found]:
-    """Some terms of the node are factor * pattern. A bare hole takes all other terms."""
+def sums(matcher: Matcher, pattern: Node, node: Node, bound: Bindings, whole: bool = False) -> Iterator[Found]:
+    """Some terms of the node are factor * pattern, or all of a `whole` one. A bare hole takes all other terms."""
     wanted = [split(term) for term in pattern.args]
     inside = frozenset().union(*[holes(sub) for _, sub in wanted if sub.op != "hole"])
     bare = [(c, sub) for c, sub in wanted if sub.op == "hole" and sub not in bound and sub not in inside]
     others = [w for w in wanted if w not in bare]
     others.sort(key=lambda w: (w[1] is not ONE, w[1].op == "hole", len(holes(w[1])), w[1].key))
+    if whole and not bare and len(others) != len(node.args) and all(sub.op != "hole" for _, sub in others):
+        return  # no need to try them: each takes one term, and some are left
     terms = {rest: c for c, rest in map(split, node.args)}
     for found, factor, left in _some_terms(matcher, others, terms, bound, None):
         if factor is None:
@@ -244,8 +257,8 @@ def _some_terms(matcher: Matcher, wanted: list[tuple[Number, Node]], terms: _Ter
     for term in _candidates(matcher, pattern, terms, bound):
         ratio = terms[term] if coefficient == 1 else Fraction(terms[term]) / coefficient
         if factor is None or ratio == factor:
-            left = {t: c for t, c in terms.items() if t is not term}
             for found in matcher.match(pattern, term, bound):
+                left = {t: c for t, c in terms.items() if t is not term}
                 yield from _some_terms(matcher, wanted[1:], left, found, ratio)
 
 
@@ -268,6 +281,8 @@ def _candidates(matcher: Matcher, pattern: Node, terms: _Terms, bound: Bindings)
         exact = filled(pattern, bound)
         if exact in terms:
             return [exact]
+        if len(terms) > MANY:  # of very many, those only that may be another formula's name
+            return [term for term in terms if term.op == "read"]
     return [term for term in terms if term.op == pattern.op or term.op == "read"]
 
 
@@ -377,7 +392,7 @@ def _based_matches(
     if pattern.op == "add" and isinstance(exponent, int):
         opened = matcher.open(pattern, base)
         if opened.op == "add":
-            for found in sums(matcher, pattern, opened, bound):
+            for found in sums(matcher, pattern, opened, bound, whole=True):
                 if found.left is ZERO:
                     yield found.bound, Fraction(found.factor) ** exponent
         return
