@@ -1,8 +1,8 @@
 """Seconds from a large SymPy expression to its first gradient: `python benchmarks/compile_time.py [name …]`.
 
 Printed are processor seconds (other work on the machine does not count) of one process each, without the cache on
-disk: reading; simplifying; deriving; simplifying the gradient; fusing; choosing loops; emitting; LLVM and the first
-call. The rows of growing size show whether time grows linearly: the last column is microseconds per operation.
+disk: reading; simplifying; deriving; simplifying the gradient; fusing; choosing loops; emitting; LLVM, the first call,
+and all else. The rows of growing size show whether time grows linearly: the last column is microseconds per operation.
 """
 
 from __future__ import annotations
@@ -91,12 +91,10 @@ def measured(row: Row) -> str:
     loss, parameters, values = row.make()
     started = time.process_time()
     model = sm.compile(loss, parameters=parameters)
-    text = model.stages["llvm"]
-    before = time.process_time()
     model.value_and_grad(values)
-    ended = time.process_time()
-    total = ended - started
-    parts = "".join(f"{seconds:8.3f}" for seconds in (*stage_times(model), ended - before, total))
+    total = time.process_time() - started
+    times, text = stage_times(model), model.stages["llvm"]
+    parts = "".join(f"{seconds:8.3f}" for seconds in (*times, total - sum(times), total))
     verdict = "" if row.aim is None else f"  aim {row.aim:g}: {'reached' if total <= row.aim else 'NOT reached'}"
     return f"{row.title:<34}{parts}{len(text) / 1e6:8.2f}{total / row.operations * 1e6:8.0f}{verdict}"
 

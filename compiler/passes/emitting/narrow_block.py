@@ -30,13 +30,27 @@ from sympile.compiler.passes.fusing.rowwise import common_index, kind_of, stages
 from sympile.compiler.records import dataclass
 from sympile.compiler.rules.machine import is_routine
 
+MOST_TWICE = 250  # operations of a block whose rows fill two registers: more take LLVM long, and gain less
 CHAINS = 2  # sums of a row under way: an addition need not wait for the one before it
 
 
 def registers_of(group: Group) -> int:
     """How many registers the rows of a block fill: two long chains of instructions take little more time than one."""
     nodes = postorder([group.body(tensor) for tensor in group.members])
-    return 2 if any(is_routine(node) and EXAMPLE in node.free for node in nodes) else 1
+    long = any(is_routine(node) and EXAMPLE in node.free for node in nodes)
+    return 2 if long and _operations(group) <= MOST_TWICE else 1
+
+
+def _operations(group: Group) -> int:
+    """Of a block, whose entries are written out."""
+    own = {t: sum(bool(n.args) for n in postorder([group.body(t)]) if n.free) for t in group.members}
+    return sum(len(entries_of(t)) * count for t, count in own.items())
+
+
+def entries_of(tensor: Definition) -> range:
+    """The entries of a row, or the one result that a row has."""
+    index = common_index(tensor)
+    return range(1 if index is None else int(number(extent(index))))
 
 
 @dataclass(slots=True)
@@ -69,7 +83,7 @@ class NarrowBlock:
         self.elements.hoist([self.group.body(tensor) for tensor in self.group.members], frozenset())
         for tensor in self.group.members:
             if kind_of(tensor) == "column":
-                self.columns[tensor] = [self._empty(tensor) for _ in self._across(tensor)]
+                self.columns[tensor] = [self._empty(tensor) for _ in entries_of(tensor)]
 
     def last(self) -> NarrowBlock:
         """The same for the rows that are left: one register of them, which adds to the same sums; it runs rarely."""
@@ -84,13 +98,9 @@ class NarrowBlock:
         self.down.store(self.down.constant(IDENTITY[str(tensor.monoid)]), slot)
         return slot
 
-    def _across(self, tensor: Definition) -> range:
-        index = common_index(tensor)
-        return range(1 if index is None else int(number(extent(index))))
-
     def _few_routines(self) -> bool:
         """Whether the code of a block stays short with vector math written where it stands."""
-        calls = sum(len(self._across(t)) * routines([self.group.body(t)]) for t in self.group.members)
+        calls = sum(len(entries_of(t)) * routines([self.group.body(t)]) for t in self.group.members)
         return calls <= FEW_ROUTINES
 
     # ------------------------------------------------------------------------------------------ one block
@@ -181,13 +191,13 @@ class NarrowBlock:
         """Goes through the entries of a row."""
         elements = self.elements
         self._spread(index, [self.group.body(tensor) for tensor in members])
-        chains = min(CHAINS, len(self._across(members[0])))
+        chains = min(CHAINS, len(entries_of(members[0])))
         across = [tensor for tensor in members if kind_of(tensor) == "across"]
         sums = {t: [self.down.constant(IDENTITY[str(t.monoid)])] * chains for t in across}
         for tensor in members:
             if kind_of(tensor) == "element":
                 elements.forwarded[tensor] = partial(self._entry, tensor, index)
-        for at in self._across(members[0]):
+        for at in entries_of(members[0]):
             elements.positions[index] = at
             elements.push()
             for tensor in members:
@@ -232,7 +242,7 @@ class NarrowBlock:
 
     def _store(self, tensor: Definition) -> None:
         """Turns the entries over, and writes each row."""
-        lanes, width = self.register, len(self._across(tensor))
+        lanes, width = self.register, len(entries_of(tensor))
         entries = [shares(self.down, self.entries[tensor, at], lanes.lanes) for at in range(width)]
         for start in _cut(width, lanes.lanes):
             columns = [entries[min(start + k, width - 1)] for k in range(lanes.lanes)]
