@@ -20,7 +20,7 @@ from sympile.compiler.passes.scheduling.strides import loads_in, own_stride, str
 from sympile.compiler.passes.scheduling.tiles import best_tile, length_of
 from sympile.compiler.records import dataclass
 from sympile.compiler.rules.costs import PICOSECONDS, picoseconds
-from sympile.compiler.rules.machine import is_routine
+from sympile.compiler.rules.machine import pays_twice
 
 MOST_ROWS = 16  # of elementwise work in one tile
 LEAST_PART = 4  # of a register, of a short axis
@@ -153,7 +153,7 @@ def _registers(group: Group, vector: Node, length: int, lanes: int) -> int:
     nodes = [node for node in postorder(bodies) if vector in node.free]
     if any(body.op == CELLS for body in bodies):
         return 1  # cells are turned over in squares of a register
-    long = any(is_routine(node) for node in nodes) and length >= FEW_VECTORS * lanes
+    long = any(pays_twice(node) for node in nodes) and length >= FEW_VECTORS * lanes
     short = len(nodes) <= MOST_TWICE and sum(bool(t.reduced) for t in group.members) <= FEW_SUMS
     return 2 if long and short and lanes > 1 else 1
 

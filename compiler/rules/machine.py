@@ -39,6 +39,7 @@ class MachineRow:
     low: float = -ALL
     high: float = ALL
     inline: bool = False    # a few instructions: a call would cost more
+    twice: bool = True      # its instructions wait for each other so long that two registers side by side pay
 
 
 # fmt: off
@@ -50,9 +51,9 @@ _ROWS = (
     MachineRow("log1p",       1,   logarithm.log1p,      1.0,   1.0),
     MachineRow("log2",        1,   logarithm.log2,       1.75,  1.75),
     MachineRow("log10",       1,   logarithm.log10,      1.0,   1.0),
-    MachineRow("tanh",        1,   exponential.tanh,     1.5,   1.25),
+    MachineRow("tanh",        1,   exponential.tanh,     1.5,   1.25, twice=False),
     MachineRow("sigmoid",     1,   exponential.sigmoid,  1.75,  1.75),
-    MachineRow("softplus",    1,   exponential.softplus, 1.75,  1.75),
+    MachineRow("softplus",    1,   exponential.softplus, 1.75,  1.75, twice=False),
     MachineRow("sin",         1,   circular.sin,         1.75,  1.75),
     MachineRow("cos",         1,   circular.cos,         1.75,  1.75),
     MachineRow("tan",         1,   circular.tan,         2.0,   2.0),
@@ -70,7 +71,7 @@ _ROWS = (
     MachineRow("cbrt",        1,   power.cbrt,           1.0,   1.25),
     MachineRow("divide",      2,   simple.divide,        EXACT, EXACT, inline=True),
     MachineRow("power",       2,   power.power,          1.25,  0.75),
-    MachineRow("erf",         1,   special.erf,          1.5,   1.25),
+    MachineRow("erf",         1,   special.erf,          1.5,   1.25, twice=False),
     MachineRow("erfc",        1,   special.erfc,         1.5,   1.5),
     MachineRow("loggamma",    1,   special.loggamma64,   2.25,  0.75,  low=0.0),
     MachineRow("digamma",     1,   special.digamma64,    2.5,   0.75,  low=0.0),
@@ -106,6 +107,11 @@ def is_routine(node: Node) -> bool:
     """Whether an operation is vector math that is more than a few instructions."""
     row = VECTOR_MATH.get(node.op)
     return row is not None and not row.inline
+
+
+def pays_twice(node: Node) -> bool:
+    """Whether an operation is vector math of which two registers are computed sooner side by side."""
+    return is_routine(node) and VECTOR_MATH[node.op].twice
 
 
 def inline(lanes: Lanes, name: str, *values: Value) -> Value:
