@@ -76,19 +76,10 @@ def assemble(
     given = list(dict.fromkeys(inputs))
     finals = {name: fused.outputs[tensor] for name, tensor in outputs.items()}
     layout = make_layout(given, fused, list(finals.values()), watched)
-    slots: dict[str, int] = {}
-    copies: list[tuple[Definition, int]] = []
-    taken: set[Definition] = set(given)
-    for name, tensor in finals.items():
-        if tensor in taken:
-            layout.add_extra(f"copy of {name}")
-            slots[name] = layout.extra[f"copy of {name}"]
-            copies.append((tensor, slots[name]))
-        else:
-            taken.add(tensor)
-            slots[name] = layout.tensors[tensor]
+    slots, copies = _placed(finals, given, layout)
     emitted = emit(fused, loops, layout, copies, dtype, target, large=large)
-    own = {*[layout.tensors[t] for t in given], *[slots[name] for name in finals]}
+    own = {*[layout.tensors[t] for t in given], *slots.values()}
+    others = {t for t in (*given, *finals.values()) if layout.tensors[t] in own}
     return Program(
         code=_code(emitted),
         heavy=_heavy(fused, loops),
@@ -97,9 +88,7 @@ def assemble(
         length=layout.length,
         inputs=tuple(as_array(t.name, layout.tensors[t], t) for t in given),
         outputs=tuple(as_array(name, slots[name], tensor) for name, tensor in finals.items()),
-        rooms=tuple(
-            as_room(stay, layout) for stay in stays(fused.groups, {t for t in taken if layout.tensors[t] in own})
-        ),
+        rooms=tuple(as_room(stay, layout) for stay in stays(fused.groups, others)),
         sizes=dict(layout.sizes),
         status=layout.extra["status"],
         scratch=layout.extra["scratch"],
@@ -109,6 +98,24 @@ def assemble(
         demands=demands_of(constraints),
         calls=tuple(t.operands[0].name for t in numbered_calls(layout)),
     )
+
+
+def _placed(
+    finals: Mapping[str, Definition], given: Iterable[Definition], layout: Layout
+) -> tuple[dict[str, int], list[tuple[Definition, int]]]:
+    """The slot of every output; and those that are copies, since an input or another output has the tensor's own."""
+    slots: dict[str, int] = {}
+    copies: list[tuple[Definition, int]] = []
+    taken = set(given)
+    for name, tensor in finals.items():
+        if tensor in taken:
+            layout.add_extra(f"copy of {name}")
+            slots[name] = layout.extra[f"copy of {name}"]
+            copies.append((tensor, slots[name]))
+        else:
+            taken.add(tensor)
+            slots[name] = layout.tensors[tensor]
+    return slots, copies
 
 
 def demands_of(constraints: Sequence[Constraint]) -> tuple[Demand, ...]:

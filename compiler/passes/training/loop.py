@@ -105,8 +105,8 @@ done:
 
 def _train(element: str, target: Target) -> str:
     """The loop itself: one turn a batch."""
-    parts = (_where_we_are(element, target), _batch_arrays(), _one_step(element), _end_of_turn(), _OUTCOMES)
-    return "\n".join(parts)
+    turn = (_batch_arrays(), _one_step(element), _update(element), _end_of_turn())
+    return "\n".join((_where_we_are(element, target), *turn, _OUTCOMES))
 
 
 POINTERS = (
@@ -254,8 +254,12 @@ check.all:
   br i1 %gradient.ok, label %update, label %lost
 watch:
   store i32 0, ptr %spoiled
-  br label %update
-update:
+  br label %update"""
+
+
+def _update(element: str) -> str:
+    """The optimizer's, and its verdict on the gradient; the parameters after it, where their path is wanted."""
+    return f"""update:
   %step = load i64, ptr %step.at
   %step.number = sitofp i64 %step to {element}
   store {element} %step.number, ptr %step_value
@@ -314,25 +318,22 @@ next:
   br label %turn"""
 
 
-_OUTCOMES = f"""stopped:
-  store i64 {STOPPED}, ptr %status.at
+_ENDS = {  # label → outcome, in the order in which they are written
+    "stopped": STOPPED,
+    "finished": DONE,
+    "lost": NOT_FINITE,
+    "spoiled.end": SPOILED,
+    "paused": PAUSED,
+    "broken": SINGULAR,
+}
+_OUTCOMES = "".join(
+    f"""{label}:
+  store i64 {outcome}, ptr %status.at
   br label %out
-finished:
-  store i64 {DONE}, ptr %status.at
-  br label %out
-lost:
-  store i64 {NOT_FINITE}, ptr %status.at
-  br label %out
-spoiled.end:
-  store i64 {SPOILED}, ptr %status.at
-  br label %out
-paused:
-  store i64 {PAUSED}, ptr %status.at
-  br label %out
-broken:
-  store i64 {SINGULAR}, ptr %status.at
-  br label %out
-out:
+"""
+    for label, outcome in _ENDS.items()
+)
+_OUTCOMES += """out:
   ret void
-}}
+}
 declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)"""

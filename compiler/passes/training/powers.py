@@ -8,12 +8,13 @@ computed as it is written.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from sympile.compiler.graph.arithmetic import terms_of
 from sympile.compiler.graph.definition import Definition, computed, define, elementwise, input_tensor, read
-from sympile.compiler.graph.node import Node, number, postorder, target
-from sympile.compiler.graph.rebuild import rebuild
+from sympile.compiler.graph.mapping import Mapping, each_formula, redirected
+from sympile.compiler.graph.node import Node, number, postorder
+from sympile.compiler.graph.rebuild import substitute
 from sympile.compiler.passes.training.invariant import PREFIX, Fixed
 from sympile.compiler.records import dataclass
 from sympile.compiler.rules.jumps import below_jumps
@@ -39,22 +40,20 @@ def with_powers_carried(
         outputs: what a step computes.
         counters: the inputs that grow by one with every step.
     """
-    tensors = list(computed(outputs))
-    powers = _found(tensors, {read(counter) for counter in counters})
-    done: dict[Node, Node] = {node: read(made) for node, made in powers.items()}
-    new: dict[Definition, Definition] = {}
-    for tensor in tensors:
-        for node in postorder([tensor.formula], done):
-            args = tuple([done[a] for a in node.args])
-            if node.op == "read":
-                done[node] = read(new.get(target(node), target(node)), *args)
-            else:
-                done[node] = node if args == node.args else rebuild(node, args)
-        new[tensor] = define(tensor.axes, tensor.reduced, tensor.monoid, done[tensor.formula])
-    return new, {made: Power(elementwise((), node), elementwise((), node.args[0])) for node, made in powers.items()}
+    outputs = list(outputs)
+    powers = _found(computed(outputs), {read(counter) for counter in counters})
+    reads = {node: read(made) for node, made in powers.items()}
+    done: dict[Node, Node] = {}
+
+    def carried(tensor: Definition, new: Mapping) -> Definition:
+        body = redirected(substitute(tensor.formula, reads), new, done)
+        return define(tensor.axes, tensor.reduced, tensor.monoid, body)
+
+    moving = each_formula(outputs, carried)
+    return moving, {made: Power(elementwise((), node), elementwise((), node.args[0])) for node, made in powers.items()}
 
 
-def _found(tensors: Iterable[Definition], counters: Iterable[Node]) -> Mapping[Node, Definition]:
+def _found(tensors: Iterable[Definition], counters: Iterable[Node]) -> dict[Node, Definition]:
     """Every power of a number that no step changes by a counter and a whole number."""
     formulas, fixed = [tensor.formula for tensor in tensors], Fixed(whole=True)
     exact = set(below_jumps(formulas))
