@@ -83,6 +83,7 @@ FORMULAS = [
     pytest.param(lambda: sm.hessian(sm.grad(sp.digamma(x), x), x), NotDifferentiable, ["trigamma"], id="no derivative row"),
     pytest.param(lambda: sm.compile(a * x, parameters=2 * a), ArgumentError, ["2*a"], id="parameter that is no symbol"),
     pytest.param(lambda: sm.compile(a * x, parameters="a"), ArgumentError, ["'a'"], id="parameter by its name"),
+    pytest.param(lambda: sm.compile(a * x, parameters=None), ArgumentError, ["parameters", "None"], id="no parameters"),
     pytest.param(lambda: sm.compile(a * x, parameters=a, dtype="float16"), ArgumentError, ["'float64'", "'float16'"], id="dtype"),
     pytest.param(lambda: sm.compile(a * x, parameters=a, rewrites="fast"), ArgumentError, ["'stable'", "'fast'"], id="rewrites"),
     pytest.param(lambda: sm.compile(a * x, parameters=a, reduction="max"), ArgumentError, ["'mean'", "'max'"], id="reduction"),
@@ -191,6 +192,11 @@ def test_allowed_unused_parameter_has_gradient_zero() -> None:
     gradient = model.backward({a: 1.0, b: 2.0, x: [1.0, 3.0]})
     assert gradient[a] == 2.0 and gradient[b] == 0.0
     np.testing.assert_array_equal(gradient[W], np.zeros((3, 2)))
+
+
+def test_none_is_no_constant() -> None:
+    model = sm.compile(a * x, parameters=a, constants=None, allow_unused=None)
+    assert str(model) == str(sm.compile(a * x, parameters=a))
 
 
 def test_stationary_start() -> None:

@@ -44,7 +44,7 @@ def compile_model(
         loss: one example's loss, a scalar expression in any notation. Without data symbols it is the objective itself.
         parameters: the symbol, or a list of those, that training changes.
         prediction: an expression, or a dict from names to expressions, for `predict`.
-        constants: symbols whose values have no example axis and are not trained.
+        constants: symbols whose values have no example axis and are not trained; None for none.
         dtype: "float64" (default: what SymPy users expect of a number) or "float32" (half the memory traffic).
         rewrites: "exact" (the same bits), "stable" (default: never less accurate; overflow inside a formula may
             vanish), "finite" (as if every value were finite).
@@ -73,13 +73,10 @@ def compile_model(
     _one_of("rewrites", rewrites, REWRITES)
     _one_of("math", math, MATH)
     _one_of("reduction", reduction, REDUCTIONS)
-    wanted, fixed = _symbols("parameters", parameters), _symbols("constants", constants)
+    wanted, fixed = _symbols("parameters", parameters), _optional("constants", constants)
     _demand_distinct(wanted, fixed)
     written = {LOSS: loss, **_labelled(PREDICTION, prediction, "prediction"), **_labelled(METRIC, metrics, "")}
-    expressions = {label: as_given(expression) for label, expression in written.items()}
-    for label, expression in expressions.items():
-        _demand_formula(label, expression)
-    demand_one_symbol_per_name([*expressions.values(), *wanted, *fixed])
+    expressions = _formulas(written, wanted, fixed)
     scope = Scope(
         parameters={name_of(s): s for s in wanted},
         constants={name_of(s): s for s in fixed},
@@ -89,14 +86,13 @@ def compile_model(
     request = Request(
         expressions,
         scope,
-        wrt=tuple(name_of(s) for s in wanted),
+        wrt=tuple(scope.parameters),
         summed=reduction == "sum",
         rewrites=rewrites,
         math=math,
-        allow_unused=tuple(name_of(s) for s in _symbols("allow_unused", allow_unused)),
+        allow_unused=tuple(name_of(s) for s in _optional("allow_unused", allow_unused)),
         shelf=SHELF,
     )
-    work = analyse(request)
     arguments = {
         "loss": loss,
         "parameters": list(wanted),
@@ -111,7 +107,7 @@ def compile_model(
         "metrics": metrics,
         "allow_unused": allow_unused,
     }
-    return Model(work, dtype, arguments, rebuild=compile_again)
+    return Model(analyse(request), dtype, arguments, rebuild=compile_again)
 
 
 def compile_again(arguments: Mapping[str, Any]) -> Model:
@@ -122,6 +118,15 @@ def compile_again(arguments: Mapping[str, Any]) -> Model:
 def _one_of(name: str, value: object, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise ArgumentError(f"{name} must be one of {listed(choices)}, not {value!r}")
+
+
+def _formulas(written: Mapping[str, Any], wanted: tuple[Any, ...], fixed: tuple[Any, ...]) -> dict[str, Any]:
+    """What was written, by its label, as expressions in which each name stands for one symbol."""
+    expressions = {label: as_given(expression) for label, expression in written.items()}
+    for label, expression in expressions.items():
+        _demand_formula(label, expression)
+    demand_one_symbol_per_name([*expressions.values(), *wanted, *fixed])
+    return expressions
 
 
 def _demand_formula(label: str, expression: Any) -> None:
@@ -142,6 +147,11 @@ def _symbols(name: str, given: Any) -> tuple[Any, ...]:
         ):
             raise ArgumentError(f"{name} must be symbols (Symbol, MatrixSymbol, IndexedBase, Tensor), not {one}")
     return several
+
+
+def _optional(name: str, given: Any) -> tuple[Any, ...]:
+    """As `_symbols`, and None for no symbol at all."""
+    return () if given is None else _symbols(name, given)
 
 
 def _demand_distinct(parameters: tuple[Any, ...], constants: tuple[Any, ...]) -> None:
