@@ -10,6 +10,7 @@ INTERVAL = literal(0b1111, "i32")      # within 3/4 ... 3/2; nan below 0, 1 for 
 FROM_ONE = literal(0b0100, "i32")      # within 1 ... 2, of the absolute value
 ZEROS_AND_BEYOND = literal(0x9F, "i32")   # zeros, infinities, nan
 CURRENT = literal(4, "i32")            # the rounding mode that is set
+STEPS = {64: 2, 32: 1}                 # of Newton's, which double the 14 bits of a guess
 
 
 def has_one(k: Lanes) -> bool:
@@ -40,6 +41,27 @@ def significand_from_one(k: Lanes, value: Value) -> Value:
 def zero_or_beyond(k: Lanes, value: Value) -> Value:
     """The mask of zeros, infinities and nan; only where `has_one`."""
     return by_registers(k, _class, value)
+
+
+def reciprocal(k: Lanes, value: Value) -> Value:
+    """1 / value within 1 ulp, without a division; only where `has_one`.
+
+    Newton's steps r + r (1 - x r) from the processor's guess; what that has for 0, inf and nan is right and stays. Past
+    the guess they are fused multiply-adds, and the last one's error is its rounding and an eighth of an ulp.
+    """
+    return by_registers(k, _reciprocal, value)
+
+
+def _reciprocal(k: Lanes, value: Value) -> Value:
+    mask = literal(-1, "i16" if k.lanes == 16 else "i8")
+    kind = "pd" if k.bits == 64 else "ps"
+    whole = f"@llvm.x86.avx512.rcp14.{kind}.{k.lanes * k.bits}"
+    guess = k.function.call(k.real, whole, value, k.constant(0.0), mask)
+    rest = k.fma(k.neg(value), guess, 1.0)
+    near, better = k.compare("ogt", rest, -1.0), k.fma(guess, rest, guess)  # of 0, inf and nan, rest is nan or -inf
+    for _ in range(STEPS[k.bits] - 1):
+        better = k.fma(better, k.fma(k.neg(value), better, 1.0), better)
+    return k.select(near, better, guess)
 
 
 def _class(k: Lanes, value: Value) -> Value:

@@ -28,6 +28,7 @@ class Target:
     caches: Caches         # as is usual for such machines; `host()` knows better
     attributes: str = ""   # added to every function
     exponents: bool = False  # scales by 2**n and takes numbers apart in one instruction
+    division: int = 0        # cycles from one division of full registers to the next, where that is long
 
     def lanes(self, element: str) -> int:
         """How many numbers of type "double" or "float" one vector register holds."""
@@ -71,6 +72,12 @@ TARGETS: dict[str, Target] = {
 }
 # fmt: on
 
+# By LLVM's names. What is not here takes few cycles more than for a product, or is not known.
+SLOW_DIVIDERS = dict.fromkeys(
+    ("skylake-avx512", "cascadelake", "cooperlake", "cannonlake", "icelake-client", "icelake-server", "tigerlake",
+     "rocketlake", "sapphirerapids", "emeraldrapids", "graniterapids", "graniterapids-d"), 16
+)  # fmt: skip
+
 NEEDS_AVX512 = ("avx512f", "avx512dq", "avx512bw", "avx512vl")
 NEEDS_AVX2 = ("avx2", "fma")
 
@@ -85,8 +92,9 @@ def host() -> Target:
     features = llvm.get_host_cpu_features()
     triple = llvm.get_process_triple()
     row = TARGETS[_host_row(triple.split("-")[0], {name for name, there in features.items() if there})]
-    caches = own_caches(row.caches)
-    return replace(row, triple=triple, cpu=llvm.get_host_cpu_name(), features=features.flatten(), caches=caches)
+    caches, cpu = own_caches(row.caches), llvm.get_host_cpu_name()
+    own = replace(row, triple=triple, cpu=cpu, features=features.flatten(), caches=caches)
+    return replace(own, division=SLOW_DIVIDERS.get(cpu, 0))
 
 
 def _host_row(architecture: str, features: set[str]) -> str:

@@ -45,3 +45,14 @@ def cycles(node: Node) -> int:
     if known is None:
         return CYCLES["cheap" if node.op in CHEAP else "costly"]
     return known * (len(node.args) - 1) if node.op in ("add", "mul") else known
+
+
+OPERATIONS = 3  # of vectors, begun in a cycle: two, and a product is mostly part of the addition behind it
+ROUTINE = 36  # operations of a function such as exp
+
+
+def operations(node: Node) -> int:
+    """How many operations on vectors one node is, divisions aside."""
+    if node.op in ("add", "mul"):
+        return len(node.args) - 1
+    return 1 if node.op in CHEAP or node.op in ("pow", "divide") else ROUTINE

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import mpmath
 
 from sympile.compiler.code.lanes import Lanes
+from sympile.compiler.code.quick import has_one, reciprocal
 from sympile.compiler.code.value import Integer, Value, i64, typed
 from sympile.compiler.graph.node import MINUS_ONE, ONE, Node, const, make, number
 from sympile.compiler.passes.emitting.integers import integer, integer_lanes, position_of
@@ -168,6 +169,14 @@ def _pow(elements: Elements, node: Node, place: Place) -> Value:
     return call_or_inline(lanes, "power", base, lanes.constant(float(exponent)))
 
 
+def _divide(elements: Elements, node: Node, place: Place) -> Value:
+    """The processor's division; where many stand in a row, a reciprocal without one."""
+    lanes = elements.lanes_of(node)
+    above, below = (elements.operand(lanes, arg, place) for arg in node.args)
+    many = elements.frame.refines and lanes is elements.wide and elements.mask is None
+    return reciprocal(lanes, below) if many and node.args[0] is ONE and has_one(lanes) else lanes.div(above, below)
+
+
 def _half_power(lanes: Lanes, base: Value, numerator: int) -> Value:
     root = lanes.sqrt(base)
     whole = abs(numerator) // 2
@@ -250,6 +259,7 @@ WRITERS: Mapping[str, Callable[[Elements, Node, Place], Value]] = {
     "pair_sum": _pair_sum,
     "mul": _mul,
     "pow": _pow,
+    "divide": _divide,
     "when": _when,
     "select": _select,
     "max": _extreme("maximum"),

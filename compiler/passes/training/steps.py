@@ -14,6 +14,7 @@ from sympile.compiler.code.target import Target
 from sympile.compiler.code.value import Integer, Value, i64, typed
 from sympile.compiler.code.writer import Function, Module
 from sympile.compiler.graph.definition import Definition
+from sympile.compiler.graph.node import postorder
 from sympile.compiler.passes.assemble import as_array, as_room, demands_of
 from sympile.compiler.passes.built import Stages
 from sympile.compiler.passes.emit import ELEMENT, size_names, sizes_of, write_group
@@ -31,6 +32,7 @@ from sympile.compiler.passes.training.resident import Resident
 from sympile.compiler.passes.training.update import EPOCH, PARAMETER, STEP
 from sympile.compiler.program import DONE, JOB, NOT_FINITE, PAUSED, RUNNING, STOPPED, Code, Program
 from sympile.compiler.records import dataclass
+from sympile.compiler.rules.costs import OPERATIONS, operations
 
 ENTRY = "sympile_steps"
 OBJECTIVE = "objective"
@@ -105,6 +107,7 @@ class StepsLoop:
             table,
             unstored=self._numbers(),
             inlines=self._few_routines(),
+            refines=self._waits_for_divisions(),
             orders=orders(self.fused.groups, carried),
         )
         self._write(Lanes(function, ELEMENT[self.dtype], 1, self.target))
@@ -135,6 +138,13 @@ class StepsLoop:
         """Whether the code stays short with vector math written where it stands."""
         bodies = [group.body(tensor) for group in self.fused.groups for tensor in group.results]
         return routines(bodies) <= FEW_ROUTINES
+
+    def _waits_for_divisions(self) -> bool:
+        """Whether the divisions of a loop over the examples take longer than everything else in it."""
+        bodies = [group.body(tensor) for group in self.fused.groups if group.domain for tensor in group.results]
+        nodes = [node for node in postorder(bodies) if node.free]
+        divisions = sum(node.op == "divide" for node in nodes)
+        return divisions * self.target.division * OPERATIONS > sum(map(operations, nodes))
 
     def _lay_out(self) -> None:
         arrays = [*self.inputs, *[t for t in self.fused.stored if t.axes]]

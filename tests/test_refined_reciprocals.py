@@ -1,0 +1,117 @@
+"""Reciprocals without a division: within 1 ulp of the truth in every class of bits, special values included."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import mpmath as mp
+import numpy as np
+import pytest
+import sympy as sp
+from test_vector_math import DTYPE, ELEMENT, HOST, kernel, ulps
+
+import sympile as sm
+from sympile.compiler import training
+from sympile.compiler.code.quick import reciprocal
+
+FRACTION = {64: 52, 32: 23}
+UNSIGNED = {64: np.uint64, 32: np.uint32}
+
+pytestmark = pytest.mark.skipif(not HOST.exponents, reason="the processor has no guesses of reciprocals")
+
+
+def reciprocals(operands: np.ndarray, bits: int, registers: int = 1) -> np.ndarray:
+    lanes = registers * HOST.lanes(ELEMENT[bits])
+
+    return kernel(reciprocal, 1, bits, lanes)(operands)
+
+
+def every_exponent(bits: int) -> np.ndarray:
+    """Above 0: fractions at both ends, at every power of two within denormals, and some between."""
+    rng, fraction, kind = np.random.default_rng(7), FRACTION[bits], UNSIGNED[bits]
+    exponents = np.arange(1 << (bits - 1 - fraction), dtype=kind) << kind(fraction)
+    ends = np.array([0, 1, 2, (1 << fraction) - 1, 1 << (fraction - 1)], kind)
+    normal = (exponents[:, None] | np.concatenate([ends, rng.integers(0, 1 << fraction, 4, dtype=kind)])).ravel()
+    small = np.concatenate([(1 << k) + rng.integers(0, 1 << k, 4, dtype=kind) for k in range(fraction)])
+    edge = (1 << (fraction - 2)) + np.arange(-4, 9)  # 2**-1024, up to which reciprocals overflow
+    return np.concatenate([normal, small.astype(kind), edge.astype(kind)]).view(DTYPE[bits])
+
+
+@pytest.mark.parametrize("bits", [64, 32])
+def test_every_class_of_bits(bits: int) -> None:
+    operands = every_exponent(bits)
+    got = reciprocals(operands, bits)
+    np.testing.assert_array_equal(-got, reciprocals(-operands, bits))
+    np.testing.assert_array_equal(got, reciprocals(operands, bits, registers=2))
+    with np.errstate(all="ignore"):
+        near = DTYPE[bits].type(1) / operands  # correctly rounded
+    special = ~np.isfinite(near) | (near == 0)
+    np.testing.assert_array_equal(got[special], near[special])
+    assert not np.signbit(got[~np.isnan(got)]).any()
+    assert_close(got[~special], operands[~special], bits)
+
+
+@pytest.mark.parametrize("bits", [64, 32])
+def test_random_operands(bits: int) -> None:
+    operands = np.random.default_rng(11).uniform(1, 2, 20_000).astype(DTYPE[bits])
+    assert_close(reciprocals(operands, bits), operands, bits)
+
+
+def assert_close(got: np.ndarray, operands: np.ndarray, bits: int) -> None:
+    """Within 0.63 ulp, and denormal results, which have been rounded before, within one."""
+    with mp.workprec(200):
+        error = ulps(got, [1 / mp.mpf(float(each)) for each in operands], bits)
+    normal = got >= np.finfo(DTYPE[bits]).tiny * 2
+    assert error[normal].max() < 0.63
+    assert error.max() <= 1
+
+
+def test_zeros_have_the_sign_of_the_operand() -> None:
+    got = reciprocals(np.array([np.inf, -np.inf, 0.0, -0.0, np.nan]), 64)
+    np.testing.assert_array_equal(got, [0.0, -0.0, np.inf, -np.inf, np.nan])
+    assert np.signbit(got[:4]).tolist() == [False, True, False, True]
+
+
+# ---------------------------------------------------------------------------------------------------- in fits
+
+x, y, *p = sp.symbols("x y p:7")
+RATIONAL = (p[0] + x * (p[1] + x * (p[2] + x * p[3]))) / (1 + x * (p[4] + x * (p[5] + x * p[6])))
+START = (1.0, 1.0, 0.4, 0.04, 0.7, 0.3, 0.03)
+
+
+def fitted(prediction: sp.Expr, count: int, dtype: str) -> tuple[sm.Model, np.ndarray]:
+    used = sorted(prediction.free_symbols - {x}, key=str)
+    model = sm.compile((prediction - y) ** 2, parameters=used, dtype=dtype)
+    at = np.linspace(-1.0, 2.0, count)
+    values = np.cos(at)
+    start = dict(zip(used, START, strict=False))
+    options = {"optimizer": sm.sgd(1e-2), "epochs": 150, "shuffle": False, "verbose": False}
+    result = model.fit({x: at, y: values}, start=start, **options)
+    return model, np.array([result.parameters[each] for each in used])
+
+
+def code(model: sm.Model) -> str:
+    ((_, built),) = model._steps.loops
+    return built.stages.program.code.text
+
+
+def with_division(monkeypatch: pytest.MonkeyPatch, cycles: int) -> None:
+    monkeypatch.setattr(training, "this_machine", lambda: replace(HOST, division=cycles))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("count", [3, 8, 37, 64])
+def test_a_fit_without_divisions_goes_the_same_way(count: int, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_division(monkeypatch, 0)
+    by_division, plain = fitted(RATIONAL, count, dtype)
+    with_division(monkeypatch, 16)
+    refined, close = fitted(RATIONAL, count, dtype)
+    assert "rcp14" not in code(by_division)
+    assert "rcp14" in code(refined)
+    np.testing.assert_allclose(close, plain, rtol=1e-12 if dtype == "float64" else 1e-4)
+
+
+def test_divisions_that_hide_behind_other_work_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_division(monkeypatch, 16)
+    model, _ = fitted(p[0] * sp.exp(-p[1] * x) / (1 + p[2] * x**2), 37, "float64")
+    assert "rcp14" not in code(model)
