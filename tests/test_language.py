@@ -387,7 +387,7 @@ def gru(steps: int) -> Any:
 def test_two_thousand_steps(network: Any) -> None:
     start = time.process_time()
     h = network(2000)
-    assert time.process_time() - start < 2
+    assert time.process_time() - start < 30  # a second or two; copies of copies would take for ever
     assert h.atoms(sp.MatrixSymbol) == h.free_symbols
     assert h.has(x)
     assert y in h.subs(x, y).free_symbols

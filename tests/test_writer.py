@@ -183,7 +183,7 @@ def test_ten_thousand_instructions_are_quick() -> None:
         f.module.text()
         return time.perf_counter() - start
 
-    assert min(write() for _ in range(5)) < 0.1      # 0.03 s on a quiet machine
+    assert min(write() for _ in range(5)) < 0.5  # 0.03 s on a quiet machine
 
 
 def test_imported_symbols_are_called_wherever_they_are() -> None:
