@@ -11,7 +11,7 @@ from sympile.compiler.passes.reading.scope import Scope
 from sympile.compiler.passes.training.invariant import prepare
 from sympile.compiler.passes.training.least_squares import columns_of, least_squares
 from sympile.compiler.passes.training.loop import training_loop
-from sympile.compiler.passes.training.reciprocals import with_reciprocals
+from sympile.compiler.passes.training.reciprocals import with_near_quotients, with_reciprocals
 from sympile.compiler.passes.training.resident import Resident, resident
 from sympile.compiler.passes.training.steps import steps_stages
 from sympile.compiler.passes.training.update import GRADIENT as UPDATE_GRADIENT
@@ -105,7 +105,7 @@ def build_update(
     target = replace(this_machine(), lanes64=1, lanes32=1) if one_by_one else None
     outputs = update.outputs
     if rewrites != "exact":
-        outputs = {name: with_reciprocals(tensor) for name, tensor in outputs.items()}
+        outputs = {name: with_near_quotients(with_reciprocals(tensor)) for name, tensor in outputs.items()}
     gradient = next(tensor for tensor in update.inputs if tensor.name == UPDATE_GRADIENT)
     return build(work, outputs, update.inputs, dtype, target, gradient)
 

@@ -15,7 +15,7 @@ from sympile.compiler.graph.conditions import select, when
 from sympile.compiler.graph.definition import elementwise, input_tensor, read
 from sympile.compiler.graph.node import ONE, Node, const, index, size
 from sympile.compiler.graph.rebuild import function as f
-from sympile.compiler.passes.training.reciprocals import with_reciprocals
+from sympile.compiler.passes.training.reciprocals import with_near_quotients, with_reciprocals
 from sympile.compiler.training import build_update
 from sympile.runtime.optimizers import adam, adamw, optimizer, rmsprop
 from sympile.runtime.update_rule import Optimizer
@@ -52,6 +52,24 @@ def by(above: Node, below: Node) -> Node:
 ])  # fmt: skip
 def test_which_quotients_become_products(written: Node, want: Node) -> None:
     assert with_reciprocals(elementwise((AXIS,), written)).formula is elementwise((AXIS,), want).formula
+
+
+def near(above: Node, below: Node) -> Node:
+    return f("divide_nearly", above, below)
+
+
+@pytest.mark.parametrize(("written", "want"), [
+    pytest.param(over(u, v),                                   near(u, v),                                 id="a quotient"),
+    pytest.param(mul(c, u, power(v, -1), power(add(u, c), -1)), near(mul(c, u), mul(v, add(u, c))),        id="two divisors"),
+    pytest.param(power(v, -1),                                 near(ONE, v),                               id="a reciprocal"),
+    pytest.param(mul(u, power(v, -HALF)),                      near(u, power(v, HALF)),                    id="by a root"),
+    pytest.param(over(u, add(v, over(u, v))),                  near(u, add(v, near(u, v))),                id="below the line"),
+    pytest.param(over(c, d),                                   over(c, d),                                 id="a number for all entries"),
+    pytest.param(f("floor", over(u, v)),                       f("floor", over(u, v)),                     id="floor would jump"),
+    pytest.param(when(over(u, v), f("less", over(u, v), ONE)), when(near(u, v), f("less", over(u, v), ONE)), id="a condition would jump"),
+])  # fmt: skip
+def test_which_quotients_may_be_wrong_by_a_bit(written: Node, want: Node) -> None:
+    assert with_near_quotients(elementwise((AXIS,), written)).formula is elementwise((AXIS,), want).formula
 
 
 def updated(rule: Optimizer, start: Any, rewrites: str, dtype: str = "float64") -> np.ndarray[Any, Any]:

@@ -1,4 +1,4 @@
-"""Reciprocals without a division: within 1 ulp of the truth in every class of bits, special values included."""
+"""Reciprocals and quotients without a division: near the truth in every class of bits, special values included."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from test_vector_math import DTYPE, ELEMENT, HOST, kernel, ulps
 
 import sympile as sm
 from sympile.compiler import training
-from sympile.compiler.code.quick import reciprocal
+from sympile.compiler.code.quick import USUAL, quotient, reciprocal
+from sympile.compiler.rules import machine_simple
+from sympile.runtime.model import course
+from sympile.runtime.optimizers import adam, rmsprop
 
 FRACTION = {64: 52, 32: 23}
 UNSIGNED = {64: np.uint64, 32: np.uint32}
@@ -70,6 +73,80 @@ def test_zeros_have_the_sign_of_the_operand() -> None:
     got = reciprocals(np.array([np.inf, -np.inf, 0.0, -0.0, np.nan]), 64)
     np.testing.assert_array_equal(got, [0.0, -0.0, np.inf, -np.inf, np.nan])
     assert np.signbit(got[:4]).tolist() == [False, True, False, True]
+
+
+# ------------------------------------------------------------------------------------------------- quotients
+
+
+def quotients(above: np.ndarray, below: np.ndarray, bits: int, registers: int = 1) -> np.ndarray:
+    return kernel(quotient, 2, bits, registers * HOST.lanes(ELEMENT[bits]))(above, below)
+
+
+def usual_operands(bits: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of both signs, down to what denormal quotients need above, up to the ends of what is not divided below."""
+    rng, kind, reach = np.random.default_rng(5), DTYPE[bits], np.log2(USUAL[bits])
+    info = np.finfo(kind)
+    above = np.exp2(rng.uniform(info.minexp - 20, reach - 1, count)) * rng.choice([-1.0, 1.0], count)
+    below = np.exp2(rng.uniform(-reach, reach, count)) * rng.choice([-1.0, 1.0], count)
+    return above.astype(kind), below.astype(kind)
+
+
+@pytest.mark.parametrize("bits", [64, 32])
+def test_quotients_of_usual_operands(bits: int) -> None:
+    above, below = usual_operands(bits, 20_000)
+    got = quotients(above, below, bits)
+    np.testing.assert_array_equal(got, quotients(above, below, bits, registers=2))
+    with mp.workprec(200):
+        truth = [mp.mpf(float(a)) / mp.mpf(float(b)) for a, b in zip(above, below, strict=True)]
+        error = ulps(got, truth, bits)
+    exact = np.abs(above) > np.finfo(DTYPE[bits]).tiny * 2.0 ** (FRACTION[bits] + 2)  # so is what the product leaves
+    whole = np.abs(got) > np.finfo(DTYPE[bits]).tiny * 2
+    assert error[exact & whole].max() < 0.501
+    assert error.max() <= 2
+    np.testing.assert_array_equal(np.signbit(got), np.signbit(above) ^ np.signbit(below))
+
+
+@pytest.mark.parametrize("bits", [64, 32])
+def test_quotients_beside_an_unusual_operand_are_divided(bits: int) -> None:
+    kind, lanes = DTYPE[bits], HOST.lanes(ELEMENT[bits])
+    most = kind.type(USUAL[bits])
+    unusual = [0.0, -0.0, np.inf, -np.inf, np.nan, np.finfo(kind).smallest_subnormal, np.finfo(kind).max]
+    points = np.array([*unusual, most, 1 / most, np.nextafter(most, kind.type(np.inf)), 1.0, -3.0], kind)
+    above, below = (axis.ravel().repeat(lanes) for axis in np.meshgrid(points, points))
+    above[1::lanes], below[1::lanes] = 7, 3
+    with np.errstate(all="ignore"):
+        want = above / below
+    got = quotients(above, below, bits)
+    np.testing.assert_array_equal(got, want)
+    np.testing.assert_array_equal(np.signbit(got[~np.isnan(got)]), np.signbit(want[~np.isnan(want)]))
+
+
+@pytest.mark.parametrize("bits", [64, 32])
+def test_zeros_above_keep_their_sign(bits: int) -> None:
+    below = np.array([2.0, -2.0] * 8)
+    for zero in (0.0, -0.0):
+        got = quotients(np.full(16, zero), below, bits)
+        np.testing.assert_array_equal(np.signbit(got), np.signbit(zero / below))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("rule", [adam(0.05), rmsprop(0.05)], ids=["adam", "rmsprop"])
+def test_a_fit_with_near_quotients_goes_the_same_way(rule: sm.Optimizer, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some parameters have no slope: their moments are 0, as is what is under the root."""
+    w = sp.MatrixSymbol("w", 37, 1)
+    ends = []
+    for cycles in (0, 16):
+        quick = staticmethod(lambda k, cycles=cycles: bool(cycles) and k.lanes * k.bits >= 128)
+        monkeypatch.setattr(machine_simple, "has_one", quick)
+        monkeypatch.setattr(training, "this_machine", lambda cycles=cycles: replace(HOST, division=cycles))
+        course._update_of.cache_clear()
+        model = sm.compile(sm.dot(w, w) - 3 * w[0, 0] + sp.cos(w[5, 0]), [w], dtype=dtype)
+        start = np.r_[np.linspace(-2, 2, 20), np.zeros(17)]
+        result = model.fit(epochs=60, optimizer=rule, start={w: start})
+        ends.append(np.asarray(result.parameters[w]).ravel())
+    course._update_of.cache_clear()
+    assert np.isfinite(ends[1]).all()
+    np.testing.assert_allclose(ends[1], ends[0], rtol=1e-10 if dtype == "float64" else 1e-4, atol=1e-6)
 
 
 # ---------------------------------------------------------------------------------------------------- in fits

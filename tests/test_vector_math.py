@@ -198,6 +198,7 @@ TRUTHS: dict[str, Truth] = {
     "digamma":  Truth(mp.digamma,             special.psi,     ((0.1, 12), (1.4, 1.5)),    (-1000, 1013), POSITIVE),
     "trigamma": Truth(lambda x: mp.psi(1, x), lambda x: special.polygamma(1, x), ((0.1, 12), (1, 2)), (-500, 1000), POSITIVE),
     "power":    Truth(lambda x, y: x**y,      np.power,        ((0.1, 10), (-300, 300)),   (-30, 30),     POSITIVE),
+    "divide_nearly": Truth(lambda x, y: x / y, np.divide,     ((-9, 9), (0.1, 3)),        ANY),
     "sqrt":     Truth(mp.sqrt,                np.sqrt,         ((0, 10),),                 ANY,          POSITIVE),
     "elu":      Truth(exact_elu,              numpy_elu,       ((-40, 5),),                ANY),
     "xlogx":    Truth(exact_xlogx,            numpy_xlogx,     ((0.5, 2), (0, 100)),       (-1000, 1010), POSITIVE),
@@ -220,7 +221,7 @@ AWKWARD: dict[str, tuple[float, ...]] = {     # these and their neighbours: wher
     "loggamma": (1.0, 2.0, 3.0, 8.0, 0.5, 1.2, 1.75), "digamma": (1.0, 1.4616321449683622, 2.0, 3.0, 8.0),
     "trigamma": (1.0, 7.0, 8.0),
     "power": (1.0, 0.5, 2.0, 0.984375, 1.03125, 1.46875),                         "xlogx": (1.0,),
-    "xlogy": (1.0,),
+    "xlogy": (1.0,),                                  "divide_nearly": (2.0**500, 2.0**60, 2.0**-60),
 }
 # fmt: on
 

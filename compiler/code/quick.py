@@ -11,6 +11,7 @@ FROM_ONE = literal(0b0100, "i32")      # within 1 ... 2, of the absolute value
 ZEROS_AND_BEYOND = literal(0x9F, "i32")   # zeros, infinities, nan
 CURRENT = literal(4, "i32")            # the rounding mode that is set
 STEPS = {64: 2, 32: 1}                 # of Newton's, which double the 14 bits of a guess
+USUAL = {64: 2.0**500, 32: 2.0**60}    # up to which, and down to whose reciprocal, no step of a quotient overflows
 
 
 def has_one(k: Lanes) -> bool:
@@ -53,15 +54,48 @@ def reciprocal(k: Lanes, value: Value) -> Value:
 
 
 def _reciprocal(k: Lanes, value: Value) -> Value:
+    guess = _guess(k, value)
+    near = k.compare("ogt", k.fma(k.neg(value), guess, 1.0), -1.0)  # of 0, inf and nan it is nan or -inf
+    return k.select(near, _refined(k, value, guess), guess)
+
+
+def _guess(k: Lanes, value: Value) -> Value:
+    """1 / value to 14 bits."""
     mask = literal(-1, "i16" if k.lanes == 16 else "i8")
     kind = "pd" if k.bits == 64 else "ps"
     whole = f"@llvm.x86.avx512.rcp14.{kind}.{k.lanes * k.bits}"
-    guess = k.function.call(k.real, whole, value, k.constant(0.0), mask)
-    rest = k.fma(k.neg(value), guess, 1.0)
-    near, better = k.compare("ogt", rest, -1.0), k.fma(guess, rest, guess)  # of 0, inf and nan, rest is nan or -inf
-    for _ in range(STEPS[k.bits] - 1):
-        better = k.fma(better, k.fma(k.neg(value), better, 1.0), better)
-    return k.select(near, better, guess)
+    return k.function.call(k.real, whole, value, k.constant(0.0), mask)
+
+
+def _refined(k: Lanes, value: Value, guess: Value) -> Value:
+    """1 / value after Newton's steps."""
+    for _ in range(STEPS[k.bits]):
+        guess = k.fma(guess, k.fma(k.neg(value), guess, 1.0), guess)
+    return guess
+
+
+def quotient(k: Lanes, above: Value, below: Value) -> Value:
+    """above / below within 0.501 ulp, mostly without a division; only where `has_one`.
+
+    The product with a refined reciprocal is put right by what it leaves, which is exact unless `above` or the quotient is
+    nearly denormal (2 ulp). Where a lane has an unusual operand, all of them are divided.
+    """
+    return by_registers(k, _quotient, above, below)
+
+
+def _quotient(k: Lanes, above: Value, below: Value) -> Value:
+    size, most = k.abs(below), USUAL[k.bits]
+    usual = k.both(k.compare("oge", size, 1 / most), k.compare("ole", size, most))
+    usual = k.both(usual, k.compare("ole", k.abs(above), most))
+    with k.function.either(k.somewhere(k.negated(usual)), unlikely=True) as choice:
+        with choice.then():
+            choice.give(k.div(above, below))
+        with choice.otherwise():
+            refined = _refined(k, below, _guess(k, below))
+            near = k.mul(above, refined)
+            right = k.fma(k.fma(k.neg(near), below, above), refined, near)
+            choice.give(k.copysign(right, near))  # of -0 nothing is left but 0
+    return choice.results[0]
 
 
 def _class(k: Lanes, value: Value) -> Value:

@@ -1,14 +1,17 @@
 """In update rules, a division by what is the same for every entry becomes a multiplication by its reciprocal.
 
+Other quotients, which the processor may be slow at, need not be correctly rounded (`divide_nearly`).
+
 u/c and u·(1/c) are the same real number; the first is rounded once, the second twice (1.5 units in the last place
 instead of 0.5). Whatever compares, rounds or jumps sees the quotient that was written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from fractions import Fraction
 
-from sympile.compiler.graph.arithmetic import mul
+from sympile.compiler.graph.arithmetic import mul, power
 from sympile.compiler.graph.definition import Definition, elementwise
 from sympile.compiler.graph.node import ONE, Node
 from sympile.compiler.graph.rebuild import function, rebuild
@@ -20,34 +23,44 @@ SMOOTH: Mapping[str, slice] = {
     "when": slice(1),
 }
 NONE = slice(0)
+ROOTS = {-1: Fraction(1), Fraction(-1, 2): Fraction(1, 2)}  # a power below the line → above it
 
 
 def with_reciprocals(tensor: Definition) -> Definition:
     """An elementwise definition whose quotients by scalars are products."""
+    return _rewritten(tensor, _by_reciprocals)
+
+
+def with_near_quotients(tensor: Definition) -> Definition:
+    """An elementwise definition whose other quotients may be wrong by a unit in the last place."""
+    return _rewritten(tensor, _nearly_divided)
+
+
+def _rewritten(tensor: Definition, rewrite: Callable[[Node, tuple[Node, ...]], Node]) -> Definition:
+    """The rewrite of a node, given its changed operands, wherever nothing compares, rounds or jumps."""
     if tensor.kind == "input":
         return tensor
     done: dict[Node, Node] = {}
     stack = [tensor.formula]
     while stack:
         node = stack[-1]
-        missing = [arg for arg in node.args[SMOOTH.get(node.op, NONE)] if arg not in done]
+        smooth = SMOOTH.get(node.op, NONE)
+        missing = [arg for arg in node.args[smooth] if arg not in done]
         if missing:
             stack.extend(missing)
             continue
         stack.pop()
         if node not in done:
-            done[node] = _rebuilt(node, done)
+            changed = list(node.args)
+            changed[smooth] = [done[arg] for arg in node.args[smooth]]
+            done[node] = rewrite(node, tuple(changed))
     return elementwise(tensor.axes, done[tensor.formula])
 
 
-def _rebuilt(node: Node, done: Mapping[Node, Node]) -> Node:
-    """A node over its changed operands."""
-    smooth = SMOOTH.get(node.op, NONE)
-    changed = list(node.args)
-    changed[smooth] = [done[arg] for arg in node.args[smooth]]
+def _by_reciprocals(node: Node, changed: tuple[Node, ...]) -> Node:
     if node.op == "mul" and node.free:
         return mul(*map(_reciprocal, changed))
-    return node if changed == list(node.args) else rebuild(node, tuple(changed))
+    return node if changed == node.args else rebuild(node, changed)
 
 
 def _reciprocal(factor: Node) -> Node:
@@ -55,3 +68,18 @@ def _reciprocal(factor: Node) -> Node:
     if factor.op != "pow" or factor.data != -1 or factor.free:
         return factor
     return function("divide", ONE, factor.args[0])
+
+
+def _nearly_divided(node: Node, changed: tuple[Node, ...]) -> Node:
+    """A quotient as one; its divisor, in a product, has been divided by already."""
+    if node.op == "pow" and node.free and node.data in ROOTS:
+        return function("divide_nearly", ONE, power(changed[0], ROOTS[node.data]))
+    below = [factor.args[1] for factor in changed if node.op == "mul" and _is_nearly_divided(factor)]
+    if not below:
+        return node if changed == node.args else rebuild(node, changed)
+    above = [factor for factor in changed if not _is_nearly_divided(factor)]
+    return function("divide_nearly", mul(*above), mul(*below))
+
+
+def _is_nearly_divided(factor: Node) -> bool:
+    return factor.op == "divide_nearly" and factor.args[0] is ONE
