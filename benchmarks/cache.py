@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import sympy as sp
+from environment import fair
 
 import sympile as sm
 
@@ -81,7 +81,7 @@ def measure(name: str) -> None:
 
 
 def process(name: str, folder: str, on: bool) -> dict[str, Any]:
-    environment = {**os.environ, "SYMPILE_CACHE": str(int(on)), "SYMPILE_CACHE_DIR": folder}
+    environment = {**fair(), "SYMPILE_CACHE": str(int(on)), "SYMPILE_CACHE_DIR": folder}
     ran = subprocess.run([sys.executable, __file__, "--one", name], env=environment, capture_output=True, check=True)
     found: dict[str, Any] = json.loads(ran.stdout)
     return found

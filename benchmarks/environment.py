@@ -24,10 +24,15 @@ SET = {
 
 def settle() -> None:
     """Starts this program again in the fair environment, unless it is in it already: libraries read it on import."""
-    wanted = {name: value for name, value in os.environ.items() if name not in REMOVED} | SET
+    wanted = fair()
     if wanted != dict(os.environ):
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], wanted)
     stay_on_one_core()
+
+
+def fair() -> dict[str, str]:
+    """What a process shall find."""
+    return {name: value for name, value in os.environ.items() if name not in REMOVED} | SET
 
 
 def stay_on_one_core() -> None:

@@ -1,5 +1,7 @@
 """Processor time from a small model's formula to its first gradient, in new processes, imports left out.
 
+That is also the one which SymPy puts off until the first sum of two symbols: some 20 ms in every process that has one.
+
 A workload of run.py: `python benchmarks/run.py first_result`. The model is workloads/curve.py's: a cubic over a cubic
 with 7 parameters, at 37 points.
 """
@@ -131,6 +133,7 @@ def process(name: str, kept: str) -> tuple[float, float]:
 
 def one(name: str) -> None:
     first = WAYS[name][1]()
+    sp.Symbol("a") + sp.Symbol("b")    # SymPy puts an import of its own off until the first sum
     started = time.process_time()
     gradient: Parameters = tuple(np.asarray(each) for each in first())
     seconds = time.process_time() - started

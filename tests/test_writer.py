@@ -140,6 +140,24 @@ def test_a_block_computes_integers_and_addresses_once() -> None:
     assert f.mul(n, 3) != f.mul(n, 5) and f.text().count("mul nsw") == 4
 
 
+def test_a_loop_is_seen_to_change_one_address_of_many() -> None:
+    module = Module(HOST)
+    f = Function(module, "run", [("ptr", "x"), ("i64", "n")], result="i64")
+    x, n = f.arguments
+    with f.loop(0, n, 4, carry=[i64(0)]) as turn:
+        four = f.gep("i64", x, turn.index)
+        assert f.beyond("i64", four, 0) is four
+        values = [f.load("i64", f.beyond("i64", four, k)) for k in range(4)]
+        turn.next = [i64(f.add(turn.carried[0], f.add(f.add(values[0], f.mul(values[1], 10)), f.mul(values[3], 100))))]
+    f.ret(turn.results[0])
+    assert f.text().count(f"{four.text}, i64") == 0  # what lies beyond is counted from where nobody sees the loop
+    assert module.text().count("call ptr @llvm.launder") == 1
+    given = np.arange(8)
+    loaded = compile_text(module.text(), ["run"])
+    run = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64)(loaded.address("run"))
+    assert run(given.ctypes.data, 8) == sum(given[k] + 10 * given[k + 1] + 100 * given[k + 3] for k in (0, 4))
+
+
 def test_known_integers_write_nothing() -> None:
     f = Function(Module(HOST), "run")
     before = f.text()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import llvmlite
 import llvmlite.binding as llvm
@@ -37,7 +38,7 @@ def parse(text: str, target: Target | None = None, level: int = 1) -> tuple[llvm
         InternalError: the text is not valid IR.
     """
     target = target or _this_machine()
-    machine = target_machine(target, level)
+    machine = _generator(target, level)
     try:
         module = llvm.parse_assembly(text)
         module.triple, module.data_layout = target.triple, str(machine.target_data)
@@ -104,7 +105,14 @@ def _this_machine() -> Target:
     return host()
 
 
+@functools.lru_cache(maxsize=8)
+def _generator(target: Target, level: int) -> llvm.TargetMachine:
+    """Made once: LLVM reads a long list of features each time, and again for the first function of each machine."""
+    return target_machine(target, level)
+
+
 @functools.cache
 def _linker() -> llvm.LLJIT:
-    # JITLink: the older linker leaks 12 kB for each library that is released
-    return llvm.create_lljit_compiler(target_machine(_this_machine(), 2), use_jit_link=True)
+    # JITLink: the older linker leaks 12 kB for each library that is released. It generates no code, whatever features
+    machine = target_machine(replace(_this_machine(), cpu="", features=""))
+    return llvm.create_lljit_compiler(machine, use_jit_link=True)

@@ -16,6 +16,7 @@ from sympile.compiler.records import dataclass
 __all__ = ["Either", "Function", "Integer", "Loop", "Module", "Value", "i64", "truth"]
 
 LONG_BLOCK = 5000  # lines
+OPAQUE = "@llvm.launder.invariant.group.p0"  # the same address, without an instruction
 UNLIKELY = '!{!"branch_weights", i32 1, i32 4000}'
 OURS = re.compile(r"(v|b)\d+\Z|entry\Z")            # names that the writer itself gives to values and labels
 PLAIN = re.compile(r"[A-Za-z$._][A-Za-z0-9$._]*\Z")
@@ -242,6 +243,13 @@ class Function:
         words = "getelementptr inbounds" if inside else "getelementptr"
         return self.once(f"{words} {element}, ptr {pointer.text}, i64 {i64(index).text}", "ptr")
 
+    def beyond(self, element: str, pointer: Value, count: int, inside: bool = True) -> Value:
+        """The address `count` elements after one that a loop changes; loop strength reduction follows that one only."""
+        if count != 0:
+            self.module.declare("ptr", OPAQUE, ["ptr"])
+            pointer = self.once(f"call ptr {OPAQUE}(ptr {pointer.text})", "ptr")
+        return self.gep(element, pointer, count, inside)
+
     def load(self, kind: str, pointer: Value, align: int = 0) -> Value:
         """The value at an address; align 0 means natural for the type."""
         return self.emit(f"load {kind}, ptr {pointer.text}{_aligned(align)}", kind)
@@ -252,10 +260,9 @@ class Function:
 
     def alloca(self, kind: str, count: int = 1, align: int = 64) -> Value:
         """Room on the stack for `count` of a type, reserved once on entry."""
-        self._count += 1
-        name = f"%v{self._count}"
-        self._allocas.append(f"  {name} = alloca {kind}, i64 {count}, align {align}")
-        return Value(name, "ptr")
+        room = self._fresh("ptr")
+        self._allocas.append(f"  {room.text} = alloca {kind}, i64 {count}, align {align}")
+        return room
 
     def atomic_load(self, kind: str, pointer: Value, order: str = "monotonic") -> Value:
         """Reads a flag that another thread may set."""
@@ -268,9 +275,7 @@ class Function:
     # ---------------------------------------------------------------------------------------------- branches
 
     @contextmanager
-    def loop(
-        self, start: Integer, stop: Integer, step: Integer = 1, carry: Sequence[Value] = ()
-    ) -> Iterator[Loop]:
+    def loop(self, start: Integer, stop: Integer, step: Integer = 1, carry: Sequence[Value] = ()) -> Iterator[Loop]:
         """`for index in range(start, stop, step)`, with values carried from turn to turn.
 
         Inside, read `loop.index` and `loop.carried` and set `loop.next`; afterwards `loop.results` are the last ones

@@ -65,7 +65,7 @@ def address_in(
         offset = function.add(offset, function.mul(own, stride))
         along = function.add(along, function.mul(simple, stride))
     inside = inside and ahead >= 0
-    pointer = function.gep(element, function.gep(element, start, offset, inside), ahead, inside)
+    pointer = function.beyond(element, function.gep(element, start, offset, inside), ahead, inside)
     if scattered is None:
         return pointer, along, None
     if along != 0:

@@ -45,7 +45,7 @@ class Panel:
         function, wide = self.elements.frame.function, self.elements.wide
         offset = function.mul(turn_of(self.nest, self.block, self.elements), self.vectors * wide.lanes)
         turn = function.gep(wide.element, function.gep(wide.element, self.room, offset), further)
-        return function.gep(wide.element, turn, (vector + later * self.vectors) * wide.lanes)
+        return function.beyond(wide.element, turn, (vector + later * self.vectors) * wide.lanes)
 
     def _pack(self, indices: tuple[Node, ...], masked: bool) -> None:
         if not indices:
