@@ -58,7 +58,7 @@ class CellStores:
         for position, value in zip(positions(listed), values, strict=True):
             pins = dict(zip(listed, map(const, position), strict=True))
             at = tuple(pins.get(axis, axis) for axis in self.tensor.axes)
-            pointer, along, _ = address(elements, self.tensor, at, self.place)
+            pointer, along, *_ = address(elements, self.tensor, at, self.place)
             if not self._is_wide:
                 elements.scalar.store(value, pointer)
                 continue
@@ -72,7 +72,7 @@ class CellStores:
         elements = self.nest.elements
         listed = self._listed
         at = tuple(ZERO if axis in listed else axis for axis in self.tensor.axes)
-        pointer, _, _ = address(elements, self.tensor, at, self.place)
+        pointer, *_ = address(elements, self.tensor, at, self.place)
         if not self.place.masked or elements.mask is None:
             self._blocks(cells, pointer)
             return

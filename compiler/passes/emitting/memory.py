@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from sympile.compiler.code.value import Integer, Value, i64, typed
 from sympile.compiler.graph.affine import affine
+from sympile.compiler.graph.arithmetic import sub
+from sympile.compiler.graph.brackets import at_least_zero
 from sympile.compiler.graph.definition import Definition
-from sympile.compiler.graph.node import Node, target
+from sympile.compiler.graph.node import ONE, ZERO, Node, target
 from sympile.compiler.graph.ranges import stays_inside
 from sympile.compiler.passes.emitting.integers import integer_apart, integer_lanes
 from sympile.compiler.passes.emitting.places import Place
@@ -16,11 +18,14 @@ from sympile.compiler.passes.emitting.places import Place
 if TYPE_CHECKING:
     from sympile.compiler.passes.emitting.elements import Elements
 
+Address = tuple[Value, Integer | None, Value | None, Value | None]
 
-def address(
-    elements: Elements, tensor: Definition, at: tuple[Node, ...], place: Place
-) -> tuple[Value, Integer | None, Value | None]:
-    """(pointer, stride along the lanes, lane offsets): stride None means that the offsets tell."""
+
+def address(elements: Elements, tensor: Definition, at: tuple[Node, ...], place: Place) -> Address:
+    """(pointer, stride along the lanes, lane offsets, lanes inside): stride None means that the offsets tell.
+
+    Lanes inside is None where all of them are known to be, the masked end of an axis aside.
+    """
     element = "i64" if tensor.integer else elements.scalar.element
     strides = elements.frame.strides(tensor)
     return address_in(elements, elements.frame.pointer(tensor), element, tensor.shape, strides, at, place)
@@ -34,16 +39,20 @@ def address_in(
     strides: Sequence[Integer],
     at: Sequence[Node],
     place: Place,
-) -> tuple[Value, Integer | None, Value | None]:
+) -> Address:
     """The same in an array of numbers of any type that starts somewhere."""
     function = elements.frame.function
     offset: Integer = 0  # what the copies of a body share, and what comes on top: a number, which costs nothing
     ahead, inside = 0, True  # whether both addresses lie inside of the array
     along: Integer = 0
     scattered: Value | None = None
+    within: Value | None = None
     for node, length, stride in zip(at, shape, strides, strict=True):
         clamp = not stays_inside(node, length)
         simple = _along(elements, node)
+        if clamp and simple and elements.scalar.target.masked and elements.wide.lanes > 1:
+            own, clamp, inside = _lanes_inside(elements, node, length, place), False, False
+            within = own if within is None else elements.wide.both(within, own)
         if (clamp and elements.is_wide(node)) or simple is None:
             lanes = _clamped_lanes(elements, node, length, place) if clamp else integer_lanes(elements, node, place)
             part = (
@@ -53,26 +62,35 @@ def address_in(
             )
             scattered = part if scattered is None else function.emit(f"add {typed(scattered)}, {part.text}", part.type)
             continue
-        own, beyond = integer_apart(elements, node, place)
+        first, beyond = integer_apart(elements, node, place)
         inside = inside and (clamp or _rises(node))
         if clamp:
-            own = function.min(function.add(own, beyond), function.sub(elements.frame.extent(length), 1))
-            own, beyond = function.max(0, own), 0
+            first = function.min(function.add(first, beyond), function.sub(elements.frame.extent(length), 1))
+            first, beyond = function.max(0, first), 0
         if isinstance(stride, int):
             ahead += beyond * stride
         else:
-            own = function.add(own, beyond)
-        offset = function.add(offset, function.mul(own, stride))
+            first = function.add(first, beyond)
+        offset = function.add(offset, function.mul(first, stride))
         along = function.add(along, function.mul(simple, stride))
     inside = inside and ahead >= 0
     pointer = function.beyond(element, function.gep(element, start, offset, inside), ahead, inside)
     if scattered is None:
-        return pointer, along, None
+        return pointer, along, None, within
     if along != 0:
         steps = elements.wide.counting()
         more = function.emit(f"mul {typed(steps)}, {elements.wide.splat(i64(along)).text}", steps.type)
         scattered = function.emit(f"add {typed(scattered)}, {more.text}", more.type)
-    return pointer, None, scattered
+    return pointer, None, scattered, within
+
+
+def _lanes_inside(elements: Elements, node: Node, length: Node, place: Place) -> Value:
+    """Where a position along the lanes lies inside: guards ask the same, so that the mask is there already."""
+    bounds = (at_least_zero(node), at_least_zero(sub(sub(length, ONE), node)))
+    if ZERO in bounds:
+        return elements.wide.truth_constant(False)
+    asked = [elements.condition(bound, place, elements.wide) for bound in bounds if bound is not ONE]
+    return asked[0] if len(asked) == 1 else elements.wide.both(*asked)
 
 
 def _rises(node: Node) -> bool:
@@ -115,28 +133,35 @@ def load(elements: Elements, node: Node, place: Place) -> Value:
     if tensor in elements.frame.scalars:
         return elements.frame.scalars[tensor]
     found = address(elements, tensor, node.args, place)
-    return _load_integers(elements, node, *found, place) if tensor.integer else load_from(elements, node, *found, place)
+    return _load_integers(elements, node, found, place) if tensor.integer else load_from(elements, node, found, place)
 
 
-def load_from(
-    elements: Elements, node: Node, pointer: Value, along: Integer | None, offsets: Value | None, place: Place
-) -> Value:
+def load_from(elements: Elements, node: Node, found: Address, place: Place) -> Value:
     """Numbers from an address."""
+    pointer, along, offsets, within = found
     if not elements.is_wide(node):
         return elements.scalar.load(pointer)
-    mask = elements.mask if place.masked else None
+    mask = _mask(elements, within, place)
     if offsets is not None:
         return elements.wide.gather(pointer, offsets, mask)
     assert along is not None
     return elements.wide.load_strided(pointer, along, mask)
 
 
-def _load_integers(
-    elements: Elements, node: Node, pointer: Value, along: Integer | None, offsets: Value | None, place: Place
-) -> Value:
+def _mask(elements: Elements, within: Value | None, place: Place) -> Value | None:
+    """The lanes to be read: inside of the array, and before the end of the axis."""
+    end = elements.mask if place.masked else None
+    if within is None or end is None:
+        return within if end is None else end
+    return elements.wide.both(within, end)
+
+
+def _load_integers(elements: Elements, node: Node, found: Address, place: Place) -> Value:
     function, wide = elements.frame.function, elements.wide
+    pointer, along, offsets, within = found
     if not elements.is_wide(node):
         return function.load("i64", pointer, 8)
+    mask = _mask(elements, within, place)
     kind = wide.vector("i64")
     lanes: list[Value] = []
     for lane in range(wide.lanes):
@@ -145,19 +170,19 @@ def _load_integers(
         else:
             assert along is not None
             step = function.mul(along, lane)
-        lanes.append(_load_lane(elements, function.gep("i64", pointer, step), lane, place))
+        lanes.append(_load_lane(elements, function.gep("i64", pointer, step), lane, mask))
     result = Value("poison" if wide.lanes > 1 else "0", kind)
     for lane, value in enumerate(lanes):
         result = wide.insert(result, value, lane)
     return result
 
 
-def _load_lane(elements: Elements, pointer: Value, lane: int, place: Place) -> Value:
-    """One integer; beyond the end of a masked vector it is 0, which is an index that exists."""
+def _load_lane(elements: Elements, pointer: Value, lane: int, mask: Value | None) -> Value:
+    """One integer; outside of the mask it is 0, which is an index that exists."""
     function = elements.frame.function
-    if not place.masked or elements.mask is None:
+    if mask is None:
         return function.load("i64", pointer, 8)
-    with function.either(elements.wide.extract(elements.mask, lane)) as choice:
+    with function.either(elements.wide.extract(mask, lane)) as choice:
         with choice.then():
             choice.give(function.load("i64", pointer, 8))
         with choice.otherwise():

@@ -180,7 +180,7 @@ class NarrowBlock:
     def _row_value(self, tensor: Definition, value: Value) -> None:
         assert self.group.rows is not None
         if tensor not in self.group.rows.local:
-            pointer, along, _ = address(self.elements, tensor, (EXAMPLE,), self._place)
+            pointer, along, *_ = address(self.elements, tensor, (EXAMPLE,), self._place)
             assert along is not None
             self.down.store_strided(value, pointer, along, self.elements.mask)
         self.elements.forwarded[tensor] = partial(held, value)

@@ -296,7 +296,7 @@ class Nest:
             elements.frame.scalars[tensor] = value
         if tensor in elements.frame.unstored:
             return
-        pointer, along, _ = address(elements, tensor, tensor.axes, place)
+        pointer, along, *_ = address(elements, tensor, tensor.axes, place)
         if self.loops.vector is None or self.loops.vector not in tensor.axes:
             elements.scalar.store(value, pointer)
             return
@@ -306,7 +306,7 @@ class Nest:
     def stored_at(self, tensor: Definition, place: Place) -> Value:
         """What `store` has written at a place."""
         elements = self.elements
-        pointer, along, _ = address(elements, tensor, tensor.axes, place)
+        pointer, along, *_ = address(elements, tensor, tensor.axes, place)
         if self.loops.vector is None or self.loops.vector not in tensor.axes:
             return elements.scalar.load(pointer)
         assert along is not None

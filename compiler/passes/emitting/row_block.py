@@ -122,7 +122,7 @@ class RowBlock:
         """One number a row: stored where somebody else reads it, and handed on."""
         assert self.group.rows is not None
         if tensor not in self.group.rows.local:
-            pointer, along, _ = address(self.whole, tensor, (EXAMPLE,), Place())
+            pointer, along, *_ = address(self.whole, tensor, (EXAMPLE,), Place())
             assert along is not None
             self.whole.wide.store_strided(value, pointer, along)
         self.whole.forwarded[tensor] = partial(held, value)
@@ -196,7 +196,7 @@ class RowBlock:
     def _entry(self, elements: Elements, tensor: Definition, body: Node, place: Place) -> None:
         elements.forwarded[tensor] = partial(elements.wide_value, body)
         if tensor in self._stored():
-            pointer, along, _ = address(elements, tensor, (EXAMPLE, _vector(elements)), place)
+            pointer, along, *_ = address(elements, tensor, (EXAMPLE, _vector(elements)), place)
             assert along is not None
             mask = elements.mask if place.masked else None
             elements.wide.store_strided(elements.wide_value(body, place), pointer, along, mask)
@@ -210,7 +210,7 @@ class RowBlock:
             return
         assert self.group.rows is not None
         stored = self.group.rows.finishes.get(tensor, tensor)
-        pointer, _, _ = address(elements, stored, (_vector(elements),), place)
+        pointer, *_ = address(elements, stored, (_vector(elements),), place)
         mask = elements.mask if place.masked else None
         before = elements.wide.load_strided(pointer, 1, mask)
         elements.wide.store_strided(combine(self.wide, before, part), pointer, 1, mask)

@@ -112,7 +112,7 @@ class RowNest:
 
     def _put(self, elements: Elements, tensor: Definition, value: Value, place: Place) -> list[Value]:
         stored = self.rows.finishes.get(tensor, tensor)
-        pointer, _, _ = address(elements, stored, stored.axes, place)
+        pointer, *_ = address(elements, stored, stored.axes, place)
         elements.wide.store_strided(value, pointer, 1, elements.mask if place.masked else None)
         return []
 
@@ -121,7 +121,7 @@ class RowNest:
         elements = self._columns(finish)
 
         def turn(place: Place, carried: Sequence[Value]) -> list[Value]:
-            pointer, _, _ = address(elements, finish, finish.axes, place)
+            pointer, *_ = address(elements, finish, finish.axes, place)
             total = elements.wide.load_strided(pointer, 1, elements.mask if place.masked else None)
             elements.push()
             elements.forwarded[tensor] = partial(held, total)

@@ -58,7 +58,7 @@ class Scatter:
         axis, where, body = scattered_body(self.tensor)
         at = tuple(where if a is axis else a for a in self.tensor.axes)
         elements = self.elements
-        pointer, along, _ = address(elements, self.result, at, place)
+        pointer, along, *_ = address(elements, self.result, at, place)
         if self.loops.vector is None:
             total = elements.scalar.add(elements.scalar.load(pointer), elements.value(body, place))
             elements.scalar.store(total, pointer)

@@ -32,4 +32,4 @@ def load_entry(elements: Elements, node: Node, place: Place) -> Value:
     digest = blake2b(" ".join(items).encode(), digest_size=8).hexdigest()
     start = elements.frame.function.module.table(f"sympile.numbers.{digest}", element, items)
     found = address_in(elements, start, element, [const(n) for n in lengths], steps, node.args, place)
-    return load_from(elements, node, *found, place)
+    return load_from(elements, node, found, place)

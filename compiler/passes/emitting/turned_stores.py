@@ -48,7 +48,7 @@ class TurnedStores:
     def _write_square(self, place: Place, rows: Sequence[Value]) -> None:
         """Up to as many rows as there are lanes, from a place on."""
         function, wide = self.nest.elements.frame.function, self.nest.elements.wide
-        pointer, along, _ = address(self.nest.elements, self.tensor, self.tensor.axes, place)
+        pointer, along, *_ = address(self.nest.elements, self.tensor, self.tensor.axes, place)
         assert along is not None
         mask = None if len(rows) == wide.lanes else wide.first(len(rows))
         lines = transposed(wide, [*rows, *[rows[-1]] * (wide.lanes - len(rows))])
