@@ -33,6 +33,8 @@ from sympile.compiler.passes.fusing.group import (
 )
 from sympile.compiler.passes.fusing.keep import kept
 from sympile.compiler.passes.fusing.lift import lift
+from sympile.compiler.passes.fusing.powers import quotients_shared
+from sympile.compiler.passes.fusing.ranges import joined_ranges
 from sympile.compiler.passes.fusing.remainders import solve_strides
 from sympile.compiler.passes.fusing.rowwise import with_row_groups
 from sympile.compiler.passes.fusing.scatters import scattered
@@ -49,7 +51,7 @@ def fuse(outputs: Sequence[Definition], math: str = "accurate", exact: bool = Fa
     mapping = {o: o for o in outputs}
     lower = partial(_lower, TIERS[math], exact)
     for step in (
-        factoring.factor, _inline, lower, tabulate, lift, solve_strides, arrange, _order_axes, scattered, _pack,
+        factoring.factor, _inline, lower, joined_ranges, tabulate, partial(lift, exact=exact), solve_strides, arrange, _order_axes, scattered, _pack,
     ):  # fmt: skip
         mapping = _chained(mapping, step)
     wanted = list(mapping.values())
@@ -60,7 +62,7 @@ def fuse(outputs: Sequence[Definition], math: str = "accurate", exact: bool = Fa
 def _with_shared_products(exact: bool, group: Group) -> Group:
     formulas = [tensor for tensor in group.results if tensor.kind == "formula"]
     bodies = [_arranged(group, tensor, exact) for tensor in formulas]
-    bodies = shared_products(computed_together(bodies))
+    bodies = shared_products(computed_together(bodies if exact else quotients_shared(bodies)))
     return replace(group, bodies=dict(zip(formulas, bodies, strict=True)))
 
 

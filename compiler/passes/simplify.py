@@ -73,13 +73,20 @@ def simplify(
     run = Simplifier(
         by_operation(rows_for(rewrites, last), own), LEVELS[rewrites], own, AffineMaps(own) if constants else None
     )
+    before: list[list[Definition]] = []
     for _ in range(_ROUNDS):
-        wanted = [became[o] for o in outputs]
-        new = run.round(wanted)
+        before.append([became[o] for o in outputs])
+        new = run.round(before[-1])
         became = Mapping({old: new[now] for old, now in became.items()})
-        if [became[o] for o in outputs] == wanted:
+        now = [became[o] for o in outputs]
+        if now in before and now == _first(before[before.index(now) :]):
             return became, list(run.made.values())
     raise InternalError("simplification does not settle; please report it with the formula")
+
+
+def _first(forms: list[list[Definition]]) -> list[Definition]:
+    """Of equal forms that turn into each other (names of indices decide signs, and signs the names) always the same."""
+    return min(forms, key=lambda form: [tensor.key for tensor in form])
 
 
 # ------------------------------------------------------------------------------------------------ the engine

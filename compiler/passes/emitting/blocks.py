@@ -10,12 +10,13 @@ from sympile.compiler.code.value import Integer, Value
 from sympile.compiler.code.writer import Function
 from sympile.compiler.graph.conditions import conditions_of, unguarded, when
 from sympile.compiler.graph.node import Node, extent, number
+from sympile.compiler.passes.emitting.bounds import Bounds
 from sympile.compiler.passes.emitting.extents import Run
 from sympile.compiler.passes.emitting.lines import Lines, room_for
 from sympile.compiler.passes.emitting.panels import Panel
 from sympile.compiler.passes.emitting.reduction import Reduction
 from sympile.compiler.passes.emitting.turns import Block
-from sympile.compiler.passes.scheduling.bounds import bounding
+from sympile.compiler.passes.scheduling.bounds import bounding, reaching
 from sympile.compiler.passes.scheduling.factors import shared_first
 from sympile.compiler.passes.scheduling.tiles import length_of
 from sympile.compiler.records import dataclass
@@ -133,8 +134,8 @@ class Blocks:
 
     def _tiles_of(self, vectors: int, masked: bool, block: Block) -> None:
         loops, full = self.nest.loops, self.nest.group.body(self.nest.first)
-        bounds = bounding(full, loops.outer, tuple(index for index in loops.inner if index is not loops.vector))
-        dropped = {condition for conditions in bounds.values() for condition in conditions}
+        bounds = self._bounds(full)
+        dropped = {condition for conditions in bounds.exact.values() for condition in conditions}
         body = when(unguarded(full), *[c for c in conditions_of(full) if c not in dropped])
         body = shared_first(body, self.nest.first.axes, loops.steps)
 
@@ -148,6 +149,15 @@ class Blocks:
         function, length = self.nest.elements.frame.function, length_of(loops.second)
         with each(function, length, loops.seconds) as start, self.nest.bind(loops.second, start, hoist=False):
             self._rows(tile)
+
+    def _bounds(self, body: Node) -> Bounds:
+        """What guards say of the loops: where one does not hold, a sum has nothing to add."""
+        loops = self.nest.loops
+        if self.nest.first.monoid != "sum":
+            return Bounds({}, {})
+        tile = frozenset(index for index, _ in loops.steps if index is not None and index not in loops.inner)
+        inner = tuple(i for i in loops.inner if not loops.packed or i is not loops.vector)  # lines begin at their start
+        return Bounds(bounding(body, loops.outer, inner), reaching(body, loops.outer, inner, tile))
 
 
 @contextmanager

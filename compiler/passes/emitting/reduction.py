@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sympile.compiler.code.halving import packed
 from sympile.compiler.code.lanes import Lanes
 from sympile.compiler.code.value import Integer, Value
-from sympile.compiler.graph.affine import affine
 from sympile.compiler.graph.conditions import conditions_of, unguarded
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import Node
+from sympile.compiler.passes.emitting.bounds import Bounds
 from sympile.compiler.passes.emitting.elements import Elements
-from sympile.compiler.passes.emitting.integers import floor_of, place_of
+from sympile.compiler.passes.emitting.extents import Run
 from sympile.compiler.passes.emitting.operations import accumulate, all_of
 from sympile.compiler.passes.emitting.places import Place
 from sympile.compiler.passes.emitting.turns import Block, range_of
@@ -65,7 +66,7 @@ class Reduction:
     places: tuple[Place, ...]
     block: Block
     body: Node
-    bounds: Mapping[Node, tuple[Node, ...]]  # of reduced indices: conditions that are not in the body any more
+    bounds: Bounds
 
     @property
     def elements(self) -> Elements:
@@ -135,9 +136,37 @@ class Reduction:
         index, rest = indices[0], indices[1:]
         if index is self.nest.loops.vector:
             return self._over_lanes(places, sums)
-        start, stop = self._bounded(index, *range_of(self.nest, index, self.block))
+        start, stop = self.bounds.exactly(self.elements, index, *range_of(self.nest, index, self.block))
         if isinstance(start, int) and isinstance(stop, int) and self._is_short(indices, stop - start):
             return self._straight(index, start, stop, rest, places, sums)
+        if not self.bounds.reaching.get(index):
+            return self._turns_of(index, start, stop, rest, places, sums)
+        start, stop = self.bounds.somewhere(self.elements, index, places, start, stop)
+        if rest:
+            return self._turns_of(index, start, stop, rest, places, sums)
+        return self._in_parts(index, start, stop, places, sums)
+
+    def _in_parts(
+        self, index: Node, start: Integer, stop: Integer, places: Sequence[Place], sums: list[Value]
+    ) -> list[Value]:
+        """An innermost loop: between the turns in which a guard differs within the tile it holds for all of it."""
+        inside = replace(self, body=self.bounds.without(self.body, index))
+        first, last = self.bounds.everywhere(self.elements, index, places, start, stop)
+        if first is not start:
+            sums = self._loop(index, start, first, 1, (), places, sums)
+        sums = inside._turns_of(index, first, last, (), places, sums)
+        return sums if last is stop else self._loop(index, last, stop, 1, (), places, sums)
+
+    def _turns_of(
+        self,
+        index: Node,
+        start: Integer,
+        stop: Integer,
+        rest: tuple[Node, ...],
+        places: Sequence[Place],
+        sums: list[Value],
+    ) -> list[Value]:
+        """A loop, some turns of an innermost one written together."""
         turns = self._turns(rest)
         function = self.elements.frame.function
         whole = function.sub(stop, function.rem(function.sub(stop, start), turns))
@@ -148,32 +177,12 @@ class Reduction:
             return self._straight(index, whole, stop, rest, places, sums)
         return self._loop(index, whole, stop, 1, rest, places, sums)
 
-    def _bounded(self, index: Node, start: Integer, stop: Integer) -> tuple[Integer, Integer]:
-        """The part of a range in which the conditions on it hold."""
-        function = self.elements.frame.function
-        for condition in self.bounds.get(index, ()):
-            form = affine(condition.args[0])
-            assert form is not None
-            own = 0
-            others: Integer = int(form.constant)
-            for leaf, coefficient in form.terms:
-                if leaf is index:
-                    own = int(coefficient)
-                else:
-                    others = function.add(others, function.mul(place_of(self.elements, leaf), int(coefficient)))
-            last = floor_of(function, others, abs(own))  # own * index + others >= 0
-            if own > 0:
-                start = function.max(start, function.mul(last, -1))
-            else:
-                stop = function.min(stop, function.add(last, 1))
-        return start, stop
-
     def _is_short(self, indices: Sequence[Node], turns: int) -> bool:
         """Whether the loops over some indices, the first with so many turns, are written out."""
         steps = turns * len(self.places)
         for index in indices[1:]:
             length = self.nest.length(index)
-            if index is self.nest.loops.vector or not isinstance(length, int) or self.bounds.get(index):
+            if index is self.nest.loops.vector or not isinstance(length, int) or self.bounds.exact.get(index):
                 return False
             steps *= length
         return steps <= UNROLLED
@@ -215,16 +224,39 @@ class Reduction:
         function, vector, lanes = self.elements.frame.function, self.nest.loops.vector, self.lanes
         assert vector is not None
         run = self.nest.run(vector)
+        if self.bounds.holding(vector):
+            return self._over_some_lanes(vector, run, places, sums)
         whole = run.whole(function, lanes.lanes)
         if whole != run.first:
-            loops = function.loop(run.first, whole, lanes.lanes, sums)
-            with loops as loop, self.nest.bind(vector, loop.index, hoist=False):
-                loop.next = self._over((), places, loop.carried)
-            sums = loop.results
+            sums = self._whole_vectors(vector, run.first, whole, places, sums)
         if isinstance(run.last, int) and isinstance(whole, int):
             return sums if run.last == whole else self._end(vector, whole, run.last - whole, places, sums)
-        with function.loop(whole, run.last, lanes.lanes, sums) as loop:
-            left = function.sub(run.last, loop.index)
+        return self._last_vector(vector, whole, run.last, places, sums)
+
+    def _over_some_lanes(self, vector: Node, run: Run, places: Sequence[Place], sums: list[Value]) -> list[Value]:
+        """The same where guards say from where to where: the first vector begins where they do."""
+        function = self.elements.frame.function
+        start, stop = self.bounds.exactly(self.elements, vector, run.first, run.last)
+        start, stop = self.bounds.somewhere(self.elements, vector, places, start, stop)
+        whole = function.sub(stop, function.rem(function.sub(stop, start), self.lanes.lanes))
+        sums = self._whole_vectors(vector, start, whole, places, sums)
+        return self._last_vector(vector, whole, stop, places, sums)
+
+    def _whole_vectors(
+        self, vector: Node, start: Integer, stop: Integer, places: Sequence[Place], sums: list[Value]
+    ) -> list[Value]:
+        loops = self.elements.frame.function.loop(start, stop, self.lanes.lanes, sums)
+        with loops as loop, self.nest.bind(vector, loop.index, hoist=False):
+            loop.next = self._over((), places, loop.carried)
+        return loop.results
+
+    def _last_vector(
+        self, vector: Node, start: Integer, stop: Integer, places: Sequence[Place], sums: list[Value]
+    ) -> list[Value]:
+        """What is left behind the whole vectors, if anything is."""
+        function = self.elements.frame.function
+        with function.loop(start, stop, self.lanes.lanes, sums) as loop:
+            left = function.sub(stop, loop.index)
             loop.next = self._end(vector, loop.index, left, places, loop.carried)
         return loop.results
 

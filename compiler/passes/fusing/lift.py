@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import field
 from math import prod
 
-from sympile.compiler.graph.arithmetic import factors_of, mul, split
+from sympile.compiler.graph.arithmetic import factors_of, mul, power, split
 from sympile.compiler.graph.conditions import conditions_of, unguarded, when
 from sympile.compiler.graph.definition import Definition, computed, define, define_free, extent_value, read
 from sympile.compiler.graph.mapping import Mapping, each_formula, redirected
@@ -15,12 +15,13 @@ from sympile.compiler.graph.node import ZERO, Node, Number, const, extent, index
 from sympile.compiler.graph.ranges import stays_inside
 from sympile.compiler.graph.rebuild import rebuild, transform
 from sympile.compiler.passes.fusing.group import costly, domain_of
+from sympile.compiler.passes.fusing.powers import times_unit, unit_power
 from sympile.compiler.records import dataclass
 
 
-def lift(outputs: list[Definition]) -> dict[Definition, Definition]:
+def lift(outputs: list[Definition], exact: bool = False) -> dict[Definition, Definition]:
     """Costly work that many would do again, and the operands of contractions, become definitions."""
-    shared = _shared(computed(outputs))
+    shared = _shared(computed(outputs), exact)
     run = _Run(shared)
     new = run.all(outputs)
     if run.wanted & run.held:  # somebody could have read what was held only later
@@ -33,7 +34,7 @@ def lift(outputs: list[Definition]) -> dict[Definition, Definition]:
 class _Run:
     """One walk over all formulas."""
 
-    shared: set[int]
+    shared: Shared
     held: set[Definition] = field(default_factory=set)
     wanted: set[Definition] = field(default_factory=set)  # would be read if it were held
     done: dict[Node, Node] = field(default_factory=dict)
@@ -170,9 +171,7 @@ def _rectified(tensor: Definition) -> Node | None:
     return others[0] if len(others) == 1 else None
 
 
-def _asked_elsewhere(
-    body: Node, known: dict[Definition, tuple[Definition, tuple[int, ...]]], new: Mapping
-) -> Node:
+def _asked_elsewhere(body: Node, known: dict[Definition, tuple[Definition, tuple[int, ...]]], new: Mapping) -> Node:
     done: dict[Node, Node] = {}
     for node in postorder([body]):
         args = tuple([done[arg] for arg in node.args])
@@ -188,13 +187,35 @@ def _asked_elsewhere(
 # ------------------------------------------------------------------------------------------------ what is costly
 
 
-def _shared(order: Iterable[Definition]) -> set[int]:
+@dataclass(frozen=True, slots=True)
+class Shared:
     """Structural keys of costly operations that more than one nest of loops would compute."""
+
+    keys: frozenset[int] = frozenset()
+    units: frozenset[int] = frozenset()  # of quotients of which others are powers
+
+    def part(self, node: Node) -> Node:
+        """What is held of a costly operation: all of it, or the quotient of which it is a power."""
+        unit = unit_power(node) if self.units else None
+        return node if unit is None or _key(unit) not in self.units else unit
+
+
+def _shared(order: Iterable[Definition], exact: bool) -> Shared:
+    found = [{n for n in postorder([t.formula]) if costly(n) and n.free} for t in order if _has_loops(t)]
+    powers: dict[int, set[object]] = {}
+    for node in set().union(*found) if not exact else ():
+        unit = unit_power(node)
+        if unit is not None:
+            powers.setdefault(_key(unit), set()).add(node.data)
+    first = Shared(units=frozenset(key for key, exponents in powers.items() if len(exponents) > 1))
     counts: Counter[int] = Counter()
-    for tensor in order:
-        if tensor.kind == "formula" and len(domain_of(tensor)) > 1:
-            counts.update({_key(node) for node in postorder([tensor.formula]) if costly(node) and node.free})
-    return {key for key, count in counts.items() if count > 1}
+    for nodes in found:
+        counts.update({_key(first.part(node)) for node in nodes})
+    return Shared(frozenset(key for key, count in counts.items() if count > 1), first.units)
+
+
+def _has_loops(tensor: Definition) -> bool:
+    return tensor.kind == "formula" and len(domain_of(tensor)) > 1
 
 
 def _key(node: Node) -> int:
@@ -231,7 +252,7 @@ def _is_checked(at: Node) -> bool:
 
 
 def _lift_costly(
-    tensor: Definition, new: dict[Definition, Definition], domain: frozenset[Node], shared: set[int]
+    tensor: Definition, new: dict[Definition, Definition], domain: frozenset[Node], shared: Shared
 ) -> Node:
     """Costly subexpressions that need fewer indices than the loops have, or that several nests need, are held."""
     done: dict[Node, Node] = {}
@@ -242,9 +263,15 @@ def _lift_costly(
             done[node] = read(new[target(node)], *args)
             continue
         now = node if args == node.args else rebuild(node, args)
-        if costly(node) and node.free and node is not root and (now.free < domain or _key(node) in shared):
-            now = _held(now) if now.free else now
+        if costly(node) and node.free and node is not root:
+            part = shared.part(node)
+            if now.free < domain or _key(part) in shared.keys:
+                now = _held_part(now, part is not node) if now.free else now
         done[node] = now
     return done[tensor.formula]
 
 
+def _held_part(node: Node, is_power: bool) -> Node:
+    """A costly operation that is held, or the power of a quotient that is."""
+    unit = unit_power(node) if is_power else None
+    return _held(node) if unit is None else power(_held(unit), times_unit(node))
