@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sympile.compiler.graph.affine import always_at_least_zero, never_at_least_zero
-from sympile.compiler.graph.arithmetic import neg, sub
+from sympile.compiler.graph.affine import affine, always_at_least_zero, never_at_least_zero
+from sympile.compiler.graph.arithmetic import add, mul, neg, sub
 from sympile.compiler.graph.conditions import when
-from sympile.compiler.graph.node import ONE, ZERO, Node, by_key, make, number, postorder
+from sympile.compiler.graph.node import ONE, ZERO, Node, by_key, const, make, postorder
 
 
 def equal(a: Node, b: Node) -> Node:
@@ -28,11 +28,17 @@ def at_least_zero(a: Node) -> Node:
 
 
 def divides(divisor: int, a: Node) -> Node:
-    """[divisor divides a] on an index expression."""
+    """[divisor divides a] on an index expression; what the divisor divides anyway is left out."""
     if divisor == 1:
         return ONE
-    if a.op == "const":
-        return ONE if number(a) % divisor == 0 else ZERO
+    form = affine(a)
+    if form is None or any(not isinstance(c, int) for c in (form.constant, *[c for _, c in form.terms])):
+        return make("divides", a, data=divisor)
+    kept = [(leaf, c) for leaf, c in form.terms if c % divisor]
+    if not kept:
+        return ZERO if form.constant % divisor else ONE
+    if len(kept) < len(form.terms) or not 0 <= form.constant < divisor:
+        a = add(const(form.constant % divisor), *[mul(const(c), leaf) for leaf, c in kept])
     return make("divides", a, data=divisor)
 
 

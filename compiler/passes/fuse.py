@@ -41,6 +41,7 @@ from sympile.compiler.passes.fusing.scatters import scattered
 from sympile.compiler.passes.fusing.shares import LogSum, as_share
 from sympile.compiler.passes.fusing.sharing import shared_products
 from sympile.compiler.passes.fusing.tabulate import tabulate
+from sympile.compiler.passes.fusing.thinned import thinned
 from sympile.compiler.passes.fusing.together import computed_together
 from sympile.compiler.passes.simplifying.folding import folded
 from sympile.compiler.rules.lowering import TIERS, a, b
@@ -51,7 +52,7 @@ def fuse(outputs: Sequence[Definition], math: str = "accurate", exact: bool = Fa
     mapping = {o: o for o in outputs}
     lower = partial(_lower, TIERS[math], exact)
     for step in (
-        factoring.factor, _inline, lower, joined_ranges, tabulate, partial(lift, exact=exact), solve_strides, arrange, _order_axes, scattered, _pack,
+        factoring.factor, _inline, lower, joined_ranges, thinned, tabulate, partial(lift, exact=exact), solve_strides, arrange, _order_axes, scattered, _pack,
     ):  # fmt: skip
         mapping = _chained(mapping, step)
     wanted = list(mapping.values())
