@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import random
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,6 +87,29 @@ def ten_thousand_in_numpy(values: Mapping[str, np.ndarray]) -> np.ndarray:
         k = turn % 50
         state[k] = np.sin(state[k] * state[(7 * k + 3) % 50] + given[(k + 11) % 50])
     return np.sum(state)
+
+
+def random_graph(count: int) -> tuple[sp.Expr, list[sp.Symbol]]:
+    """Sums and products of two of fifty numbers each; nearly all of them are terms and factors of several."""
+    symbols = list(sp.symbols("s:50"))
+    state = list(symbols)
+    for own, other, is_sum in _draws(count):
+        state[own] = (sp.Add if is_sum else sp.Mul)(state[own], state[other], evaluate=False)
+    return sp.Add(*state, evaluate=False), symbols
+
+
+def random_graph_in_numpy(values: Mapping[str, np.ndarray], count: int) -> np.ndarray:
+    """The value of `random_graph` by NumPy."""
+    state = [values[f"s{k}"] for k in range(50)]
+    for own, other, is_sum in _draws(count):
+        state[own] = state[own] + state[other] if is_sum else state[own] * state[other]
+    return np.sum(state)
+
+
+def _draws(count: int) -> Iterator[tuple[int, int, bool]]:
+    draw = random.Random(0)
+    for turn in range(count):
+        yield turn % 50, (turn + draw.randrange(1, 50)) % 50, draw.random() < 0.5
 
 
 def euler_decay(k: sp.Symbol, u: sp.Symbol, start: sp.Symbol, steps: int) -> sp.Expr:

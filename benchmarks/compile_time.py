@@ -61,6 +61,11 @@ def operations(count: int) -> Case:
     return loss, symbols, dict(zip(symbols, np.linspace(-1, 1, len(symbols)), strict=True))
 
 
+def graph(count: int) -> Case:
+    loss, symbols = big_formulas.random_graph(count)
+    return loss, symbols, dict.fromkeys(symbols, 0.0)
+
+
 def chain() -> Case:
     return big_formulas.deep_chain(x, a, 5000), [x, a], {x: 0.7, a: 0.9}
 
@@ -80,6 +85,7 @@ ROWS = {
     "network":    Row("32-32-1 network in 1,056 Symbols",    network,   2_200),
     "chain":      Row("an expression 5,000 levels deep",     chain,     5_000),
     "euler":      Row("1,000 unrolled Euler steps",          euler,     4_000),
+    "graph":      Row("2,000 random sums and products",      partial(graph, 2_000), 2_000),
     **{f"{n}": Row(f"{n:,} scalar operations", partial(operations, n), n, aim) for n, aim in AIMS.items()},
 }
 # fmt: on

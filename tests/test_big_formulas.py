@@ -122,6 +122,17 @@ def test_ten_thousand_operations() -> None:
         np.testing.assert_allclose(gradient[name], slope, rtol=1e-9, atol=1e-11)
 
 
+def test_random_sums_and_products() -> None:
+    expression, symbols = big.random_graph(300)
+    values = dict(zip(symbols, np.linspace(0.2, 0.4, 50), strict=True))
+    named = {str(symbol): value for symbol, value in values.items()}
+    value, gradient = sm.compile(expression, parameters=symbols).value_and_grad(values)
+    np.testing.assert_allclose(value, big.random_graph_in_numpy(named, 300), rtol=1e-12)
+    for symbol in symbols:
+        slope = complex_step(lambda v: big.random_graph_in_numpy(v, 300), named, str(symbol))
+        np.testing.assert_allclose(gradient[symbol], slope, rtol=1e-10)
+
+
 def test_euler_steps_are_fitted(default_recursion_limit: None) -> None:
     """y' = -k y + u by 1,000 unrolled Euler steps: k and u are found again from the end of the path."""
     k, u, start = sp.symbols("k u x")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from weakref import WeakValueDictionary
 
 from sympile.compiler.graph.node import (
@@ -212,7 +212,12 @@ def computed_operands(tensor: Definition) -> list[Definition]:
     """As `depends_on` without inputs, in the order of their keys; costs nothing, however large the formula."""
     if tensor.kind == "call":
         return list(dict.fromkeys(o for o in tensor.operands if o.kind != "input"))
-    return [] if tensor.kind == "input" else sorted(tensor.formula.below, key=lambda t: t.key)
+    below = () if tensor.kind == "input" else tensor.formula.below
+    return sorted(below, key=_by_key) if len(below) > 1 else list(below)
+
+
+def _by_key(tensor: Definition) -> int:
+    return tensor.key
 
 
 def definitions(outputs: Iterable[Definition]) -> list[Definition]:
@@ -224,21 +229,23 @@ def definitions(outputs: Iterable[Definition]) -> list[Definition]:
 
 def computed(outputs: Iterable[Definition]) -> list[Definition]:
     """As `definitions` without the inputs; no formula is entered."""
-    return list(_computed(outputs))
-
-
-def _computed(outputs: Iterable[Definition]) -> Iterator[Definition]:
     seen: set[Definition] = set()
+    found: list[Definition] = []
     for output in outputs:
         stack = [(output, False)] if output.kind != "input" else []
         while stack:
             tensor, done = stack.pop()
             if done:
-                yield tensor
+                found.append(tensor)
             elif tensor not in seen:
                 seen.add(tensor)
-                stack.append((tensor, True))
-                stack.extend((d, False) for d in reversed(computed_operands(tensor)) if d not in seen)
+                below = [d for d in computed_operands(tensor) if d not in seen]
+                if below:
+                    stack.append((tensor, True))
+                    stack.extend([(d, False) for d in reversed(below)])
+                else:
+                    found.append(tensor)
+    return found
 
 
 def _inputs(tensors: Iterable[Definition]) -> list[Definition]:

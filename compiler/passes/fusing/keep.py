@@ -108,11 +108,14 @@ def _later(user: Definition, tensor: Definition, ready: Mapping[Definition, int]
 
 
 def _of_many_reads(order: Sequence[Definition]) -> set[Definition]:
-    """Those whose terms, or factors, have all the axes, and that read many tensors; one that is found counts once."""
+    """Those whose terms, or factors, have all the axes, and that read many tensors; one that is found counts once.
+
+    A single number is none of them, and thousands of numbers may share one large formula, so they are not looked at.
+    """
     found: set[Definition] = set()
     below: dict[Definition, frozenset[Definition]] = {}
     for tensor in order:
-        if _is_elementwise(tensor):
+        if tensor.axes and _is_elementwise(tensor):
             below[tensor] = own = _whole_reads(tensor, below, found)
             if len(own) >= FEW and _spans_everywhere(tensor):
                 found.add(tensor)
@@ -136,7 +139,7 @@ def _spans_everywhere(tensor: Definition) -> bool:
     """Nothing can be moved out of a reduction over it, nor does a bracket choose places."""
     _, rest = split(unguarded(tensor.formula))
     axes = set(tensor.axes)
-    return bool(axes) and rest.op in ("add", "mul") and all(_spans(part, axes) for part in rest.args)
+    return rest.op in ("add", "mul") and all(_spans(part, axes) for part in rest.args)
 
 
 def _spans(part: Node, axes: set[Node]) -> bool:
