@@ -35,6 +35,7 @@ from sympile.compiler.passes.fusing.keep import kept
 from sympile.compiler.passes.fusing.lift import lift
 from sympile.compiler.passes.fusing.powers import quotients_shared
 from sympile.compiler.passes.fusing.ranges import joined_ranges
+from sympile.compiler.passes.fusing.regroup import regrouped
 from sympile.compiler.passes.fusing.remainders import solve_strides
 from sympile.compiler.passes.fusing.rowwise import with_row_groups
 from sympile.compiler.passes.fusing.scatters import scattered
@@ -52,7 +53,7 @@ def fuse(outputs: Sequence[Definition], math: str = "accurate", exact: bool = Fa
     mapping = {o: o for o in outputs}
     lower = partial(_lower, TIERS[math], exact)
     for step in (
-        factoring.factor, _inline, lower, joined_ranges, thinned, tabulate, partial(lift, exact=exact), solve_strides, arrange, _order_axes, scattered, _pack,
+        factoring.factor, _inline, lower, joined_ranges, regrouped, thinned, tabulate, partial(lift, exact=exact), solve_strides, arrange, _order_axes, scattered, _pack,
     ):  # fmt: skip
         mapping = _chained(mapping, step)
     wanted = list(mapping.values())

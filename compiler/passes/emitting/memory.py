@@ -62,11 +62,8 @@ def address_in(
             )
             scattered = part if scattered is None else function.emit(f"add {typed(scattered)}, {part.text}", part.type)
             continue
-        first, beyond = integer_apart(elements, node, place)
+        first, beyond = _first_lane(elements, node, length if clamp else None, place)
         inside = inside and (clamp or _rises(node))
-        if clamp:
-            first = function.min(function.add(first, beyond), function.sub(elements.frame.extent(length), 1))
-            first, beyond = function.max(0, first), 0
         if isinstance(stride, int):
             ahead += beyond * stride
         else:
@@ -82,6 +79,16 @@ def address_in(
         more = function.emit(f"mul {typed(steps)}, {elements.wide.splat(i64(along)).text}", steps.type)
         scattered = function.emit(f"add {typed(scattered)}, {more.text}", more.type)
     return pointer, None, scattered, within
+
+
+def _first_lane(elements: Elements, node: Node, length: Node | None, place: Place) -> tuple[Integer, int]:
+    """Where the first lane lies, in two parts; what a guard throws away is read within the length."""
+    first, beyond = integer_apart(elements, node, place)
+    if length is None:
+        return first, beyond
+    function = elements.frame.function
+    last = function.sub(elements.frame.extent(length), 1)
+    return function.max(0, function.min(function.add(first, beyond), last)), 0
 
 
 def _lanes_inside(elements: Elements, node: Node, length: Node, place: Place) -> Value:
