@@ -11,7 +11,7 @@ from sympile.compiler.graph.arithmetic import add, factors_of, mul, split, sub
 from sympile.compiler.graph.brackets import divides, equal, inside
 from sympile.compiler.graph.conditions import conditions_of, unguarded, when
 from sympile.compiler.graph.definition import EXAMPLES, define, define_free, extent_value, instance, read
-from sympile.compiler.graph.node import ONE, ZERO, Node, Number, const, extent, index_name, postorder, target
+from sympile.compiler.graph.node import ONE, ZERO, Node, const, extent, index_name, postorder, target
 from sympile.compiler.graph.ranges import stays_inside
 from sympile.compiler.graph.rebuild import substitute
 from sympile.compiler.records import dataclass
@@ -97,18 +97,20 @@ def _solvable(condition: Node, indices: list[Node]) -> tuple[Node, Node, Node] |
 def solve_for(difference: Node, unknown: Node) -> tuple[Node, Node] | None:
     """difference == 0 solved for an index: (its value, the condition under which that is an integer), or None."""
     form = affine(difference)
-    if form is None:
+    numbers = [] if form is None else [form.constant, *[coefficient for _, coefficient in form.terms]]
+    if form is None or any(isinstance(number, float) for number in numbers):
         return None
-    own: Number = 0
-    rest: list[Node] = [const(form.constant)]
+    whole = math.lcm(*[Fraction(number).denominator for number in numbers])  # what makes all of them integers
+    own = 0
+    rest: list[Node] = [const(form.constant * whole)]
     for leaf, coefficient in form.terms:
         if leaf is unknown:
-            own = coefficient
+            own = int(coefficient * whole)
         elif unknown in leaf.free:
             return None
         else:
-            rest.append(mul(const(coefficient), leaf))
-    if own == 0 or not isinstance(own, int):
+            rest.append(mul(const(coefficient * whole), leaf))
+    if own == 0:
         return None
     remainder = add(*rest)
     return _exact_division(mul(const(-1 if own > 0 else 1), remainder), abs(own)), divides(abs(own), remainder)
