@@ -14,6 +14,8 @@ from sympile.compiler.passes.scheduling.tiles import Tile, known, length_of
 from sympile.compiler.records import dataclass
 
 PANEL = 8  # panels that the second-level cache has room for; they lie on the stack
+HELD, LEAST = 2, 128  # operands that the second-level cache holds among others; turns of a block, if more do not fit
+MANY = 32  # times the second-level cache: a third-level one that large serves many cores, and is far from each
 OFTEN, TURNED_OFTEN = 6, 1  # how many tiles must read a copy, at least
 
 
@@ -51,8 +53,25 @@ def packing(
         return (lines, length_of(inner[0])) if lines else nothing
     across = tuple(factor for factor in factors if _is_panel(factor, shape))
     fixed = prod(length_of(index) for index in inner[1:])
-    block = _block(inner[0], core.second // PANEL // (tile.vectors * lanes * fixed))
+    most = min(core.second // PANEL // (tile.vectors * lanes * fixed), *[_near(factor, shape) for factor in factors])
+    block = _block(inner[0], most)
     return (across, block) if across and block else nothing
+
+
+def _near(factor: Node, shape: _Shape) -> int:
+    """Turns in a block after which columns of tiles find rows in the second-level cache that lie apart, and do not fit.
+
+    The processor does not foresee where the next turn reads them. Where the third-level cache is near, blocks only cost.
+    """
+    core, row, (outermost, *_) = shape.core, shape.tile.row, shape.inner
+    swept = [index for index in (row, *shape.inner) if index in factor.free and index is not None]
+    if factor.op != "read" or shape.tile.vector in factor.free or not {row, outermost} <= set(swept):
+        return core.second
+    is_near = core.third <= MANY * core.second or prod(map(length_of, swept)) <= core.second // HELD
+    apart = min(strides_along(factor, index) or 0 for index in swept if index is not row) >= core.line
+    if is_near or not apart or strides_along(factor, swept[0]) != 1:
+        return core.second
+    return max(LEAST, core.second // PANEL // prod(length_of(index) for index in swept if index is not outermost))
 
 
 def _block(index: Node, most: int) -> int:
