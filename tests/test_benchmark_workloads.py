@@ -32,6 +32,8 @@ SIZES: dict[str, dict[str, Any]] = {             # of those that are classes; th
     "softmax":               dict(examples=50, batch=8, epochs=2),
     "mixture":               dict(examples=40, steps=4),
     "kernel":                dict(examples=30, kernels=4, steps=5),
+    "cox_200":               dict(examples=30, steps=5),
+    "cox_10000":             dict(examples=40, steps=4),
     "factorisation":         dict(users=6, items=5, width=3, examples=40, batch=16, epochs=2, rate=0.2),
     "recurrent":             dict(length=4, inputs=2, units=3, examples=20, batch=8, epochs=2),
     "gated":                 dict(length=4, inputs=2, units=3, examples=20, batch=8, epochs=2),

@@ -25,6 +25,8 @@ WHERE = {                                    # name -> the module that is the wo
     "softmax":               "softmax",
     "mixture":               "mixture",
     "kernel":                "kernel",
+    "cox_200":               "cox",
+    "cox_10000":             "cox",
     "factorisation":         "factorisation",
     "recurrent":             "recurrent",
     "gated":                 "gated",
