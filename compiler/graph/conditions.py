@@ -47,6 +47,17 @@ def select(condition: Node, yes: Node, no: Node) -> Node:
     return when(no, negation(condition)) if yes is ZERO else make("select", condition, yes, no)
 
 
+def counted(body: Node, neutral: Node) -> tuple[Node, tuple[Node, ...]]:
+    """(value, conditions) of what a reduction goes over: the value counts where all conditions hold."""
+    if neutral is ZERO:
+        return unguarded(body), conditions_of(body)
+    if body.op == "select" and body.args[2] is neutral:
+        return body.args[1], conditions_of(when(ONE, body.args[0]))
+    if body.op == "select" and body.args[1] is neutral:
+        return body.args[2], conditions_of(when(ONE, negation(body.args[0])))
+    return body, ()
+
+
 def negation(condition: Node) -> Node:
     """The condition does not hold (a comparison with nan does not)."""
     condition = _bare_condition(condition)

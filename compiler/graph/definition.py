@@ -7,7 +7,11 @@ from collections.abc import Iterable, Sequence
 from weakref import WeakValueDictionary
 
 from sympile.compiler.graph.node import (
+    INFINITY,
     INTERNING,
+    NEGATIVE_INFINITY,
+    ONE,
+    ZERO,
     Node,
     extent,
     index,
@@ -25,7 +29,8 @@ from sympile.compiler.records import dataclass
 EXAMPLES = size(BATCH)  # how many examples there are
 EXAMPLE = index(EXAMPLES, "e")  # the example index: in front of the axes of all that depends on data
 
-MONOIDS = ("sum", "prod", "max", "min", "lse")
+NEUTRAL = {"sum": ZERO, "prod": ONE, "max": NEGATIVE_INFINITY, "min": INFINITY, "lse": NEGATIVE_INFINITY}  # of nothing
+MONOIDS = tuple(NEUTRAL)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, weakref_slot=True)

@@ -4,6 +4,7 @@ from sympile.compiler.language.binders import Index as Index
 from sympile.compiler.language.binders import LogSumExp, Maximum, Minimum, comprehension, indices
 from sympile.compiler.language.bridges import add, batch_mean, batch_sum, dot, matmul, named, scalar
 from sympile.compiler.language.classes import one_hot
+from sympile.compiler.language.cumulative import cummax, cummin, cumprod, cumsum, logcumsumexp
 from sympile.compiler.language.functions import (
     abs,
     acos,
@@ -69,6 +70,7 @@ __all__ = [  # noqa: RUF022  (grouped by meaning)
     "erf", "erfc", "abs", "sign", "maximum", "minimum", "where", "greater", "less",
     "sigmoid", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "softplus", "hard_tanh",
     "softmax", "log_softmax", "logsumexp", "norm", "mean", "sum", "prod", "max", "min",
+    "cumsum", "cumprod", "cummax", "cummin", "logcumsumexp",
     "dot", "scalar", "add", "matmul", "one_hot", "batch_mean", "batch_sum",
     "mse", "mae", "huber", "cross_entropy", "binary_cross_entropy", "hinge", "kl_divergence",
     "step", "epoch", "gradient", "parameter",

@@ -118,6 +118,11 @@ def _axis_words(node: Any) -> list[str]:
     return [*words, "keepdims=True"] if kept else words
 
 
+def _along_axis(node: Any, printer: Any) -> str:
+    words = [printer._print(node.operands[0]), *[word for word in _axis_words(node) if word.startswith("axis=")]]
+    return f"{node.operation}({', '.join([*words, *(['reverse=True'] if node.options[1] else [])])})"
+
+
 def _order_words(node: Any) -> list[str]:
     return [f"p={node.options[2]}"] if node.operation == "norm" and node.options[2] != 2 else []
 
@@ -210,6 +215,13 @@ def _latex_over_axes(node: Any, printer: Any) -> str:
     return rf"{_latex_name(node.operation)}{below}\left({printer._print(node.operands[0])}\right)"
 
 
+def _latex_along_axis(node: Any, printer: Any) -> str:
+    """An arrow says that it goes from the last entry to the first."""
+    whole = _latex_over_axes(node, printer)
+    name = _latex_name(node.operation)
+    return rf"\overleftarrow{{{name}}}{whole.removeprefix(name)}" if node.options[1] else whole
+
+
 def _latex_norm(node: Any, printer: Any) -> str:
     order = r"\infty" if node.options[2] == float("inf") else node.options[2]
     return rf"\left\| {printer._print(node.operands[0])} \right\|_{{{order}}}"
@@ -273,6 +285,8 @@ def _latex_dot(node: Any, printer: Any) -> str:
     return rf"{left} \cdot {right}"
 
 
+CUMULATIVE = ("cumsum", "cumprod", "cummax", "cummin", "logcumsumexp")
+
 # fmt: off
 TEXT: dict[str, Form] = {
     "neg":           _negative,
@@ -285,6 +299,7 @@ TEXT: dict[str, Form] = {
     "comprehension": _comprehension,
     "piecewise":     _piecewise,
     **dict.fromkeys(("softmax", "log_softmax", "sum", "prod", "mean", "max", "min", "norm", "logsumexp"), _over_axes),
+    **dict.fromkeys(CUMULATIVE, _along_axis),
 }
 LATEX: dict[str, Form] = {
     "neg":           lambda node, printer: f"- {printer.parenthesize(node.operands[0], MUL)}",
@@ -297,6 +312,7 @@ LATEX: dict[str, Form] = {
     "comprehension": _latex_comprehension,
     "piecewise":     _latex_piecewise,
     **dict.fromkeys(("softmax", "log_softmax", "sum", "prod", "mean", "max", "min", "logsumexp"), _latex_over_axes),
+    **dict.fromkeys(CUMULATIVE, _latex_along_axis),
     "norm":          _latex_norm,
     "abs":           _latex_between(r"\left|", r"\right|"),
     "sqrt":          _latex_between(r"\sqrt{", "}"),

@@ -30,7 +30,7 @@ OF_A_SCALAR: dict[str, Callable[[Any], Any]] = {  # a scalar is an axis of one e
 LAST = "last"
 
 
-def _default_axes(made: Any) -> tuple[int, ...]:
+def default_axes(made: Any) -> tuple[int, ...]:
     """The last axis; of a matrix with a literal 1, the long one."""
     shape = shape_of(made)
     column = made.is_Matrix and shape[1] == 1 and shape[0] != 1
@@ -43,7 +43,7 @@ def _reduced(name: str, x: Any, axis: Any, keepdims: bool, *more: Any) -> Any:
     if not is_array(made):
         return OF_A_SCALAR[name](made)
     shape = shape_of(made)
-    axes = _default_axes(made) if axis == LAST else axes_of(name, shape, axis)
+    axes = default_axes(made) if axis == LAST else axes_of(name, shape, axis)
     if isinstance(made, TensorExpr):
         return build(name, made, options=(axes, bool(keepdims), *more))
     if not keepdims and all(size == 1 for at, size in enumerate(shape) if at not in axes):
@@ -55,7 +55,7 @@ def _normalized(name: str, x: Any, axis: Any) -> Any:
     made = operand(x, name)
     if not is_array(made):
         return OF_A_SCALAR[name](made)
-    axes = _default_axes(made) if axis == LAST else axes_of(name, shape_of(made), axis)
+    axes = default_axes(made) if axis == LAST else axes_of(name, shape_of(made), axis)
     return build(name, made, options=(axes,))
 
 

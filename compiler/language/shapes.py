@@ -140,6 +140,11 @@ def _scalar(operation: str, operands: tuple[Any, ...], options: tuple[Any, ...])
 RULES: dict[str, Rule] = {
     "softmax":       _first,
     "log_softmax":   _first,
+    "cumsum":        _first,
+    "cumprod":       _first,
+    "cummax":        _first,
+    "cummin":        _first,
+    "logcumsumexp":  _first,
     "sum":           _reduced,
     "prod":          _reduced,
     "mean":          _reduced,

@@ -8,8 +8,9 @@ from itertools import accumulate
 
 from sympile.compiler.errors import NotDifferentiable
 from sympile.compiler.graph.arithmetic import add, mul, power, sub
-from sympile.compiler.graph.conditions import negation, when
+from sympile.compiler.graph.conditions import both, counted, negation, select, when
 from sympile.compiler.graph.definition import (
+    NEUTRAL,
     Definition,
     computed,
     define,
@@ -18,6 +19,7 @@ from sympile.compiler.graph.definition import (
     is_whole,
     read,
 )
+from sympile.compiler.graph.implied import demanded
 from sympile.compiler.graph.node import HALF, ONE, ZERO, Node, const, extent, index, number, postorder, target
 from sympile.compiler.graph.rebuild import function, substitute
 from sympile.compiler.graph.reduce import contribution, total
@@ -175,17 +177,20 @@ def _local_partials(tensor: Definition, wanted: Callable[[Definition], bool]) ->
 
 
 def _softmax_weight(tensor: Definition, body: Node, own: Node) -> Node:
-    return function("exp", sub(body, own))
+    return function("exp", sub(counted(body, NEUTRAL["lse"])[0], own))
 
 
 def _tie_weight(tensor: Definition, body: Node, own: Node) -> Node:
-    """Every index whose value equals the extreme shares equally."""
-    hit = when(ONE, function("equals", body, own))
+    """Every index whose value equals the extreme shares equally; what a guard leaves out is none of them."""
+    value, conditions = counted(body, NEUTRAL[str(tensor.monoid)])
+    hit = when(ONE, function("equals", value, own), *conditions)
     return mul(hit, power(total(tensor.reduced, hit), -1))
 
 
 def _other_factors(tensor: Definition, body: Node, own: Node) -> Node:
     """The product of all other factors: y / body would be nan at a factor of 0."""
+    if len(tensor.reduced) == 1:
+        return mul(_factors_beside(tensor, body, 1), _factors_beside(tensor, body, -1))
     others = tuple(index(extent(r)) for r in tensor.reduced)
     same = when(ONE, *[function("eq", r, o) for r, o in zip(tensor.reduced, others, strict=True)])
     factor = add(
@@ -193,6 +198,20 @@ def _other_factors(tensor: Definition, body: Node, own: Node) -> Node:
     )
     axes = tensor.axes + tensor.reduced
     return read(define(axes, others, "prod", factor), *axes)
+
+
+def _factors_beside(tensor: Definition, body: Node, sign: int) -> Node:
+    """The product of all factors before that of the reduced index (sign 1), or of all after it (sign -1)."""
+    (r,) = tensor.reduced
+    k = index(extent(r))
+    value, conditions = counted(body, ONE)
+    beside = function("ge", sub(mul(const(sign), sub(r, k)), ONE))
+    known = (beside, *conditions)  # of the factor that is left out, too
+    own = [substitute(condition, {r: k}) for condition in conditions]
+    left = [c for c in own if c.op != "ge" or demanded(c.args[0], known) is not ZERO]
+    factor = select(both(beside, *left), substitute(value, {r: k}), ONE)
+    axes = tuple(axis for axis in (*tensor.axes, r) if axis in factor.free)
+    return read(define(axes, (k,), "prod", factor), *axes)
 
 
 _MONOID_WEIGHTS: Mapping[str, Callable[[Definition, Node, Node], Node]] = {

@@ -214,7 +214,7 @@ def write_group(
     assert loops is not None
     wide = Lanes(frame.function, scalar.element, loops.width, scalar.target)
     elements = Elements(frame, scalar, wide, loops.vector, loops.row, loops.second)
-    if loops.registers > 1:
+    if loops.registers > 1 or group.way is not None:
         elements.inlines = routines([group.body(tensor) for tensor in group.results]) <= FEW_ROUTINES
     if group.rows is not None:
         rows = (parts or {}).get(group.domain[0]) or run_of(frame.extent(extent(group.domain[0])))

@@ -20,6 +20,7 @@ from sympile.compiler.graph.inline import inlined
 from sympile.compiler.graph.mapping import each_formula, redirected
 from sympile.compiler.graph.node import INFINITY, Node, extent, target
 from sympile.compiler.graph.rebuild import function, substitute, transform
+from sympile.compiler.graph.running import RUNNING
 from sympile.compiler.passes.fusing import factor as factoring
 from sympile.compiler.passes.fusing.arrange import arrange
 from sympile.compiler.passes.fusing.cells import CELLS
@@ -38,6 +39,7 @@ from sympile.compiler.passes.fusing.ranges import joined_ranges
 from sympile.compiler.passes.fusing.regroup import regrouped
 from sympile.compiler.passes.fusing.remainders import solve_strides
 from sympile.compiler.passes.fusing.rowwise import with_row_groups
+from sympile.compiler.passes.fusing.running import carried
 from sympile.compiler.passes.fusing.scatters import scattered
 from sympile.compiler.passes.fusing.shares import LogSum, as_share
 from sympile.compiler.passes.fusing.sharing import shared_products
@@ -52,8 +54,10 @@ def fuse(outputs: Sequence[Definition], math: str = "accurate", exact: bool = Fa
     """The groups that compute the outputs: everything elementwise inlined, then stored again where that is cheaper."""
     mapping = {o: o for o in outputs}
     lower = partial(_lower, TIERS[math], exact)
+    carry = _unchanged if exact else carried
     for step in (
-        factoring.factor, _inline, lower, joined_ranges, regrouped, thinned, tabulate, partial(lift, exact=exact), solve_strides, arrange, _order_axes, scattered, _pack,
+        factoring.factor, _inline, carry, lower, joined_ranges, regrouped, thinned, tabulate,
+        partial(lift, exact=exact), solve_strides, arrange, _order_axes, scattered, _pack,
     ):  # fmt: skip
         mapping = _chained(mapping, step)
     wanted = list(mapping.values())
@@ -71,7 +75,7 @@ def _with_shared_products(exact: bool, group: Group) -> Group:
 def _arranged(group: Group, tensor: Definition, exact: bool) -> Node:
     """Elementwise work over several axes, its sums as code wants them."""
     body = group.body(tensor)
-    if tensor.reduced or len(tensor.axes) < 2 or group.rows is not None or body.op == CELLS:
+    if tensor.reduced or len(tensor.axes) < 2 or group.rows is not None or body.op in (CELLS, RUNNING):
         return body
     return symmetric_to_the_bit(body if exact else collected(body, tensor.axes), tensor.axes)
 
@@ -81,6 +85,10 @@ def _chained(
 ) -> dict[Definition, Definition]:
     new = step(list(mapping.values()))
     return {old: new[now] for old, now in mapping.items()}
+
+
+def _unchanged(outputs: list[Definition]) -> dict[Definition, Definition]:
+    return {output: output for output in outputs}
 
 
 def _inline(outputs: list[Definition]) -> dict[Definition, Definition]:

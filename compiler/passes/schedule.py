@@ -85,6 +85,8 @@ def loops_of(group: Group, core: Core) -> Loops:
         return _scatter_loops(first, lanes)
     if first.reduced and first.axes:
         return _reduction_loops(group, first, core)
+    if group.way is not None:
+        return _running_loops(group, group.way[0], lanes)
     bodies = [group.body(tensor) for tensor in group.results]
     if _is_flat(group, bodies):
         *outer, vector = group.domain
@@ -94,6 +96,15 @@ def loops_of(group: Group, core: Core) -> Loops:
         return Loops(tuple(outer), None, 1, vector, vectors, (), lanes, flat=True, registers=registers)
     vector = min(group.domain, key=lambda i: (_cost(i, group, bodies, lanes), group.domain.index(i)))
     return _plain_loops(group, first, vector, lanes_along(vector, lanes))
+
+
+def _running_loops(group: Group, axis: Node, lanes: int) -> Loops:
+    """What runs along an axis: another one across the lanes, if that is the last in memory."""
+    vector = group.domain[-1]
+    outer = tuple(i for i in group.domain if i not in (vector, axis))
+    own = lanes_along(vector, lanes)
+    vectors = 1 if vector is axis else _unrolled(group, length_of(vector), own)
+    return Loops(outer, None, 1, vector, vectors, (axis,), own)
 
 
 def _is_flat(group: Group, bodies: Sequence[Node]) -> bool:

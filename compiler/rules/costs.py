@@ -14,7 +14,7 @@ PICOSECONDS: Mapping[str, int] = {
     # nothing is done for them, or once before the loops
     "const": 0, "constant": 0, "size": 0, "index": 0, "quotient": 0,
     # arithmetic, for each operand
-    "add": 15, "mul": 15, "pair_sum": 30,
+    "add": 15, "mul": 15, "pair_sum": 30, "running": 100,
     # a read from a cache, the same number read again from a register, and a number read or written on its own
     "read": 60, "table": 60, "reread": 5, "apart": 400,
     # everything else that is cheap; and what is not: exp, log, tanh, division, ...

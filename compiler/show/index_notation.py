@@ -11,13 +11,14 @@ from sympy.matrices.expressions.matexpr import MatrixElement
 
 from sympile.compiler import language
 from sympile.compiler.graph.definition import EXAMPLE, EXAMPLES, Definition, instance
-from sympile.compiler.graph.node import ONE, Node, extent, target
+from sympile.compiler.graph.node import ONE, ZERO, Node, extent, target
 from sympile.compiler.graph.rebuild import substitute
 from sympile.compiler.passes.reading.scope import Scope
 from sympile.compiler.records import dataclass
 from sympile.compiler.show.numbers import shown_size
 from sympile.compiler.show.patterns import log_softmax_of, with_choices
 from sympile.compiler.show.pieces import Piece
+from sympile.compiler.show.ranges import ranges_of
 from sympile.compiler.show.scalars import scalar
 from sympile.compiler.show.symbols import Symbols, element_of
 
@@ -93,10 +94,13 @@ class IndexNotation:
         own = [r for r in reduced if extent(r) is not EXAMPLES or not self.hides]
         if len(own) < len(reduced) and (EXAMPLE in body.free or tensor.monoid != "sum" or len(reduced) - len(own) > 1):
             raise NoIndexForm
+        body, ranges = ranges_of(body, str(tensor.monoid), own)
         limits = []
         for r in own:
             self._bind(r)
-            limits.append((self.names[r], 0, shown_size(extent(r), self.scope.examples) - 1))
+            first, last = ranges.get(r, (ZERO, None))
+            end = shown_size(extent(r), self.scope.examples) - 1 if last is None else self.node(last)
+            limits.append((self.names[r], self.node(first), end))
         inner = self.node(substitute(body, {r: EXAMPLE for r in reduced if r not in own}))
         del self.active[len(self.active) - len(own) :]
         bound = BINDERS[str(tensor.monoid)](inner, *reversed(limits)) if limits else inner

@@ -56,7 +56,7 @@ def repeated(groups: Iterable[Group]) -> dict[int, Alike]:
 
 def _may_be_alike(group: Group) -> bool:
     plain = all(t.kind == "formula" and scatter_axis(t) is None for t in group.results)
-    return plain and group.contents.operations <= MOST
+    return plain and not group.local and group.contents.operations <= MOST
 
 
 def _shape(group: Group) -> object:

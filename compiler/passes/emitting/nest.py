@@ -16,6 +16,7 @@ from sympile.compiler.passes.emitting.elements import Elements
 from sympile.compiler.passes.emitting.extents import Run, run_of
 from sympile.compiler.passes.emitting.memory import address
 from sympile.compiler.passes.emitting.places import Place
+from sympile.compiler.passes.emitting.running_nest import RunningNest
 from sympile.compiler.passes.emitting.shared_sums import SharedSums
 from sympile.compiler.passes.emitting.turned_stores import TurnedStores
 from sympile.compiler.passes.emitting.watch import Watch, watched_read
@@ -50,7 +51,9 @@ class Nest:
             self._straight_line()
             return
         self.elements.hoist(self.bodies(), frozenset())
-        if any(t.reduced and not t.axes for t in self.group.members) and len(self.group.domain) == 1:
+        if self.group.way is not None:
+            RunningNest(self, *self.group.way).write()
+        elif any(t.reduced and not t.axes for t in self.group.members) and len(self.group.domain) == 1:
             SharedSums(self).write()
         elif self.loops.flat:
             self._flat(list(self.loops.outer))
@@ -75,7 +78,7 @@ class Nest:
         bodies = [self.group.body(tensor) for tensor in self.group.results]
         return [body for one in bodies for body in (one.args if one.op == CELLS else (one,))]
 
-    def _bound(self) -> frozenset[Node]:
+    def bound(self) -> frozenset[Node]:
         return frozenset(self.elements.positions)
 
     @contextmanager
@@ -83,7 +86,7 @@ class Nest:
         self.elements.positions[index] = position
         self.elements.push()
         if hoist:
-            bound = self._bound() - {self.loops.vector, self.loops.row, self.loops.second}
+            bound = self.bound() - {self.loops.vector, self.loops.row, self.loops.second}
             self.elements.hoist(self.bodies(), frozenset(i for i in bound if i is not None))
         yield
         self.elements.pop()
@@ -145,7 +148,7 @@ class Nest:
 
     def _row_tile(self, row: Node, start: Integer, rows: int) -> None:
         with self.bind(row, start, hoist=False):
-            bound = frozenset(i for i in self._bound() if i is not self.loops.vector)
+            bound = frozenset(i for i in self.bound() if i is not self.loops.vector)
             for number in range(rows):
                 self.elements.hoist(self.bodies(), bound, Place(number))
             self.columns(partial(self._elementwise, rows))
@@ -236,7 +239,7 @@ class Nest:
         """All values first, then all stores: a result may lie where an operand lay."""
         values = {}
         for tensor in (t for t in members if not self._is_listed(t)):
-            values[tensor] = self._element(tensor, place)
+            values[tensor] = self.element(tensor, place)
             self.forward(tensor, place)
         for tensor in filter(self._is_listed, members):
             CellStores(self, tensor, place).write()
@@ -246,7 +249,7 @@ class Nest:
     def _is_listed(self, tensor: Definition) -> bool:
         return self.group.body(tensor).op == CELLS
 
-    def _element(self, tensor: Definition, place: Place) -> Value:
+    def element(self, tensor: Definition, place: Place) -> Value:
         return self._in_lanes(self.group.body(tensor), tensor, place)
 
     def _in_lanes(self, body: Node, tensor: Definition, place: Place) -> Value:
@@ -257,7 +260,7 @@ class Nest:
 
     def forward(self, tensor: Definition, place: Place) -> None:
         """Later members read this one from its register."""
-        self.elements.forwarded[tensor] = partial(self._element, tensor)
+        self.elements.forwarded[tensor] = partial(self.element, tensor)
 
     def finish(self, places: Sequence[Place], sums: Sequence[Value]) -> None:
         """Stores the results, or what is made of them while they are in registers."""
@@ -294,7 +297,7 @@ class Nest:
         elements = self.elements
         if not tensor.axes:
             elements.frame.scalars[tensor] = value
-        if tensor in elements.frame.unstored:
+        if tensor in elements.frame.unstored or tensor in self.group.local:
             return
         pointer, along, *_ = address(elements, tensor, tensor.axes, place)
         if self.loops.vector is None or self.loops.vector not in tensor.axes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field, replace
 from math import prod
 
@@ -11,11 +11,21 @@ from sympile.compiler.graph.arithmetic import add, terms_of
 from sympile.compiler.graph.conditions import conditions_of
 from sympile.compiler.graph.definition import Definition, computed, computed_operands, extent_value
 from sympile.compiler.graph.node import Node, extent, postorder, target
+from sympile.compiler.graph.running import running_of
 from sympile.compiler.passes.fusing.cells import listed_axes, written_out
 from sympile.compiler.records import dataclass
 from sympile.compiler.rules.lowering import CHEAP
 
 BLOCK = 8  # rows of a block, at most
+
+Way = tuple[Node, int]  # along which axis something runs, and 1 if up, -1 if down
+
+
+def way_of(tensor: Definition) -> Way | None:
+    """Along which axis a definition runs, if it does."""
+    run = running_of(tensor.formula) if tensor.kind == "formula" else None
+    return None if run is None else (run.axis, run.direction)
+
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +70,25 @@ class Group:
     contents: Contents = Contents()
     bodies: dict[Definition, Node] = field(default_factory=dict)  # common factors found again, cells written out
     rows: Rows | None = None  # set where several nests over the same rows have become one
+    local: frozenset[Definition] = frozenset()  # members that run, or read what does, which nobody else reads
 
     def body(self, tensor: Definition) -> Node:
         """The formula of a result as code is written for it."""
         return self.bodies.get(tensor, tensor.formula)
 
     @property
+    def way(self) -> Way | None:
+        """The axis along which members run, and whether up or down, if any do."""
+        return next((way for tensor in self.members if (way := way_of(tensor)) is not None), None)
+
+    @property
     def stored(self) -> tuple[Definition, ...]:
         if self.rows is not None:
             stored = (self.rows.finishes.get(t, t) for t in self.members)
             return tuple(t for t in stored if t not in self.rows.local and t not in self.rows.passing)
-        return self.members if self.finish is None else (self.finish,)
+        if self.finish is not None:
+            return (self.finish,)
+        return tuple(t for t in self.members if t not in self.local) if self.local else self.members
 
     @property
     def results(self) -> tuple[Definition, ...]:
@@ -144,6 +162,7 @@ def grouped(outputs: list[Definition]) -> list[Group]:
     """What runs over the same indices, and waits for nothing more, shares one group.
 
     Every tensor has a level: one more than what it must wait for. Elementwise work at the same place need not wait.
+    What runs along an axis begins a level, and what reads it at the same place goes the same way.
     """
     finishes = _finishes(outputs)
     hidden = set(finishes.values())
@@ -156,11 +175,20 @@ def grouped(outputs: list[Definition]) -> list[Group]:
             continue
         shares = _joinable(tensor) and tensor not in finishes
         own = finishes[tensor] if scatter_axis(tensor) is not None and tensor in finishes else tensor
-        key: object = (level, domain_of(tensor)) if shares else own
+        key: object = (level, domain_of(tensor), levels.way.get(tensor)) if shares else own
         groups.setdefault(key, []).append(tensor)
         place.setdefault(key, (level, position))
     ordered = sorted(groups, key=lambda key: place[key])
-    return [_group(groups[key], finishes) for key in ordered]
+    made = [_group(groups[key], finishes) for key in ordered]
+    return [_with_locals(group, made, outputs) for group in made]
+
+
+def _with_locals(group: Group, groups: Sequence[Group], outputs: Iterable[Definition]) -> Group:
+    """What runs along an axis and is read only while it is in registers is not stored."""
+    if group.way is None:
+        return group
+    read_elsewhere = [t for g in groups if g is not group for result in g.results for t in computed_operands(result)]
+    return replace(group, local=frozenset(group.members).difference(read_elsewhere, outputs))
 
 
 def _group(members: list[Definition], finishes: dict[Definition, Definition]) -> Group:
@@ -180,6 +208,7 @@ class _Levels:
 
     finishes: dict[Definition, Definition]
     of: dict[Definition, int] = field(default_factory=dict)
+    way: dict[Definition, Way | None] = field(default_factory=dict)
 
     def enter(self, tensor: Definition) -> int:
         """The level of a tensor; one with a finish also waits for the finish's operands, which may stand behind it."""
@@ -204,7 +233,13 @@ class _Levels:
         joins = [self.enter(t) for t in alike]
         if joins and not _only_in_place(tensor):
             joins = [level + 1 for level in joins]
-        return max([0, *waits, *joins])
+        level = max([0, *waits, *joins])
+        ways = {self.way.get(t) for t in alike if self.of[t] == level}
+        own = way_of(tensor)
+        if len(ways) > 1 or (own and ways - {own}):  # no loop goes two ways
+            level, ways = level + 1, set()
+        self.way[tensor] = ways.pop() if ways else own
+        return level
 
     def _finishes(self, tensor: Definition) -> bool:
         """Whether it is complete only when a reduction's loops are, or the last scatter that adds to it."""

@@ -17,6 +17,7 @@ from dataclasses import field, replace
 from sympile.compiler.graph.definition import EXAMPLE, Definition, axis, computed_operands, extent_value
 from sympile.compiler.graph.node import Node, extent, postorder, target
 from sympile.compiler.graph.rebuild import substitute
+from sympile.compiler.graph.running import runs
 from sympile.compiler.passes.fusing.cells import listed_axes
 from sympile.compiler.passes.fusing.group import Group, Rows, contents_of, costly, scatter_axis
 from sympile.compiler.records import dataclass
@@ -42,7 +43,7 @@ BY_ROW = frozenset({"scalar", "across", "element"})  # ready as soon as the row 
 
 def kind_of(tensor: Definition) -> str | None:
     """What a definition is in a row group, or None if it can be in none."""
-    if tensor.kind != "formula" or scatter_axis(tensor) is not None:
+    if tensor.kind != "formula" or scatter_axis(tensor) is not None or runs(tensor):
         return None
     return KINDS.get((_letters(tensor.axes), _letters(tensor.reduced)))
 

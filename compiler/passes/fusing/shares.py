@@ -24,7 +24,7 @@ def as_share(node: Node, sums: dict[Definition, LogSum]) -> Node:
     (argument,) = node.args
     if not any(tensor in sums for tensor in argument.below):
         return node
-    terms = _linear(argument)
+    terms = linear(argument)
     for term, coefficient in terms.items():
         if term.op == "read" and coefficient == -1 and target(term) in sums:
             found = _share(terms, term, sums[target(term)])
@@ -42,13 +42,13 @@ def _share(terms: dict[Node, Fraction], logarithm: Node, known: LogSum) -> Node 
     for index in sorted(set().union(*[term.free for term in rest]) - logarithm.free, key=lambda i: i.key):
         if extent(index) is extent(reduced):
             names = {**dict(zip(known.total.axes, logarithm.args, strict=True)), reduced: index}
-            if _linear(substitute(known.u, names)) == rest:
+            if linear(substitute(known.u, names)) == rest:
                 largest = substitute(known.total.formula, names)
                 return mul(largest, power(read(known.total, *logarithm.args), -1))
     return None
 
 
-def _linear(node: Node, scale: Fraction = Fraction(1)) -> dict[Node, Fraction]:
+def linear(node: Node, scale: Fraction = Fraction(1)) -> dict[Node, Fraction]:
     """The terms of a sum, and of sums in it that numbers multiply, with their coefficients."""
     total: dict[Node, Fraction] = {}
     stack = [(node, scale)]

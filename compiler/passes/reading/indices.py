@@ -8,19 +8,18 @@ from typing import Any
 import sympy as sp
 
 from sympile.compiler.errors import FormulaError, ShapeError, UnboundIndex
-from sympile.compiler.graph.affine import affine
+from sympile.compiler.graph.affine import affine, always_at_least_zero
 from sympile.compiler.graph.arithmetic import add, sub
 from sympile.compiler.graph.brackets import at_least_zero, equal
 from sympile.compiler.graph.conditions import both, select, when
-from sympile.compiler.graph.definition import read
-from sympile.compiler.graph.node import INFINITY, NEGATIVE_INFINITY, ONE, ZERO, Node, extent, index, number, target
+from sympile.compiler.graph.definition import NEUTRAL, read
+from sympile.compiler.graph.node import ONE, ZERO, Node, extent, index, number, target
 from sympile.compiler.graph.ranges import largest, smallest
 from sympile.compiler.graph.reduce import reduce
 from sympile.compiler.passes.reading.engine import Bindings, Reader, Row
 from sympile.compiler.passes.reading.scalars import nothing
 from sympile.compiler.passes.reading.values import Value
 
-OF_NOTHING = {"sum": ZERO, "prod": ONE, "max": NEGATIVE_INFINITY, "min": INFINITY, "lse": NEGATIVE_INFINITY}
 MONOID_OF = {"Sum": "sum", "Product": "prod", "Maximum": "max", "Minimum": "min", "LogSumExp": "lse"}
 
 
@@ -149,7 +148,7 @@ def _binder(reader: Reader, item: Any, values: list[Value], bindings: Bindings) 
         inner = inner.inner({variable: shifted})
     body = reader.read(item.function, inner)
     monoid = MONOID_OF[type(item).__name__]
-    guarded = select(both(*conditions), body.body, OF_NOTHING[monoid])
+    guarded = select(both(*conditions), body.body, NEUTRAL[monoid])
     return Value(reduce(monoid, indices, guarded), body.axes)
 
 
@@ -161,6 +160,9 @@ def _range(reader: Reader, item: Any, low: Node, high: Node) -> tuple[Node, Node
             raise reader.refuse(item, f"the range {low} … {high} is empty or no range of integers")
         chosen = index(length)
         return chosen, add(chosen, low), ONE
+    if low.free and not high.free and always_at_least_zero(low):  # i … n - 1 is all of 0 … n - 1 from i on
+        chosen = index(add(high, ONE))
+        return chosen, chosen, at_least_zero(sub(chosen, low))
     longest = largest(length)
     if longest is None:
         raise reader.refuse(item, "a range must be affine in sizes and other indices")

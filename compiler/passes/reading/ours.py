@@ -10,10 +10,10 @@ import sympy as sp
 
 from sympile.compiler.errors import DuplicateName
 from sympile.compiler.graph.arithmetic import add, mul, power, sub
-from sympile.compiler.graph.brackets import equal
-from sympile.compiler.graph.conditions import when
-from sympile.compiler.graph.definition import EXAMPLE, EXAMPLES, read
-from sympile.compiler.graph.node import ONE, ZERO, Node, const
+from sympile.compiler.graph.brackets import at_least_zero, equal
+from sympile.compiler.graph.conditions import select, when
+from sympile.compiler.graph.definition import EXAMPLE, EXAMPLES, NEUTRAL, read
+from sympile.compiler.graph.node import ONE, ZERO, Node, const, extent, index
 from sympile.compiler.graph.rebuild import function, substitute
 from sympile.compiler.graph.reduce import reduce, total
 from sympile.compiler.language.indexing import place, span
@@ -89,6 +89,22 @@ def _norm(reader: Reader, item: Any, values: list[Value], bindings: Bindings) ->
         return Value(total(indices, size), left)
     p = Fraction(str(order))
     return Value(power(total(indices, power(size, p)), 1 / p), left)
+
+
+def _cumulative(monoid: str) -> Build:
+    """Along an axis i: over all k <= i, or all k >= i."""
+
+    def build(reader: Reader, item: Any, values: list[Value], bindings: Bindings) -> Value:
+        value, ((along,), reverse) = held(values[0]), item.options
+        i = value.axes[along]
+        if i is ZERO:
+            return value
+        k = index(extent(i))
+        counts = at_least_zero(sub(k, i) if reverse else sub(i, k))
+        terms = select(counts, substitute(value.body, {i: k}), NEUTRAL[monoid])
+        return Value(reduce(monoid, [k], terms), value.axes)
+
+    return build
 
 
 def _softmax_terms(value: Value, item: Any) -> tuple[Value, Node]:
@@ -281,6 +297,11 @@ OPERATIONS: Mapping[str, Build] = {
     "norm": _norm,
     "softmax": _softmax,
     "log_softmax": _log_softmax,
+    "cumsum": _cumulative("sum"),
+    "cumprod": _cumulative("prod"),
+    "cummax": _cumulative("max"),
+    "cummin": _cumulative("min"),
+    "logcumsumexp": _cumulative("lse"),
     "dot": _dot,
     "scalar": _scalar,
     "pick": _pick,

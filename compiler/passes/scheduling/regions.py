@@ -129,7 +129,7 @@ def _summed(group: Group, loops: Loops) -> tuple[Node, int, int] | None:
     """The outermost summed index, if partial results of at least two chunks have room."""
     index = loops.inner[0] if loops.inner else loops.vector if _sums(group) else None
     words = None if index is None else words_of(group, index)
-    if index is None or words is None or loops.block:
+    if index is None or not words or loops.block:
         return None
     grain = loops.width * loops.vectors if index is loops.vector else 8
     most = min(MOST, ROOM // words, _length(index) // grain)
