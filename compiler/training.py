@@ -6,17 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import field, replace
 
 from sympile.compiler.graph.definition import Definition, definitions
-from sympile.compiler.passes.built import Built, Shelf, description
+from sympile.compiler.passes.built import Built, Shelf
 from sympile.compiler.passes.reading.scope import Scope
 from sympile.compiler.passes.training.invariant import prepare
 from sympile.compiler.passes.training.least_squares import columns_of, least_squares
 from sympile.compiler.passes.training.loop import training_loop
 from sympile.compiler.passes.training.reciprocals import with_near_quotients, with_reciprocals
-from sympile.compiler.passes.training.resident import Resident, resident
-from sympile.compiler.passes.training.steps import steps_stages
 from sympile.compiler.passes.training.update import GRADIENT as UPDATE_GRADIENT
 from sympile.compiler.passes.training.update import Rule, read_update
-from sympile.compiler.pipeline import GRADIENT, OBJECTIVE, Request, Work, build, rows_of, this_machine
+from sympile.compiler.pipeline import Request, Work, build, this_machine
 from sympile.compiler.program import Code
 from sympile.compiler.records import dataclass
 
@@ -69,28 +67,6 @@ def build_training(work: Work, labels: Sequence[str], dtype: str, whole: bool, s
 def _build_alone(work: Work, outputs: Mapping[str, Definition], dtype: str) -> Built:
     """A program whose inputs are whatever it reads."""
     return build(work, outputs, [t for t in definitions(outputs.values()) if t.kind == "input"], dtype)
-
-
-def build_steps(
-    work: Work,
-    outputs: Mapping[str, Definition],
-    parameters: Sequence[str],
-    rule: Rule,
-    dtype: str,
-    rows: Mapping[str, int] | None = None,
-) -> tuple[Resident, Built] | None:
-    """The loop of full-batch steps and their update; None where they are not small; `rows` as `resident` has them."""
-    if work.request.rewrites == "exact":
-        return None
-    made = resident(outputs[OBJECTIVE], {name: outputs[GRADIENT + name] for name in parameters}, rule, rows)
-    if made is None:
-        return None
-    target, request = this_machine(), work.request
-    return made, Built(
-        lambda: steps_stages(made, dtype, target, request.math, work.constraints),
-        lambda: description(made.labelled, made.inputs, work.constraints, dtype, target, rows_of(request)),
-        request.shelf,
-    )
 
 
 def build_update(

@@ -10,7 +10,7 @@ from sympile.compiler.graph.arithmetic import add, mul, power
 from sympile.compiler.graph.definition import EXAMPLE, EXAMPLES, input_tensor, read
 from sympile.compiler.graph.node import ONE, Node, make, postorder
 from sympile.compiler.passes.fusing.divisors import shared_divisors
-from sympile.compiler.training import build_steps
+from sympile.compiler.small_steps import build_steps
 
 u, v, c = (read(input_tensor(name, [EXAMPLES]), EXAMPLE) for name in "uvc")
 n, m = (read(input_tensor(name, [])) for name in "nm")

@@ -14,6 +14,7 @@ SOURCE = Path(__file__).resolve().parent.parent / "src"
 LATER = {  # module: a prefix of its name → why the import does without it
     "sympile.compiler.training":         "fits",
     "sympile.compiler.passes.training.": "fits",
+    "sympile.compiler.small_steps":      "fits",
     "sympile.runtime.model.training":    "fits",
     "sympile.runtime.model.fitting":     "fits",
     "sympile.runtime.bench":             "fits",
@@ -64,7 +65,7 @@ def test_what_waited_comes() -> None:
 import numpy as np, sympile as sm, hashlib
 a, x, y = sympy.symbols("a x y")
 model = sm.compile((a * x - y) ** 2, [a])
-model.fit({x: np.ones(4), y: np.ones(4)}, epochs=2, verbose=True)
+model.fit({x: np.ones(4), y: np.ones(4)}, epochs=200, verbose=True)
 str(model.gradient[a]), model.stages["formula"], model._repr_latex_()
 try: model.forward({"b": 1})
 except sm.SympileError: pass
@@ -72,3 +73,14 @@ except sm.SympileError: pass
     found = loaded(script)
     late = {name for name in LATER if not any((module + ".").startswith(name) for module in found)}
     assert late <= {"scipy.special", "sympy.tensor.array.expressions"}
+
+
+def test_a_fit_in_batches_waits_for_no_small_steps() -> None:
+    script = """
+import numpy as np, sympile as sm
+a, x, y = sympy.symbols("a x y")
+sm.compile((a * x - y) ** 2, [a]).fit({x: np.ones(4), y: np.ones(4)}, epochs=2, batch_size=2, verbose=False)
+"""
+    found = loaded(script)
+    assert "sympile.compiler.training" in found
+    assert not {"sympile.compiler.small_steps", "sympile.compiler.passes.training.resident"} & set(found)

@@ -24,7 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("=sympile",),
     ("sympile.runtime.model",),
     ("sympile.runtime",),
-    ("sympile.compiler.training",),
+    ("sympile.compiler.training", "sympile.compiler.small_steps"),
     ("sympile.compiler.pipeline",),
     ("sympile.compiler.show",),
     ("sympile.compiler.passes",),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,11 +15,10 @@ from sympile.compiler.locks import once
 from sympile.compiler.passes.built import Built
 from sympile.compiler.passes.training.invariant import PREFIX
 from sympile.compiler.passes.training.least_squares import COUNT
-from sympile.compiler.passes.training.resident import Resident
 from sympile.compiler.pipeline import GRADIENT, OBJECTIVE
 from sympile.compiler.program import BATCH
 from sympile.compiler.records import dataclass
-from sympile.compiler.training import Training, build_steps, build_training
+from sympile.compiler.training import Training, build_training
 from sympile.runtime.bench import Together
 from sympile.runtime.job import Plan
 from sympile.runtime.native import NativeProgram
@@ -26,9 +26,11 @@ from sympile.runtime.triangle import triangle
 from sympile.runtime.update_rule import Optimizer
 
 if TYPE_CHECKING:
+    from sympile.compiler.passes.training.resident import Resident
     from sympile.runtime.model.model import Model
 
 Array = npt.NDArray[Any]
+SMALL_STEPS = "sympile.compiler.small_steps"
 FEWER = 4  # the R factor must have so many times fewer rows than there are examples
 STEPS = 100  # and save so many steps their work
 LONG = 100  # epochs from which on a loop of its own is worth its compilation
@@ -118,7 +120,8 @@ class Steps:
     def _joined(self, ready: Ready, optimizer: Optimizer) -> Together | None:
         outputs = self._model._work.outputs if ready.training is None else ready.training.outputs
         names = list(self._model._used)
-        found = build_steps(self._model._work, outputs, names, optimizer, self._model.dtype, ready.rows)
+        steps = import_module(SMALL_STEPS)  # optional: for many full batches
+        found = steps.build_steps(self._model._work, outputs, names, optimizer, self._model.dtype, ready.rows)
         if found is None:
             return None
         self.loops.append(found)

@@ -1,0 +1,34 @@
+"""The loop of full-batch steps of a small model; apart, since other fits do without the passes that make it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sympile.compiler.graph.definition import Definition
+from sympile.compiler.passes.built import Built, description
+from sympile.compiler.passes.training.resident import Resident, resident
+from sympile.compiler.passes.training.steps import steps_stages
+from sympile.compiler.passes.training.update import Rule
+from sympile.compiler.pipeline import GRADIENT, OBJECTIVE, Work, rows_of, this_machine
+
+
+def build_steps(
+    work: Work,
+    outputs: Mapping[str, Definition],
+    parameters: Sequence[str],
+    rule: Rule,
+    dtype: str,
+    rows: Mapping[str, int] | None = None,
+) -> tuple[Resident, Built] | None:
+    """The loop of full-batch steps and their update; None where they are not small; `rows` as `resident` has them."""
+    if work.request.rewrites == "exact":
+        return None
+    made = resident(outputs[OBJECTIVE], {name: outputs[GRADIENT + name] for name in parameters}, rule, rows)
+    if made is None:
+        return None
+    target, request = this_machine(), work.request
+    return made, Built(
+        lambda: steps_stages(made, dtype, target, request.math, work.constraints),
+        lambda: description(made.labelled, made.inputs, work.constraints, dtype, target, rows_of(request)),
+        request.shelf,
+    )
