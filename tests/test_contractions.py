@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sympy as sp
 from definition_cases import World
 from symmetric_sums import gram, gram_across, gram_by_numpy, outer_gram, ridge, ridge_by_numpy, tilted
 from test_code_generation import DTYPES, at_the_edge, compiled, run
 
+import sympile as sm
 from sympile.compiler.code.caches import Caches
 from sympile.compiler.code.jit import emit_assembly
 from sympile.compiler.code.target import TARGETS, Target, host
@@ -396,3 +398,12 @@ def test_what_a_guard_excludes_may_be_nan() -> None:
     w.values["b"][2] = np.nan  # what is read from position 2 on only
     (found,) = run(compiled(w, [tensor], "float64"), w)
     assert np.isnan(found[:, 2:]).all() and np.isfinite(found[:, :2]).all()
+
+
+def test_a_sum_of_what_none_of_its_indices_changes() -> None:
+    i, j, k = sm.indices("i j k")
+    M = sp.IndexedBase("M", shape=(5, 6))
+    model = sm.compile(sp.Sum(sm.LogSumExp(M[i, j], (k, 0, 5)), (j, 0, 5), (i, 0, 4)), [M])
+    value, slopes = model.value_and_grad({M: np.ones((5, 6))})
+    assert value == pytest.approx(30 * (1 + np.log(6)))
+    np.testing.assert_allclose(slopes[M], np.ones((5, 6)), rtol=1e-14)

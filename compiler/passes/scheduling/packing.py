@@ -53,7 +53,8 @@ def packing(
         return (lines, length_of(inner[0])) if lines else nothing
     across = tuple(factor for factor in factors if _is_panel(factor, shape))
     fixed = prod(length_of(index) for index in inner[1:])
-    most = min(core.second // PANEL // (tile.vectors * lanes * fixed), *[_near(factor, shape) for factor in factors])
+    room = core.second // PANEL // (tile.vectors * lanes * fixed)
+    most = min([room, *[_near(factor, shape) for factor in factors]])  # a sum of numbers has no factor
     block = _block(inner[0], most)
     return (across, block) if across and block else nothing
 
