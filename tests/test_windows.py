@@ -11,7 +11,9 @@ import pytest
 import sympy as sp
 
 import sympile as sm
-from sympile.compiler.graph.definition import Definition
+from sympile.compiler.graph.arithmetic import factors_of, split
+from sympile.compiler.graph.conditions import conditions_of, unguarded
+from sympile.compiler.graph.definition import Definition, computed, extent_value
 from sympile.compiler.graph.node import number
 from sympile.compiler.passes.fuse import fuse
 
@@ -41,10 +43,11 @@ class Network:
     width: int
     channels: int
     layers: tuple[Layer, ...]
+    means: bool = False  # what comes last reads the mean of each channel, not every element
 
 
-def network(height: int, width: int, channels: int, *layers: Layer) -> Network:
-    return Network(height, width, channels, layers)
+def network(height: int, width: int, channels: int, *layers: Layer, means: bool = False) -> Network:
+    return Network(height, width, channels, layers, means)
 
 
 NETWORKS = {
@@ -58,6 +61,10 @@ NETWORKS = {
     "strides of three": network(16, 14, 1, Layer(3, (4, 5), stride=3, kind="")),
     "borders": network(8, 7, 2, Layer(3, border=1, kind=""), Layer(4, border=1)),
     "borders and strides": network(9, 8, 1, Layer(3, border=1, stride=2, kind=""), Layer(2, (2, 2), border=1, kind="")),
+    "means of channels": network(9, 11, 2, Layer(5, kind=""), Layer(4, kind=""), means=True),
+    "means, borders": network(7, 8, 2, Layer(3, border=1, kind=""), Layer(4, border=1, kind=""), means=True),
+    "means after strides": network(13, 12, 1, Layer(4, stride=2, kind=""), Layer(3, (2, 2), kind=""), means=True),
+    "means after poolings": network(13, 12, 1, Layer(4), Layer(3, (2, 2), kind="mean"), means=True),
     "one element of each window": network(12, 11, 1, Layer(3, kind="pick"), Layer(4, (2, 2), kind="pick")),
     "lines instead of images": network(1, 31, 4, Layer(8, (1, 5), kind="", pool=1), Layer(6, (1, 3), 2, kind="")),
 }
@@ -85,8 +92,9 @@ def built(net: Network) -> tuple[Any, list[Any], Any]:
         if layer.kind:
             height, width = (len(range(0, n - layer.pool + 1, layer.step)) for n in (height, width))
             h = sm.comprehension(pooled(h, layer), (k, channels), (i, height), (j, width))
-    W = sm.Tensor("W", (channels, height, width))
-    y = sp.Sum(W[k, i, j] * h[k, i, j], (k, 0, channels - 1), (i, 0, height - 1), (j, 0, width - 1))
+    W = sm.Tensor("W", (channels,) if net.means else (channels, height, width))
+    weight = W[k] / (height * width) if net.means else W[k, i, j]
+    y = sp.Sum(weight * h[k, i, j], (k, 0, channels - 1), (i, 0, height - 1), (j, 0, width - 1))
     return (y - 1) ** 2, [*parameters, W], image
 
 
@@ -180,9 +188,15 @@ def by_hand(net: Network, x: Array, values: list[Array]) -> tuple[float, list[Ar
     for at, layer in enumerate(net.layers):
         h, step = forward(h, layer, *values[2 * at : 2 * at + 2])
         steps.append(step)
-    y = np.einsum("kij,nkij->n", values[-1], h) - 1
-    slope = 2 * y[:, None, None, None] * values[-1] / len(x)
-    slopes = [np.einsum("n,nkij->kij", 2 * y / len(x), h)]
+    weights = (
+        np.ones(h.shape[1:]) * values[-1].reshape(len(values[-1]), -1, 1) / np.size(h[0, 0])
+        if net.means
+        else values[-1]
+    )
+    y = np.einsum("kij,nkij->n", weights, h) - 1
+    slope = 2 * y[:, None, None, None] * weights / len(x)
+    last = np.einsum("n,nkij->kij", 2 * y / len(x), h)
+    slopes = [last.mean((1, 2)) if net.means else last]
     for at in reversed(range(len(net.layers))):
         slope, dF, db = backward(slope, net.layers[at], steps[at], values[2 * at])
         slopes = [dF, db, *slopes]
@@ -230,6 +244,13 @@ def stored(net: Network) -> list[Definition]:
     return list(fuse(list(model._work.outputs.values())).stored)
 
 
+def sums(net: Network) -> list[Definition]:
+    """What is added up in a step."""
+    loss, parameters, _ = built(net)
+    outputs = fuse(list(sm.compile(loss, parameters)._work.outputs.values())).outputs
+    return [tensor for tensor in computed(list(outputs.values())) if tensor.monoid == "sum"]
+
+
 def stored_images(net: Network) -> list[Definition]:
     """What is stored with an axis of examples and three of images."""
     return [t for t in stored(net) if len(t.axes) == 4 and t.batched]
@@ -251,3 +272,21 @@ def test_no_window_is_copied(kind: str) -> None:
     """Windows are read where their elements lie, and relu is stored by elements, not once for each window it is in."""
     net = network(12, 14, 2, Layer(8, kind=kind), Layer(5, kind=kind))
     assert not [t for t in stored(net) if t.batched and len(t.axes) > 4]
+
+
+@pytest.mark.parametrize("border", [0, 1])
+def test_slopes_of_means_are_masked_once(border: int) -> None:
+    """Each element's slope is a mean's, where relu passed it: stored so, and no product asks for signs again."""
+    net = network(12, 10, 2, Layer(8, border=border, kind=""), Layer(5, border=border, kind=""), means=True)
+    products = [t for t in sums(net) if len(factors_of(split(unguarded(t.formula))[1])) > 1]
+    assert len(products) >= 5
+    assert not [t for t in products if any(c.op == "less" for c in conditions_of(t.formula))]
+
+
+@pytest.mark.parametrize("kind", ["max", "mean", ""])
+def test_slopes_of_biases_add_up_slopes_of_elements(kind: str) -> None:
+    """Over the elements of an image once, not over the windows of what reads it."""
+    net = network(24, 22, 2, Layer(8, kind=kind), Layer(6, kind=kind), Layer(5, kind=""))
+    biases = [t for t in sums(net) if len(t.axes) == 1 and extent_value(t.shape[0]) in (8, 6)]
+    assert len(biases) == 2
+    assert all(len(t.reduced) == 3 for t in biases), [str(t.formula) for t in biases]

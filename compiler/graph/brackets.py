@@ -7,6 +7,8 @@ from sympile.compiler.graph.arithmetic import add, mul, neg, sub
 from sympile.compiler.graph.conditions import when
 from sympile.compiler.graph.node import ONE, ZERO, Node, by_key, const, make, postorder
 
+BRACKETS = frozenset({"eq", "ge", "divides"})
+
 
 def equal(a: Node, b: Node) -> Node:
     """[a == b] on index expressions; ONE or ZERO where that is known."""

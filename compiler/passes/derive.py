@@ -23,6 +23,7 @@ from sympile.compiler.graph.implied import demanded
 from sympile.compiler.graph.node import HALF, ONE, ZERO, Node, const, extent, index, number, postorder, target
 from sympile.compiler.graph.rebuild import function, substitute
 from sympile.compiler.graph.reduce import contribution, total
+from sympile.compiler.passes.deriving.wider import summed_up, wider_reads
 from sympile.compiler.records import dataclass
 from sympile.compiler.rules.derivatives import PARTIALS, a, b, y
 from sympile.compiler.rules.linalg import ADJOINTS, TANGENTS
@@ -229,9 +230,17 @@ def _passed_back(
     if tensor.kind == "call":
         yield from _call_passed_back(tensor, adjoint, wanted)
         return
-    for r, parts in _local_partials(tensor, wanted).items():
-        for body in _grouped([mul(adjoint, part) for part in parts], tensor.axes + tensor.reduced):
-            yield target(r), _gathered(tensor, r, body)
+    own = _local_partials(tensor, wanted)
+    wider = wider_reads(own)
+    passed: dict[Node, list[Node]] = {}
+    for r in sorted(own, key=lambda r: r in wider):
+        if r in wider:
+            other, times = wider[r]
+            yield target(r), summed_up(r, other, mul(const(times), *passed[other]))
+            continue
+        terms = [mul(adjoint, part) for part in own[r]]
+        passed[r] = [_gathered(tensor, r, body) for body in _grouped(terms, tensor.axes + tensor.reduced)]
+        yield from ((target(r), contribution) for contribution in passed[r])
 
 
 def _grouped(parts: list[Node], indices: Sequence[Node]) -> list[Node]:

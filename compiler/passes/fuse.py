@@ -40,9 +40,10 @@ from sympile.compiler.passes.fusing.regroup import regrouped
 from sympile.compiler.passes.fusing.remainders import solve_strides
 from sympile.compiler.passes.fusing.rowwise import with_row_groups
 from sympile.compiler.passes.fusing.running import carried
-from sympile.compiler.passes.fusing.scatters import scattered
+from sympile.compiler.passes.fusing.scatters import scattered, summed_first
 from sympile.compiler.passes.fusing.shares import LogSum, as_share
 from sympile.compiler.passes.fusing.sharing import shared_products
+from sympile.compiler.passes.fusing.symmetric import read_in_one_order
 from sympile.compiler.passes.fusing.tabulate import tabulate
 from sympile.compiler.passes.fusing.thinned import thinned
 from sympile.compiler.passes.fusing.together import computed_together
@@ -56,8 +57,8 @@ def fuse(outputs: Sequence[Definition], math: str = "accurate", exact: bool = Fa
     lower = partial(_lower, TIERS[math], exact)
     carry = _unchanged if exact else carried
     for step in (
-        factoring.factor, _inline, carry, lower, joined_ranges, regrouped, thinned, tabulate,
-        partial(lift, exact=exact), solve_strides, arrange, _order_axes, scattered, _pack,
+        factoring.factor, read_in_one_order, _inline, carry, lower, joined_ranges, regrouped, thinned, tabulate,
+        summed_first, partial(lift, exact=exact), solve_strides, arrange, _order_axes, scattered, _pack,
     ):  # fmt: skip
         mapping = _chained(mapping, step)
     wanted = list(mapping.values())

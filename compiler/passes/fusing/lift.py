@@ -8,6 +8,7 @@ from dataclasses import field
 from math import prod
 
 from sympile.compiler.graph.arithmetic import factors_of, mul, power, split
+from sympile.compiler.graph.brackets import BRACKETS
 from sympile.compiler.graph.conditions import conditions_of, unguarded, when
 from sympile.compiler.graph.definition import Definition, computed, define, define_free, extent_value, read
 from sympile.compiler.graph.mapping import Mapping, each_formula, redirected
@@ -61,7 +62,7 @@ class _Run:
         products = {free: mul(*factors) for free, factors in groups.items()}
         if alone:
             return self._alone(coefficient, products, conditions_of(body))
-        conditions = _into_operands(products, conditions_of(body))
+        conditions = _into_operands(products, conditions_of(body), domain)
         operands = [self._operand(product, domain) for product in products.values()]
         return when(mul(const(coefficient), *operands), *conditions)
 
@@ -96,27 +97,46 @@ class _Run:
         return node
 
 
-def _into_operands(products: dict[frozenset[Node], Node], conditions: Sequence[Node]) -> list[Node]:
-    """Conditions on data go into the operand that has all their indices; returns those that stay.
+def _into_operands(
+    products: dict[frozenset[Node], Node], conditions: Sequence[Node], domain: frozenset[Node]
+) -> list[Node]:
+    """Conditions on data go into the operand that has all their indices, or that has a part of them, which then grows.
 
     A mask is part of the operand then, as in dW = dz xᵀ, and no select stands in the loops of the contraction.
-    Conditions on indices stay, since they say what may be read.
+    Conditions on indices stay, since they say what may be read. Returns those that stay.
     """
     staying = []
     masks: dict[frozenset[Node], list[Node]] = {}
     for condition in conditions:
-        homes = [free for free in products if free and condition.free <= free]
-        if homes and any(n.op == "read" for n in postorder([condition])):
-            masks.setdefault(min(homes, key=len), []).append(condition)
-        else:
+        home = _home(condition, products)
+        if home is None:
             staying.append(condition)
+        else:
+            masks.setdefault(home, []).append(condition)
     for home, own in masks.items():
         masked = at_all_places(when(products[home], *own))
-        if masked is None:
+        grows = any(not condition.free <= home for condition in own)
+        if masked is None or (grows and not _is_less(masked, domain)):
             staying += own
         else:
             products[home] = masked
     return staying
+
+
+def _home(condition: Node, products: Iterable[frozenset[Node]]) -> frozenset[Node] | None:
+    """The operand that has all indices of a condition on data; of one on values, else the largest without others."""
+    operations = {node.op for node in postorder([condition])}
+    if "read" not in operations:
+        return None
+    wider = [free for free in products if free and condition.free <= free]
+    if wider or not operations.isdisjoint(BRACKETS):
+        return min(wider, key=len, default=None)
+    return max([free for free in products if free and free < condition.free], key=_entries, default=None)
+
+
+def _is_less(operand: Node, domain: frozenset[Node]) -> bool:
+    """Whether an operand, as it would be stored, has fewer entries than the loops that read it."""
+    return operand.free < domain or 2 * _entries(target(operand).axes) <= _entries(domain)
 
 
 def at_all_places(node: Node) -> Node | None:

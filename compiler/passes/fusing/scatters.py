@@ -5,13 +5,14 @@ Reading the whole of such a tensor once more may cost as much as all additions t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from sympile.compiler.graph.arithmetic import add, factors_of, mul, terms_of
 from sympile.compiler.graph.conditions import conditions_of, unguarded, when
 from sympile.compiler.graph.definition import Definition, define, instance, read
 from sympile.compiler.graph.mapping import each_formula, redirected
 from sympile.compiler.graph.node import Node, target
+from sympile.compiler.graph.reduce import always_in_range, total
 from sympile.compiler.passes.fusing.group import scatter_axis, users_of
 
 
@@ -34,6 +35,36 @@ def scattered(outputs: list[Definition]) -> dict[Definition, Definition]:
         return define(tensor.axes, tensor.reduced, tensor.monoid, body)
 
     return each_formula(outputs, written)
+
+
+def summed_first(outputs: list[Definition]) -> dict[Definition, Definition]:
+    """Old → new definitions, where what no place depends on is summed before it is scattered.
+
+    The slope of the rows E[a] in W E[a] is a product of matrices, whose rows are scattered, instead of each term.
+    """
+    done: dict[Node, Node] = {}
+
+    def split_up(tensor: Definition, new: Mapping[Definition, Definition]) -> Definition:
+        body = redirected(tensor.formula, dict(new), done)
+        if scatter_axis(tensor) is not None:
+            body, reduced = _summed_inside(body, tensor.reduced)
+            return define(tensor.axes, reduced, "sum", body)
+        return tensor if body is tensor.formula else define(tensor.axes, tensor.reduced, tensor.monoid, body)
+
+    return each_formula(outputs, split_up)
+
+
+def _summed_inside(body: Node, reduced: Sequence[Node]) -> tuple[Node, tuple[Node, ...]]:
+    """The body with sums over the indices in no condition taken of the factors that have them; the other indices."""
+    conditions = conditions_of(body)
+    inner = [r for r in reduced if all(r not in condition.free for condition in conditions)]
+    factors = factors_of(unguarded(body))
+    within = [factor for factor in factors if not factor.free.isdisjoint(inner)]
+    outside = [factor for factor in factors if factor.free.isdisjoint(inner)]
+    if not inner or not any(always_in_range(factor) for factor in within):
+        return body, tuple(reduced)
+    summed = total(inner, mul(*within))
+    return when(mul(*outside, summed), *conditions), tuple([r for r in reduced if r not in inner])
 
 
 def _terms(formula: Node) -> tuple[Node, ...]:

@@ -1,0 +1,1 @@
+"""What deriving is made of."""
