@@ -22,6 +22,7 @@ from sympile.compiler.graph.conditions import when
 from sympile.compiler.graph.definition import EXAMPLES, Definition, define, elementwise, read
 from sympile.compiler.graph.node import Node, const, extent
 from sympile.compiler.passes.fuse import fuse
+from sympile.compiler.passes.fusing.group import Fused
 from sympile.compiler.passes.fusing.rowwise import BY_ROW, are_narrow, kind_of
 from sympile.compiler.program import BATCH as N
 
@@ -231,15 +232,19 @@ def test_who_joins(build: Build, k: str, members: list[int]) -> None:
     assert grouped(build(rows(9), k)) == members
 
 
+def stored_rows(fused: Fused) -> set[Definition]:
+    return {t for t in fused.stored if t.batched and kind_of(t) in BY_ROW}
+
+
 def test_nothing_is_stored_that_nobody_reads() -> None:
     """What is needed in a later sweep is kept for one block of rows."""
     fused = fuse(_softmax(rows(9), "10"))
-    assert {t for t in fused.stored if kind_of(t) in BY_ROW} == set()
+    assert stored_rows(fused) == set()
     assert [t.formula.op for group in fused.groups if group.rows is not None for t in group.rows.passing] == ["exp"]
-    (wide,) = [t for t in fuse(_softmax(rows(9), "k")).stored if kind_of(t) in BY_ROW]
+    (wide,) = stored_rows(fuse(_softmax(rows(9), "k")))
     assert wide.formula.op == "exp", "of unknown width: in an array of its own"
     lines = _line(rows(9), "10")
-    assert {t for t in fuse(lines).stored if kind_of(t) in BY_ROW} == {fuse(lines).outputs[lines[0]]}
+    assert stored_rows(fuse(lines)) == {fuse(lines).outputs[lines[0]]}
 
 
 x, g, b, t = (sm.Tensor(name, (32,)) for name in "xgbt")
@@ -317,3 +322,76 @@ def test_random(made: tuple[World, list[Definition]]) -> None:
     """In float64 alone: rounding may turn a condition."""
     w, outputs = made
     assert_same(run(compiled(w, outputs, "float64"), w), wanted(w, outputs, "float64"), "float64")
+
+
+# ------------------------------------------------------------------------------------------------ rows of a matrix
+
+
+def _rows_of(matrix: Any, count: Any) -> dict[str, Any]:
+    """Formulas of a matrix that go through its rows."""
+    total = matrix.sum(axis=1).reshape(count, 1)
+    centred = matrix - matrix.mean(axis=1).reshape(count, 1)
+    return {
+        "softmax": sm.softmax(matrix),
+        "log-softmax": sm.log_softmax(matrix),
+        "centred": centred,
+        "normalised": centred / sm.sqrt((centred**2).mean(axis=1).reshape(count, 1) + 1),
+        "twice": sm.exp(matrix / total) * total,
+        "largest and sum": matrix.max(axis=1) + matrix.sum(axis=1),
+    }
+
+
+def _by_numpy(a: Array) -> dict[str, Array]:
+    total, centred = a.sum(axis=1, keepdims=True), a - a.mean(axis=1, keepdims=True)
+    exps = np.exp(a - a.max(axis=1, keepdims=True))
+    return {
+        "softmax": exps / exps.sum(axis=1, keepdims=True),
+        "log-softmax": np.log(exps / exps.sum(axis=1, keepdims=True)),
+        "centred": centred,
+        "normalised": centred / np.sqrt((centred**2).mean(axis=1, keepdims=True) + 1),
+        "twice": np.exp(a / total) * total,
+        "largest and sum": a.max(axis=1) + a.sum(axis=1),
+    }
+
+
+@pytest.mark.parametrize("sizes", ["numbers", "symbols", "symbolic rows"])
+@pytest.mark.parametrize("shape", [(1, 4), (9, 4), (21, 10), (8, 10), (17, 11), (16, 37), (3, 20_000), (9, 9)])
+def test_rows_of_a_matrix(shape: tuple[int, int], sizes: str) -> None:
+    """Without examples: one loop over the rows, those that are wide one by one; results in the memory that was given."""
+    m, k = sp.symbols("m k", integer=True, positive=True)
+    declared = {"numbers": shape, "symbols": (m, k), "symbolic rows": (m, shape[1])}[sizes]
+    numbers = np.random.default_rng(shape[1]).uniform(0.5, 1.5, shape)
+    wanted_results = _by_numpy(numbers)
+    for name, formula in _rows_of(sm.Tensor("A", declared), declared[0]).items():
+        function = sm.lambdify([sm.Tensor("A", declared)], formula)
+        want = wanted_results[name]
+        np.testing.assert_allclose(function(numbers), want, rtol=1e-13, atol=1e-14, err_msg=name)
+        room = np.full(want.size + 64, 7.0)
+        function(numbers, out=room[: want.size].reshape(want.shape))
+        np.testing.assert_array_equal(room[: want.size].reshape(want.shape), function(numbers), err_msg=name)
+        assert (room[want.size :] == 7.0).all(), name
+
+
+@pytest.mark.parametrize("name", _rows_of(sm.Tensor("A", (8, 16)), 8))
+@pytest.mark.parametrize("k", [5, 16, 2000, sp.Symbol("k")])
+def test_rows_of_a_matrix_are_gone_through_once(name: str, k: Any) -> None:
+    """And what several sweeps need lies on the stack, or in the memory of the result."""
+    m = sp.Symbol("m")
+    function = sm.lambdify([sm.Tensor("A", (m, k))], _rows_of(sm.Tensor("A", (m, k)), m)[name])
+    program = function._variant((False,)).native.program
+    assert not [room for room in program.rooms if len(room.arrays[0].shape) > 1]
+    assert not program.rooms or name == "largest and sum"
+
+
+def test_a_matrix_that_is_read_later_is_no_guest() -> None:
+    """Only what nobody reads after the result has been written may lie in its memory."""
+    m, k = sp.symbols("m k", integer=True, positive=True)
+    matrix = sm.Tensor("A", (m, k))
+    powers = sm.named("p", sm.exp(matrix))
+    shares = powers / powers.sum(axis=1).reshape(m, 1)
+    function = sm.lambdify([matrix], [shares, (powers * shares.sum(axis=0)).sum(axis=1), (powers.T @ shares)])
+    numbers = np.random.default_rng(3).normal(size=(13, 6))
+    p = np.exp(numbers)
+    s = p / p.sum(axis=1, keepdims=True)
+    for have, want in zip(function(numbers), [s, (p * s.sum(axis=0)).sum(axis=1), p.T @ s], strict=True):
+        np.testing.assert_allclose(have, want, rtol=1e-13)

@@ -79,7 +79,7 @@ def assemble(
     slots, copies = _placed(finals, given, layout)
     emitted = emit(fused, loops, layout, copies, dtype, target, large=large)
     own = {*[layout.tensors[t] for t in given], *slots.values()}
-    others = {t for t in (*given, *finals.values()) if layout.tensors[t] in own}
+    others = {t for t, slot in layout.tensors.items() if slot in own}
     return Program(
         code=_code(emitted),
         heavy=_heavy(fused, loops),

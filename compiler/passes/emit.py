@@ -25,6 +25,7 @@ from sympile.compiler.passes.emitting.scatter import Scatter, write_zeros
 from sympile.compiler.passes.emitting.watch import watched_read
 from sympile.compiler.passes.fusing.group import Fused, Group, contents_of, domain_of, scatter_axis
 from sympile.compiler.passes.schedule import Loops, loops_of
+from sympile.compiler.passes.scheduling.lifetimes import guests
 from sympile.compiler.passes.scheduling.regions import Split, split_of
 from sympile.compiler.program import POOL_SYMBOL
 from sympile.compiler.records import dataclass
@@ -296,6 +297,8 @@ def make_layout(
     layout = Layout(watched=watched)
     for tensor in (*inputs, *outputs, *fused.stored):
         layout.add_tensor(tensor)
+    for guest, output in guests(fused.groups, set(outputs) - set(inputs)).items():
+        layout.tensors[guest] = layout.tensors[output]
     sizes: set[str] = set()
     for tensor in layout.tensors:
         sizes |= size_names(tensor.shape)

@@ -16,7 +16,7 @@ from sympile.compiler.code.lanes import Lanes
 from sympile.compiler.code.pieces import joined, shares
 from sympile.compiler.code.transpose import transposed
 from sympile.compiler.code.value import Integer, Value
-from sympile.compiler.graph.definition import EXAMPLE, Definition
+from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import Node, extent, number, postorder, target
 from sympile.compiler.passes.emitting.elements import Elements
 from sympile.compiler.passes.emitting.layout import Frame
@@ -37,7 +37,7 @@ CHAINS = 2  # sums of a row under way: an addition need not wait for the one bef
 def registers_of(group: Group) -> int:
     """How many registers the rows of a block fill: two long chains of instructions take little more time than one."""
     nodes = postorder([group.body(tensor) for tensor in group.members])
-    long = any(is_routine(node) and EXAMPLE in node.free for node in nodes)
+    long = any(is_routine(node) and group.domain[0] in node.free for node in nodes)
     return 2 if long and _operations(group) <= MOST_TWICE else 1
 
 
@@ -71,8 +71,12 @@ class NarrowBlock:
     left: Integer | None = None  # rows, in a block that is not full
 
     def __post_init__(self) -> None:
-        self.elements = Elements(self.frame, self.scalar, self.down, vector=EXAMPLE, inlines=self._few_routines())
+        self.elements = Elements(self.frame, self.scalar, self.down, vector=self.row, inlines=self._few_routines())
         self.stages = stages_of(self.group.members)
+
+    @property
+    def row(self) -> Node:
+        return self.group.domain[0]
 
     @property
     def rows(self) -> int:
@@ -108,13 +112,13 @@ class NarrowBlock:
     def write(self, start: Integer, left: Integer | None = None) -> None:
         """The block that begins at a row; lanes beyond the rows that are left count for nothing."""
         elements = self.elements
-        elements.positions[EXAMPLE] = start
+        elements.positions[self.row] = start
         elements.push()
         elements.mask = None if left is None else self.down.first(left)
         self.left = left
         self.entries.clear()
         for node in postorder([self.group.body(tensor) for tensor in self.group.members]):
-            if node.op == "read" and EXAMPLE in node.free and len(node.args) == 2 and target(node) not in self.stages:
+            if node.op == "read" and self.row in node.free and len(node.args) == 2 and target(node) not in self.stages:
                 elements.packed[node] = partial(self._read, node)
         for stage in range(max(self.stages.values()) + 1):
             now = [tensor for tensor in self.group.members if self.stages[tensor] == stage]
@@ -157,7 +161,7 @@ class NarrowBlock:
         """Where an entry of a row of the block lies."""
         function = self.frame.function
         first, *_ = self.frame.strides(tensor)
-        at = function.add(self.elements.positions[EXAMPLE], row)
+        at = function.add(self.elements.positions[self.row], row)
         if self.left is not None:
             at = function.min(at, function.sub(self.end, 1))
         place = function.add(function.mul(at, first), entry)
@@ -180,7 +184,7 @@ class NarrowBlock:
     def _row_value(self, tensor: Definition, value: Value) -> None:
         assert self.group.rows is not None
         if tensor not in self.group.rows.local:
-            pointer, along, *_ = address(self.elements, tensor, (EXAMPLE,), self._place)
+            pointer, along, *_ = address(self.elements, tensor, (self.row,), self._place)
             assert along is not None
             self.down.store_strided(value, pointer, along, self.elements.mask)
         self.elements.forwarded[tensor] = partial(held, value)
@@ -224,7 +228,7 @@ class NarrowBlock:
         stack, seen = list(bodies), set[Node]()
         while stack:
             node = stack.pop()
-            if node in seen or EXAMPLE not in node.free:
+            if node in seen or self.row not in node.free:
                 continue
             seen.add(node)
             if index in node.free:

@@ -13,7 +13,7 @@ from functools import partial
 from sympile.compiler.code.halving import packed
 from sympile.compiler.code.lanes import Lanes
 from sympile.compiler.code.value import Integer, Value
-from sympile.compiler.graph.definition import EXAMPLE, Definition
+from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import Node, extent
 from sympile.compiler.passes.emitting.elements import CONDITIONS, Elements
 from sympile.compiler.passes.emitting.layout import Frame
@@ -57,9 +57,13 @@ class RowBlock:
 
     def __post_init__(self) -> None:
         indices = dict.fromkeys(i for i in map(common_index, self.group.members) if i is not None)
-        self.whole = Elements(self.frame, self.scalar, self.down, vector=EXAMPLE)
-        self.across = {i: Elements(self.frame, self.scalar, self.wide, vector=i, row=EXAMPLE) for i in indices}
+        self.whole = Elements(self.frame, self.scalar, self.down, vector=self.row)
+        self.across = {i: Elements(self.frame, self.scalar, self.wide, vector=i, row=self.row) for i in indices}
         self.stages = stages_of(self.group.members)
+
+    @property
+    def row(self) -> Node:
+        return self.group.domain[0]
 
     @property
     def rows(self) -> int:
@@ -79,7 +83,7 @@ class RowBlock:
         contexts = self._contexts()
         before = self._shift(start)
         for elements, _ in contexts:
-            elements.positions[EXAMPLE] = start
+            elements.positions[self.row] = start
             elements.push()
         for stage in range(max(self.stages.values()) + 1):
             for elements, members in contexts:
@@ -122,7 +126,7 @@ class RowBlock:
         """One number a row: stored where somebody else reads it, and handed on."""
         assert self.group.rows is not None
         if tensor not in self.group.rows.local:
-            pointer, along, *_ = address(self.whole, tensor, (EXAMPLE,), Place())
+            pointer, along, *_ = address(self.whole, tensor, (self.row,), Place())
             assert along is not None
             self.whole.wide.store_strided(value, pointer, along)
         self.whole.forwarded[tensor] = partial(held, value)
@@ -155,7 +159,7 @@ class RowBlock:
         stack, seen = list(bodies), set[Node]()
         while stack:
             node = stack.pop()
-            if node in seen or node.op in CONDITIONS or node.op == "read" or EXAMPLE not in node.free:
+            if node in seen or node.op in CONDITIONS or node.op == "read" or self.row not in node.free:
                 continue
             seen.add(node)
             if elements.vector in node.free:
@@ -196,7 +200,7 @@ class RowBlock:
     def _entry(self, elements: Elements, tensor: Definition, body: Node, place: Place) -> None:
         elements.forwarded[tensor] = partial(elements.wide_value, body)
         if tensor in self._stored():
-            pointer, along, *_ = address(elements, tensor, (EXAMPLE, _vector(elements)), place)
+            pointer, along, *_ = address(elements, tensor, (self.row, _vector(elements)), place)
             assert along is not None
             mask = elements.mask if place.masked else None
             elements.wide.store_strided(elements.wide_value(body, place), pointer, along, mask)

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from sympile.compiler.code.lanes import Lanes
-from sympile.compiler.code.value import Value
+from sympile.compiler.code.value import Integer, Value, i64
 from sympile.compiler.graph.definition import Definition, extent_value
+from sympile.compiler.graph.node import extent
 from sympile.compiler.passes.emitting.elements import Elements
 from sympile.compiler.passes.emitting.extents import Run
 from sympile.compiler.passes.emitting.layout import Frame
@@ -19,6 +20,8 @@ from sympile.compiler.passes.emitting.row_block import RowBlock, Running, held, 
 from sympile.compiler.passes.fusing.group import BLOCK, Group, Rows
 from sympile.compiler.passes.fusing.rowwise import are_narrow, common_index, kind_of
 from sympile.compiler.records import dataclass
+
+ARRAYS = 4  # that rows are read from or written to, roughly, at most: so much room they have in a cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,8 @@ class RowNest:
         if self.lanes > 1 and are_narrow(self.group.members):
             self._write_narrow()
             return
-        count = min(BLOCK, self.lanes)
+        narrow = self._fit_together()
+        count = min(BLOCK, self.lanes) if narrow is not False else 1
         blocks = [self._block(count), *([self._block(1)] if count > 1 else [])]
         for tensor in self._members("column"):
             self._fill(tensor)
@@ -52,10 +56,20 @@ class RowNest:
         for block in blocks:
             block.hoist()
         whole = self.run.whole(function, count)
+        if isinstance(narrow, Value):
+            whole = function.pick(narrow, i64(whole), i64(self.run.first))
         for block, start, stop in zip(blocks, (self.run.first, whole), (whole, self.run.last), strict=False):
             with function.loop(start, stop, block.rows) as loop:
                 block.write(loop.index)
         self._end([block.totals for block in blocks])
+
+    def _fit_together(self) -> Value | bool:
+        """Whether the second-level cache holds a block of rows: wider ones are gone through one by one."""
+        most = self.scalar.target.core(self.scalar.element).second // (BLOCK * ARRAYS)
+        width: Integer = 0
+        for index in self.group.domain[1:]:
+            width = self.frame.function.max(width, self.frame.extent(extent(index)))
+        return width <= most if isinstance(width, int) else self.frame.function.compare("sle", width, most)
 
     def _write_narrow(self) -> None:
         """Rows of few entries: whole blocks, then some of one register, the last of which is not full."""

@@ -1,6 +1,7 @@
 """Groups that go through the same rows become one: a row is read once, and all that is made of it is made at once.
 
-Rows are examples. What a row group holds, by the indices of a definition (e the row, i across it):
+Rows are examples; without them, the first axis of matrices that several groups go through. What a row group holds, by
+the indices of a definition (e the row, i across it):
 
     scalar    T[e]    = f(e)             across    T[e]   = reduce over i of f(e, i)
     element   T[e, i] = f(e, i)          column    T[i]   = reduce over e of f(e, i)
@@ -45,16 +46,23 @@ def kind_of(tensor: Definition) -> str | None:
     """What a definition is in a row group, or None if it can be in none."""
     if tensor.kind != "formula" or scatter_axis(tensor) is not None or runs(tensor):
         return None
-    return KINDS.get((_letters(tensor.axes), _letters(tensor.reduced)))
+    row = row_of(tensor)
+    return KINDS.get((_letters(tensor.axes, row), _letters(tensor.reduced, row)))
 
 
-def _letters(indices: Sequence[Node]) -> str:
-    return "".join("e" if index is EXAMPLE else "i" for index in indices)
+def row_of(tensor: Definition) -> Node | None:
+    """The index of the row: canonical, so that members which go through the same rows have the same one."""
+    return EXAMPLE if EXAMPLE in tensor.reduced else next(iter(tensor.axes), None)
+
+
+def _letters(indices: Sequence[Node], row: Node | None) -> str:
+    return "".join("e" if index is row else "i" for index in indices)
 
 
 def across_of(tensor: Definition) -> Node | None:
     """The index across the row, in the definition's own name."""
-    return next((index for index in (*tensor.axes, *tensor.reduced) if index is not EXAMPLE), None)
+    row = row_of(tensor)
+    return next((index for index in (*tensor.axes, *tensor.reduced) if index is not row), None)
 
 
 def common_index(tensor: Definition) -> Node | None:
@@ -76,21 +84,37 @@ def common_body(tensor: Definition) -> Node:
 
 def _is_rowwise(group: Group, thin: bool) -> bool:
     """Whether a group, which has loops of its own so far, can become part of a row group; `thin`: of any width."""
-    if not all(kind_of(tensor) and not listed_axes(tensor) for tensor in group.members):
+    if not all(kind_of(tensor) and not listed_axes(tensor) and _goes_by_rows(tensor) for tensor in group.members):
         return False
-    if group.finish is not None and kind_of(group.finish) != "scalar" and kind_of(group.members[0]) != "column":
+    if group.finish is not None and not (_is_finished_row(group) or kind_of(group.members[0]) == "column"):
         return False
     return _are_wide_enough(group.members) or (thin and are_narrow(group.members))
 
 
+def _is_finished_row(group: Group) -> bool:
+    """Whether the finish belongs to a row as a whole."""
+    finish, of = group.finish, group.members[0]
+    return finish is not None and kind_of(finish) == "scalar" and row_of(finish) is row_of(of)
+
+
+def _goes_by_rows(tensor: Definition) -> bool:
+    """Whether nothing but reads of rows asks where a row stands; of examples that is always so."""
+    row = row_of(tensor)
+    if row is None or row is EXAMPLE:
+        return True
+    users = [node for node in postorder([tensor.formula]) if row in node.args]
+    return all(node.op == "read" and node.args[0] is row and row not in node.args[1:] for node in users)
+
+
 def are_narrow(members: Iterable[Definition]) -> bool:
     """Whether rows have few entries, and are read entry by entry, so that the rows can lie across the lanes."""
-    bodies = [common_body(tensor) for tensor in members]
+    members = list(members)
+    bodies, row = [common_body(tensor) for tensor in members], row_of(members[0])
     indices = {i for i in map(common_index, members) if i is not None}
     if not indices or not all(extent(i).op == "const" and extent_value(extent(i)) <= NARROW for i in indices):
         return False
-    rows = [node for node in postorder(bodies) if node.op == "read" and EXAMPLE in node.free]
-    return all(node.args[0] is EXAMPLE and len(node.args) <= 2 and indices.issuperset(node.args[1:]) for node in rows)
+    rows = [node for node in postorder(bodies) if node.op == "read" and row in node.free]
+    return all(node.args[0] is row and len(node.args) <= 2 and indices.issuperset(node.args[1:]) for node in rows)
 
 
 def _are_wide_enough(members: Iterable[Definition]) -> bool:
@@ -109,7 +133,7 @@ def _reads_in_place(group: Group, tensor: Definition) -> bool:
     """Whether a group reads a tensor only in the row, and at the index across it, where it is itself."""
     for result in group.results:
         if tensor in result.formula.below:
-            there = (EXAMPLE, across_of(result))[: len(tensor.axes)]
+            there = (row_of(result), across_of(result))[: len(tensor.axes)]
             if any(n.args != there for n in postorder([result.formula]) if n.op == "read" and target(n) is tensor):
                 return False
     return True
@@ -206,15 +230,24 @@ def _readers(groups: Sequence[Group]) -> dict[Definition, list[Definition]]:
 def _parts(order: _Order) -> list[list[int]]:
     """The numbers of the groups that become one: of a level, and reading a row of the same array or of each other."""
     parts: list[list[int]] = []
-    by_level: dict[int, list[int]] = {}
-    for number in range(len(order.groups)):
+    by_level: dict[tuple[int, Node | None], list[int]] = {}
+    for number, group in enumerate(order.groups):
         if order.rowwise[number]:
-            by_level.setdefault(order.level[number], []).append(number)
+            by_level.setdefault((order.level[number], row_of(group.members[0])), []).append(number)
         else:
             parts.append([number])
-    for numbers in by_level.values():
-        parts += _connected(numbers, [_touched(order.groups[n]) for n in numbers])
+    for (_, row), numbers in by_level.items():
+        touched = [_touched(order.groups[n]) for n in numbers]
+        for part in _connected(numbers, touched):
+            saves = row is EXAMPLE or _saves_a_pass([touched[numbers.index(n)] for n in part])
+            parts += [part] if saves else [[number] for number in part]
     return parts
+
+
+def _saves_a_pass(touched: Sequence[set[Definition]]) -> bool:
+    """Whether several groups go through one matrix."""
+    every = [tensor for arrays in touched for tensor in arrays if len(tensor.axes) > 1]
+    return len(every) > len(set(every))
 
 
 def _small(groups: Sequence[Group], parts: Iterable[list[int]]) -> list[list[int]]:
@@ -229,8 +262,8 @@ def _small(groups: Sequence[Group], parts: Iterable[list[int]]) -> list[list[int
 
 def _touched(group: Group) -> set[Definition]:
     """The arrays of rows that a group reads or writes."""
-    bodies = [result.formula for result in group.results]
-    return {target(n) for n in postorder(bodies) if n.op == "read" and EXAMPLE in n.free} | set(group.results)
+    bodies, row = [result.formula for result in group.results], row_of(group.members[0])
+    return {target(n) for n in postorder(bodies) if n.op == "read" and row in n.free} | set(group.results)
 
 
 def _connected(numbers: Sequence[int], touched: Sequence[set[Definition]]) -> list[list[int]]:
@@ -253,18 +286,18 @@ def _joined(
     finishes: dict[Definition, Definition] = {}
     for part in parts:
         members += part.members
-        if part.finish is not None and kind_of(part.finish) == "scalar":
+        if part.finish is not None and _is_finished_row(part):
             members.append(part.finish)
         elif part.finish is not None:
             finishes[part.members[0]] = part.finish
     inside = {*members, *finishes.values()}
     alone = {t for t in members if t not in outputs and inside.issuperset(readers.get(t, ()))}
-    domain = dict.fromkeys([EXAMPLE, *[i for i in map(common_index, members) if i is not None]])
+    domain = tuple(i for i in dict.fromkeys([row_of(members[0]), *map(common_index, members)]) if i is not None)
     stages = stages_of(members)
     local = frozenset(t for t in alone if _may_be_local(t, readers.get(t, ()), stages))
     bodies = {t: common_body(t) for t in members} | {f: f.formula for f in finishes.values()}
     passing = frozenset(t for t in alone - local if kind_of(t) == "element" and _is_narrow(t))
-    group = Group(tuple(members), tuple(domain), bodies=bodies, rows=Rows(local, passing, finishes))
+    group = Group(tuple(members), domain, bodies=bodies, rows=Rows(local, passing, finishes))
     return replace(group, contents=contents_of(group.results))
 
 

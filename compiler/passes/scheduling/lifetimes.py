@@ -1,12 +1,17 @@
-"""From which group to which a stored tensor is in use, and which results lie where an operand lay."""
+"""From which group to which a stored tensor is in use, and which results lie where an operand lay.
+
+What is stored on the way to an output of the same shape may lie in the output's own memory until that is written: a
+large array less to go through.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Collection, Container, Sequence
 
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import Node, postorder, target
 from sympile.compiler.passes.fusing.group import Group
+from sympile.compiler.passes.fusing.rowwise import kind_of, stages_of
 from sympile.compiler.records import dataclass
 
 
@@ -31,6 +36,32 @@ def stays(groups: Sequence[Group], elsewhere: Container[Definition]) -> list[Sta
             there[tensor] = Stay((*before.tensors, tensor), before.first, last[tensor])
             leaving.setdefault(last[tensor], []).append(tensor)
     return sorted(there.values(), key=lambda stay: stay.first)
+
+
+def guests(groups: Sequence[Group], outputs: Collection[Definition]) -> dict[Definition, Definition]:
+    """The stored tensors that lie where an output will be written, and which one that is."""
+    last = _last_uses(groups)
+    leaving: dict[int, list[Definition]] = {}
+    for tensor in (t for group in groups for t in group.stored if t not in outputs):
+        leaving.setdefault(last[tensor], []).append(tensor)
+    found: dict[Definition, Definition] = {}
+    for number, group in enumerate(groups):
+        for output in (t for t in group.stored if t in outputs and t.axes):
+            free = _replaced(group, output, [t for t in leaving.get(number, []) if t not in found])
+            found.update(dict.fromkeys(free[:1], output))
+    return found
+
+
+def _replaced(group: Group, output: Definition, leaving: Sequence[Definition]) -> list[Definition]:
+    """As `_overwritable`, for one result; in a row group, what only earlier sweeps and this result read."""
+    if group.rows is None:
+        return _overwritable(group, leaving)
+    if kind_of(output) != "element":
+        return []
+    stages = stages_of(group.members)
+    inside = [t for t in leaving if t in stages and kind_of(t) == "element" and t.shape == output.shape]
+    readers = {t: [r for r in group.members if r is not output and t in r.formula.below] for t in inside}
+    return [t for t, others in readers.items() if all(stages[r] < stages[output] for r in (t, *others))]
 
 
 def _last_uses(groups: Sequence[Group]) -> dict[Definition, int]:
