@@ -29,6 +29,7 @@ class Target:
     attributes: str = ""   # added to every function
     exponents: bool = False  # scales by 2**n and takes numbers apart in one instruction
     division: int = 0        # cycles from one division of full registers to the next, where that is long
+    asks: bool = False  # stores to large results wait for their lines, unless those were asked for ahead
 
     def lanes(self, element: str) -> int:
         """How many numbers of type "double" or "float" one vector register holds."""
@@ -78,6 +79,12 @@ SLOW_DIVIDERS = dict.fromkeys(
      "rocketlake", "sapphirerapids", "emeraldrapids", "graniterapids", "graniterapids-d"), 16
 )  # fmt: skip
 
+# Far third-level caches: the lines of a large result come too late for its stores (a Hessian of 10 × 10: 0.8 of the time).
+MESHES = frozenset({
+    "skylake-avx512", "cascadelake", "cooperlake", "icelake-server", "sapphirerapids", "emeraldrapids", "graniterapids",
+    "graniterapids-d",
+})  # fmt: skip
+
 NEEDS_AVX512 = ("avx512f", "avx512dq", "avx512bw", "avx512vl")
 NEEDS_AVX2 = ("avx2", "fma")
 
@@ -94,7 +101,7 @@ def host() -> Target:
     row = TARGETS[_host_row(triple.split("-")[0], {name for name, there in features.items() if there})]
     caches, cpu = own_caches(row.caches), llvm.get_host_cpu_name()
     own = replace(row, triple=triple, cpu=cpu, features=features.flatten(), caches=caches)
-    return replace(own, division=SLOW_DIVIDERS.get(cpu, 0))
+    return replace(own, division=SLOW_DIVIDERS.get(cpu, 0), asks=cpu in MESHES)
 
 
 def _host_row(architecture: str, features: set[str]) -> str:

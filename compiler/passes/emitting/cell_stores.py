@@ -9,6 +9,7 @@ from sympile.compiler.code.transpose import transposed
 from sympile.compiler.code.value import Integer, Value, i64, typed
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import ZERO, Node, const
+from sympile.compiler.passes.emitting.ahead import ask
 from sympile.compiler.passes.emitting.memory import address
 from sympile.compiler.passes.emitting.places import Place
 from sympile.compiler.passes.fusing.cells import positions
@@ -101,6 +102,7 @@ class CellStores:
                     wide.store_masked(row, there, wide.first(len(values)))
                 else:
                     wide.store(row, there)
+                ask(wide, self.tensor, there, 1)
 
     def _cut(self, cells: Sequence[Node]) -> Iterator[tuple[int, Sequence[Node]]]:
         lanes = self.nest.elements.wide.lanes

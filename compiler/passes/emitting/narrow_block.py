@@ -18,6 +18,7 @@ from sympile.compiler.code.transpose import transposed
 from sympile.compiler.code.value import Integer, Value
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import Node, extent, number, postorder, target
+from sympile.compiler.passes.emitting.ahead import ask
 from sympile.compiler.passes.emitting.elements import Elements
 from sympile.compiler.passes.emitting.layout import Frame
 from sympile.compiler.passes.emitting.memory import address
@@ -255,6 +256,7 @@ class NarrowBlock:
                 pointer = self._row(tensor, row, start)
                 if self.left is None and width >= lanes.lanes:
                     lanes.store(values, pointer)
+                    ask(lanes, tensor, pointer, 1)
                 else:
                     lanes.store_masked(values, pointer, lanes.first(self._stored_of(row, width)))
 

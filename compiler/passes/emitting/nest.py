@@ -10,6 +10,7 @@ from functools import partial
 from sympile.compiler.code.value import Integer, Value
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import Node, extent
+from sympile.compiler.passes.emitting.ahead import ask
 from sympile.compiler.passes.emitting.blocks import Blocks
 from sympile.compiler.passes.emitting.cell_stores import CellStores
 from sympile.compiler.passes.emitting.elements import Elements
@@ -305,6 +306,8 @@ class Nest:
             return
         assert along is not None
         elements.wide.store_strided(value, pointer, along, elements.mask if place.masked else None)
+        if not self.first.reduced:
+            ask(elements.wide, tensor, pointer, along)
 
     def stored_at(self, tensor: Definition, place: Place) -> Value:
         """What `store` has written at a place."""

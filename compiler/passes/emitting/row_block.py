@@ -15,6 +15,7 @@ from sympile.compiler.code.lanes import Lanes
 from sympile.compiler.code.value import Integer, Value
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import Node, extent
+from sympile.compiler.passes.emitting.ahead import ask
 from sympile.compiler.passes.emitting.elements import CONDITIONS, Elements
 from sympile.compiler.passes.emitting.layout import Frame
 from sympile.compiler.passes.emitting.memory import address
@@ -204,6 +205,8 @@ class RowBlock:
             assert along is not None
             mask = elements.mask if place.masked else None
             elements.wide.store_strided(elements.wide_value(body, place), pointer, along, mask)
+            if tensor in self.group.stored:
+                ask(elements.wide, tensor, pointer, along)
 
     def _grow(self, elements: Elements, tensor: Definition, part: Value, place: Place) -> None:
         """Adds what a block has come to, to a total or to a sum over rows in memory."""
