@@ -22,6 +22,7 @@ from sympile.compiler.passes.fusing.rowwise import are_narrow, common_index, kin
 from sympile.compiler.records import dataclass
 
 ARRAYS = 4  # that rows are read from or written to, roughly, at most: so much room they have in a cache
+GROWING = ("column", "total")  # kinds of which each block of rows goes through a partial result in memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,31 +46,39 @@ class RowNest:
         if self.lanes > 1 and are_narrow(self.group.members):
             self._write_narrow()
             return
-        narrow = self._fit_together()
-        count = min(BLOCK, self.lanes) if narrow is not False else 1
+        count, together = self._rows_at_once()
         blocks = [self._block(count), *([self._block(1)] if count > 1 else [])]
         for tensor in self._members("column"):
             self._fill(tensor)
         for tensor in (t for t in self.group.members if t in self.rows.passing):
-            room = function.alloca(self.scalar.element, BLOCK * extent_value(tensor.shape[1]))
+            room = function.alloca(self.scalar.element, count * extent_value(tensor.shape[1]))
             self.frame.pointers[tensor] = room
         for block in blocks:
             block.hoist()
         whole = self.run.whole(function, count)
-        if isinstance(narrow, Value):
-            whole = function.pick(narrow, i64(whole), i64(self.run.first))
+        if together is not None:
+            whole = function.pick(together, i64(whole), i64(self.run.first))
         for block, start, stop in zip(blocks, (self.run.first, whole), (whole, self.run.last), strict=False):
             with function.loop(start, stop, block.rows) as loop:
                 block.write(loop.index)
         self._end([block.totals for block in blocks])
 
-    def _fit_together(self) -> Value | bool:
-        """Whether the second-level cache holds a block of rows: wider ones are gone through one by one."""
-        most = self.scalar.target.core(self.scalar.element).second // (BLOCK * ARRAYS)
+    def _rows_at_once(self) -> tuple[int, Value | None]:
+        """How many rows a near cache holds, and what must hold for it where sizes are symbolic: others go one by one."""
+        core, width = self.scalar.target.core(self.scalar.element), self._width()
+        growing = any(kind_of(t) in GROWING and common_index(t) is not None for t in self.group.members)
+        room = core.second if growing else core.first
+        most = min(BLOCK, self.lanes)
+        if not isinstance(width, int):
+            return most, self.frame.function.compare("sle", width, room // (most * ARRAYS))
+        return next((n for n in (most, most // 2) if n and n * width * ARRAYS <= room), 1), None
+
+    def _width(self) -> Integer:
+        """The entries of the widest row."""
         width: Integer = 0
         for index in self.group.domain[1:]:
             width = self.frame.function.max(width, self.frame.extent(extent(index)))
-        return width <= most if isinstance(width, int) else self.frame.function.compare("sle", width, most)
+        return width
 
     def _write_narrow(self) -> None:
         """Rows of few entries: whole blocks, then some of one register, the last of which is not full."""
