@@ -13,18 +13,19 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import sympy as sp
-from definition_cases import CASES, World
+from definition_cases import CASES, World, f
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_code_generation import random_outputs
 
 import sympile as sm
 from sympile.compiler.code.target import host
-from sympile.compiler.graph.arithmetic import mul
-from sympile.compiler.graph.definition import Definition, define, definitions, read
+from sympile.compiler.graph.arithmetic import mul, power
+from sympile.compiler.graph.definition import Definition, define, definitions, elementwise, read
 from sympile.compiler.graph.node import postorder, target
 from sympile.compiler.graph.rebuild import function
 from sympile.compiler.passes.assemble import assemble
+from sympile.compiler.passes.emit import make_layout
 from sympile.compiler.passes.fuse import fuse
 from sympile.compiler.passes.fusing.group import Fused, Group
 from sympile.compiler.passes.schedule import schedule
@@ -270,3 +271,28 @@ def test_the_plan_before_a_fit_and_after(capsys: pytest.CaptureFixture[str]) -> 
     assert ["data", "x", "500×100", "400,000"] in rows and ["batch", "x", "50×100", "40,000"] in rows
     assert ["gradient", "W", "400×100", "320,000"] in rows and not any(row[0] == "states" for row in rows)
     assert rows[-1][0] == "total" and rows[-2][:3] == ["work", "in", "all"]
+
+
+# ------------------------------------------------------------------------------------------------ in the memory of results
+
+
+def _columns(w: World) -> tuple[Definition, Definition]:
+    """Exponentials, which both a sum down the columns and the result read."""
+    i, j, r = w.index("m"), w.index("n"), w.index("m")
+    power_of = elementwise([i, j], f("exp", read(w.input("x", "m n"), i, j)))
+    total = define([j], [r], "sum", read(power_of, r, j))
+    return power_of, elementwise([i, j], mul(read(power_of, i, j), power(read(total, j), -1)))
+
+
+@pytest.mark.parametrize("also", [False, True])
+@pytest.mark.parametrize("watches", [False, True])
+def test_who_is_a_guest(watches: bool, also: bool) -> None:
+    """What only a result reads last lies in its memory, unless that may be an operand's, or it is a result itself."""
+    w = World({"m": 5, "n": 40}, True)
+    powers, shares = _columns(w)
+    outputs = [shares, powers] if also else [shares]
+    fused, x = fuse(outputs), w.inputs[0]
+    layout = make_layout([x], fused, [fused.outputs[o] for o in outputs], x if watches else None)
+    (stored,) = [t for t in fused.stored if t.formula.op == "exp"]
+    same = layout.tensors[stored] == layout.tensors[fused.outputs[shares]]
+    assert same == (not watches and not also)

@@ -71,7 +71,8 @@ def assemble(
 
     Args:
         large: as for heavy sizes, whose work threads share.
-        watched: an input of which the status is to tell whether all its numbers are finite.
+        watched: an input of which the status is to tell whether all its numbers are finite; of an update, whose results
+            may lie where its operands do.
     """
     given = list(dict.fromkeys(inputs))
     finals = {name: fused.outputs[tensor] for name, tensor in outputs.items()}

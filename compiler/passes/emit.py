@@ -297,8 +297,9 @@ def make_layout(
     layout = Layout(watched=watched)
     for tensor in (*inputs, *outputs, *fused.stored):
         layout.add_tensor(tensor)
-    for guest, output in guests(fused.groups, set(outputs) - set(inputs)).items():
-        layout.tensors[guest] = layout.tensors[output]
+    if watched is None:  # an update writes where its operands lie
+        for guest, output in guests(fused.groups, set(outputs) - set(inputs)).items():
+            layout.tensors[guest] = layout.tensors[output]
     sizes: set[str] = set()
     for tensor in layout.tensors:
         sizes |= size_names(tensor.shape)
