@@ -398,14 +398,3 @@ def test_a_matrix_that_is_read_later_is_no_guest() -> None:
     s = p / p.sum(axis=1, keepdims=True)
     for have, want in zip(function(numbers), [s, (p * s.sum(axis=0)).sum(axis=1), p.T @ s], strict=True):
         np.testing.assert_allclose(have, want, rtol=1e-13)
-
-
-@pytest.mark.parametrize("name", "ABCDEFGHXYZW")
-@pytest.mark.parametrize("axis", [0, 1])
-def test_softmax_computes_each_exponential_once(name: str, axis: int) -> None:
-    """Whatever sign the hash of a name gives to the leading term of a difference, and whatever the axes are called."""
-    m, k = sp.symbols("m k", integer=True, positive=True)
-    matrix = sm.Tensor(name, (m, k))
-    text = sm.lambdify([matrix], sm.softmax(matrix, axis=axis))._variant((False,)).native.program.code.text
-    stored = [line for line in text.splitlines() if line.startswith("  ;") and "exp(" in line]
-    assert len(stored) == 1, stored
