@@ -1,4 +1,4 @@
-"""The loop of full-batch steps of a small model; apart, since other fits do without the passes that make it."""
+"""Steps of small models: the loop of full-batch steps, and networks written out; apart, since other fits do without the passes that make it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.passes.built import Built, description
+from sympile.compiler.passes.emit import ELEMENT
 from sympile.compiler.passes.training.resident import Resident, resident
 from sympile.compiler.passes.training.steps import steps_stages
 from sympile.compiler.passes.training.update import Rule
+from sympile.compiler.passes.training.written import written_out
 from sympile.compiler.pipeline import GRADIENT, OBJECTIVE, Work, rows_of, this_machine
 
 
@@ -32,3 +34,10 @@ def build_steps(
         lambda: description(made.labelled, made.inputs, work.constraints, dtype, target, rows_of(request)),
         request.shelf,
     )
+
+
+def write_out(
+    work: Work, outputs: Mapping[str, Definition], dtype: str, whole: bool
+) -> dict[str, Definition] | None:
+    """The outputs of a step of a small network with all axes but the examples' written out; None of others."""
+    return written_out(outputs, OBJECTIVE, this_machine().lanes(ELEMENT[dtype]), whole, work.request.math)

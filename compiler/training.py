@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field, replace
 
 from sympile.compiler.graph.definition import Definition, definitions
@@ -17,6 +17,9 @@ from sympile.compiler.passes.training.update import Rule, read_update
 from sympile.compiler.pipeline import Request, Work, build, this_machine
 from sympile.compiler.program import Code
 from sympile.compiler.records import dataclass
+
+
+Write = Callable[[Work, Mapping[str, Definition], str, bool], dict[str, Definition] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,9 @@ class Training:
     outputs: Mapping[str, Definition] = field(default_factory=dict)
 
 
-def build_training(work: Work, labels: Sequence[str], dtype: str, whole: bool, squares: bool) -> Training | None:
+def build_training(
+    work: Work, labels: Sequence[str], dtype: str, whole: bool, squares: bool = False, written: Write | None = None
+) -> Training | None:
     """The step of a fit without what is the same in every step; None where there is nothing of that kind.
 
     Args:
@@ -47,6 +52,7 @@ def build_training(work: Work, labels: Sequence[str], dtype: str, whole: bool, s
         dtype: of all numbers.
         whole: every step sees all examples.
         squares: as formulas of columns of data, if it is a sum of squares that are linear in them.
+        written: makes outputs with all axes but the examples' written out, if the model is a network of a few numbers.
     """
     first = prepare({label: work.outputs[label] for label in labels}, whole)
     rounds, outputs, columns = [first.values], first.outputs, None
@@ -59,9 +65,10 @@ def build_training(work: Work, labels: Sequence[str], dtype: str, whole: bool, s
         columns = columns_of(found)
     before = tuple(_build_alone(work, {i.name: v for i, v in values.items()}, dtype) for values in rounds if values)
     prepared = {i: value for values in rounds for i, value in values.items()}
-    if not prepared and columns is None:
+    now = outputs if written is None else written(work, outputs, dtype, whole)
+    if now is None or (not prepared and columns is None and written is None):
         return None
-    return Training(_build_alone(work, outputs, dtype), before, prepared, columns, outputs)
+    return Training(_build_alone(work, now, dtype), before, prepared, columns, outputs)
 
 
 def _build_alone(work: Work, outputs: Mapping[str, Definition], dtype: str) -> Built:

@@ -11,7 +11,7 @@ import sympy as sp
 from test_vector_math import DTYPE, ELEMENT, HOST, kernel, ulps
 
 import sympile as sm
-from sympile.compiler import training
+from sympile.compiler import small_steps
 from sympile.compiler.code.quick import USUAL, quotient, reciprocal
 from sympile.compiler.rules import machine_simple
 from sympile.runtime.model import course
@@ -138,7 +138,7 @@ def test_a_fit_with_near_quotients_goes_the_same_way(rule: sm.Optimizer, dtype: 
     for cycles in (0, 16):
         quick = staticmethod(lambda k, cycles=cycles: bool(cycles) and k.lanes * k.bits >= 128)
         monkeypatch.setattr(machine_simple, "has_one", quick)
-        monkeypatch.setattr(training, "this_machine", lambda cycles=cycles: replace(HOST, division=cycles))
+        monkeypatch.setattr(small_steps, "this_machine", lambda cycles=cycles: replace(HOST, division=cycles))
         course._update_of.cache_clear()
         model = sm.compile(sm.dot(w, w) - 3 * w[0, 0] + sp.cos(w[5, 0]), [w], dtype=dtype)
         start = np.r_[np.linspace(-2, 2, 20), np.zeros(17)]
@@ -173,7 +173,7 @@ def code(model: sm.Model) -> str:
 
 
 def with_division(monkeypatch: pytest.MonkeyPatch, cycles: int) -> None:
-    monkeypatch.setattr(training, "this_machine", lambda: replace(HOST, division=cycles))
+    monkeypatch.setattr(small_steps, "this_machine", lambda: replace(HOST, division=cycles))
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

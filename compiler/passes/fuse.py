@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from math import prod
@@ -54,7 +54,7 @@ from sympile.compiler.rules.lowering import TIERS, a, b
 def fuse(outputs: Sequence[Definition], math: str = "accurate", exact: bool = False) -> Fused:
     """The groups that compute the outputs: everything elementwise inlined, then stored again where that is cheaper."""
     mapping = {o: o for o in outputs}
-    lower = partial(_lower, TIERS[math], exact)
+    lower = partial(lowered_operations, math, exact)
     carry = _unchanged if exact else carried
     for step in (
         factoring.factor, read_in_one_order, _inline, carry, lower, joined_ranges, regrouped, thinned, tabulate,
@@ -99,8 +99,9 @@ def _inline(outputs: list[Definition]) -> dict[Definition, Definition]:
 # ------------------------------------------------------------------------------------------------ lowering
 
 
-def _lower(table: Mapping[str, Node], exact: bool, outputs: list[Definition]) -> dict[Definition, Definition]:
+def lowered_operations(math: str, exact: bool, outputs: Iterable[Definition]) -> dict[Definition, Definition]:
     """Log-sum-exp becomes max, sum and log; operations without machine code of their own become others."""
+    table = TIERS[math]
     done: dict[Node, Node] = {}
     sums: dict[Definition, LogSum] = {}
 

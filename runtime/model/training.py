@@ -33,6 +33,8 @@ Array = npt.NDArray[Any]
 SMALL_STEPS = "sympile.compiler.small_steps"
 FEWER = 4  # the R factor must have so many times fewer rows than there are examples
 STEPS = 100  # and save so many steps their work
+FULL = 4  # examples in a batch from which on they fill enough lanes
+MANY = 1000  # steps from which on one loop for all of a small network is worth its compilation
 LONG = 100  # epochs from which on a loop of its own is worth its compilation
 WIDEST = 256  # columns: the factorisation costs the square of their number
 FEW = 4  # so many rows of an R factor are written out, without its zeros
@@ -86,7 +88,7 @@ class Steps:
         given = _Given(dict(arrays), dict(sizes), plan)
         squares, training = self._trainings(plan)
         found = self._computed(given, squares, training)
-        if squares is None and training is None:
+        if squares is None and (training is None or not training.prepared):
             self._last = _Last(found, given, None)
         elif given.bytes <= REMEMBERED:
             self._last = _Last(found, given, given.content)
@@ -95,7 +97,10 @@ class Steps:
     def _trainings(self, plan: Plan) -> tuple[Training | None, Training | None]:
         """The step over an R factor, where that is worth a try, and the step without what is the same in every one."""
         whole = not plan.gathers and plan.batch == plan.examples
-        return (self._squares if whole and plan.epochs >= STEPS else None), (self._whole if whole else self._batches)
+        many = plan.batch >= FULL and plan.epochs * plan.steps_per_epoch >= MANY
+        written = None if not many else self._whole_written if whole else self._batches_written
+        squares = self._squares if whole and plan.epochs >= STEPS else None
+        return squares, written or (self._whole if whole else self._batches)
 
     def _computed(self, given: _Given, squares: Training | None, training: Training | None) -> Ready:
         found = None if squares is None else self._by_triangle(squares, given)
@@ -138,11 +143,23 @@ class Steps:
 
     @once
     def _whole(self) -> Training | None:
-        return self._built(whole=True, squares=False)
+        return self._built(whole=True)
 
     @once
     def _batches(self) -> Training | None:
-        return self._built(whole=False, squares=False)
+        return self._built(whole=False)
+
+    @once
+    def _whole_written(self) -> Training | None:
+        return self._written(whole=True)
+
+    @once
+    def _batches_written(self) -> Training | None:
+        return self._written(whole=False)
+
+    def _written(self, whole: bool) -> Training | None:
+        """With small axes written out; sums are added in another order, and divided by way of a reciprocal."""
+        return None if self._model._arguments["rewrites"] == "exact" else self._built(whole, written=True)
 
     @once
     def _squares(self) -> Training | None:
@@ -151,9 +168,10 @@ class Steps:
         found = self._built(whole=True, squares=True)
         return found if found is not None and found.columns else None
 
-    def _built(self, whole: bool, squares: bool) -> Training | None:
+    def _built(self, whole: bool, squares: bool = False, written: bool = False) -> Training | None:
         labels = [OBJECTIVE, *[GRADIENT + name for name in self._model._used]]
-        return build_training(self._model._work, labels, self._model.dtype, whole, squares)
+        write = import_module(SMALL_STEPS).write_out if written else None  # optional: for many steps
+        return build_training(self._model._work, labels, self._model.dtype, whole, squares, write)
 
     def _native(self, training: Training) -> NativeProgram:
         if id(training) not in self._natives:

@@ -35,6 +35,7 @@ class Elements:
     known: list[dict[object, Value]] = field(default_factory=lambda: [{}])
     forwarded: dict[Definition, Callable[[Place], Value]] = field(default_factory=dict)
     packed: dict[Node, Callable[[Place], Value]] = field(default_factory=dict)  # operands that lie ready in a panel
+    columns: dict[object, tuple[Value, list[Value]]] = field(default_factory=dict)  # of narrow arrays (columns.py)
     inlines: bool = False  # whether vector math on wide lanes is written where it stands
 
     # ------------------------------------------------------------------------------------------ scopes

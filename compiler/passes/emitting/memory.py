@@ -12,6 +12,7 @@ from sympile.compiler.graph.brackets import at_least_zero
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import ONE, ZERO, Node, target
 from sympile.compiler.graph.ranges import stays_inside
+from sympile.compiler.passes.emitting.columns import column, width_of
 from sympile.compiler.passes.emitting.integers import integer_apart, integer_lanes
 from sympile.compiler.passes.emitting.places import Place
 
@@ -139,6 +140,10 @@ def load(elements: Elements, node: Node, place: Place) -> Value:
         return forward(place)
     if tensor in elements.frame.scalars:
         return elements.frame.scalars[tensor]
+    width = 0 if tensor.integer else width_of(elements, node, place)
+    if width:
+        start, *_ = address(elements, tensor, (node.args[0], ZERO), place)
+        return column(elements, node, start, width, place)
     found = address(elements, tensor, node.args, place)
     return _load_integers(elements, node, found, place) if tensor.integer else load_from(elements, node, found, place)
 

@@ -38,9 +38,11 @@ class Entries:
 
     Attributes:
         rows: where the examples are the few rows of an upper triangle: the place of each input's first column in it.
+        keeps_parameters: they are read entry by entry; else each of their numbers is an input of its own.
     """
 
     rows: Mapping[str, int] | None = None
+    keeps_parameters: bool = False
     tensors: dict[tuple[Definition, tuple[int, ...]], Definition] = field(default_factory=dict)
 
     def is_written(self, index: Node) -> bool:
@@ -112,7 +114,7 @@ class Entries:
             pairs = list(zip(tensor.axes, args, strict=True))
             at = tuple(_position(arg) for axis, arg in pairs if self.is_written(axis))
             return read(self.tensor(tensor, at), *[arg for axis, arg in pairs if not self.is_written(axis)])
-        if tensor.routine == "parameter":
+        if tensor.routine == "parameter" and not self.keeps_parameters:
             return read(self.number(tensor, tuple(map(_position, args))))
         if self.rows is None or not tensor.batched:
             return read(tensor, *args)
