@@ -156,6 +156,8 @@ JOB_WORDS = (
     "spoiled",
 )  # fmt: skip
 JOB = {name: position for position, name in enumerate(JOB_WORDS)}
+KEPT_POWERS = 64  # steps after which a power of the step is computed anew; a power of two
+KEPT_POWER_WORDS = 3  # of such a power: its base, its exponent and itself
 GATHER_WORDS = (
     "source",
     "buffer",

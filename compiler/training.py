@@ -11,9 +11,10 @@ from sympile.compiler.passes.reading.scope import Scope
 from sympile.compiler.passes.training.invariant import prepare
 from sympile.compiler.passes.training.least_squares import columns_of, least_squares
 from sympile.compiler.passes.training.loop import training_loop
+from sympile.compiler.passes.training.powers import with_powers_kept
 from sympile.compiler.passes.training.reciprocals import with_near_quotients, with_reciprocals
+from sympile.compiler.passes.training.update import EPOCH, STEP, Rule, read_update
 from sympile.compiler.passes.training.update import GRADIENT as UPDATE_GRADIENT
-from sympile.compiler.passes.training.update import Rule, read_update
 from sympile.compiler.pipeline import Request, Work, build, this_machine
 from sympile.compiler.program import Code
 from sympile.compiler.records import dataclass
@@ -86,11 +87,13 @@ def build_update(
     update = read_update(rule)
     work = Work(Request({}, Scope(batched=False), rewrites=rewrites, shelf=shelf))
     target = replace(this_machine(), lanes64=1, lanes32=1) if one_by_one else None
-    outputs = update.outputs
+    outputs, cells = update.outputs, list[Definition]()
     if rewrites != "exact":
         outputs = {name: with_near_quotients(with_reciprocals(tensor)) for name, tensor in outputs.items()}
+        new, cells = with_powers_kept(outputs.values(), [t for t in update.inputs if t.name in (STEP, EPOCH)])
+        outputs = {name: new.get(tensor, tensor) for name, tensor in outputs.items()}
     gradient = next(tensor for tensor in update.inputs if tensor.name == UPDATE_GRADIENT)
-    return build(work, outputs, update.inputs, dtype, target, gradient)
+    return build(work, outputs, [*update.inputs, *cells], dtype, target, gradient)
 
 
 def build_loop(dtype: str) -> Code:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sympile.compiler.program import BATCH, GATHER_WORDS, JOB
+from sympile.compiler.program import BATCH, GATHER_WORDS, JOB, KEPT_POWER_WORDS
 from sympile.compiler.program import Array as Slotted
 from sympile.compiler.records import dataclass
 from sympile.runtime.flat import FlatLayout
@@ -151,7 +151,7 @@ def make_bench(shape: Shape, loop: Native, gradient_prefix: str, objective: str)
     gathers, buffers = _place_batches(shape, sizes, address_of(desks[0].table))
     words["gathers"], words["gather_count"] = address_of(gathers), len(gathers) // len(GATHER_WORDS)
     held = (gathers, *buffers, *_place_step(shape, words, flat, desks[0], gradient_prefix, objective))
-    _place_update(shape, update, words, flat, numbers, desks[1])
+    held = (*held, _place_update(shape, update, words, flat, numbers, desks[1]))
     return _bench(shape, loop, flat, numbers, words, _sources(shape, desks[0], gathers), desks, held, order)
 
 
@@ -264,16 +264,20 @@ def _place_step(
 
 def _place_update(
     shape: Shape, update: NativeProgram, words: dict[str, int], flat: Array, numbers: Array, desk: Desk
-) -> None:
-    """Pointers of the update's table."""
+) -> Array:
+    """Pointers of the update's table; returns the memory of the powers that it keeps (emitting/kept_power.py)."""
     rows = dict(zip(("gradient", "parameter", *shape.states), map(address_of, flat), strict=True))
     places = {n: address_of(numbers) + numbers.itemsize * k for k, n in enumerate((*shape.numbers, *COUNTERS))}
     program = update.program
+    powers = [array for array in program.inputs if array.name not in rows and array.name not in places]
+    kept = np.full((len(powers), KEPT_POWER_WORDS), np.nan, program.dtype)
+    places |= {array.name: address_of(kept[k]) for k, array in enumerate(powers)}
     for array in (*program.inputs, *program.outputs):
         desk.table[array.slot] = {**rows, **places}[array.name]
     words["update_function"], words["update_table"] = desk.native.address, desk.address
     words["spoiled"] = address_of(desk.status) if program.watches else 0
     words["step_value"], words["epoch_value"] = places["step"], places["epoch"]
+    return kept
 
 
 class Benches:

@@ -13,12 +13,12 @@ import sympile as sm
 from sympile.compiler.passes.training import written
 from sympile.runtime.model import training
 
+Activation = Callable[[Any], Any]
+
+
 @pytest.fixture(autouse=True)
 def _short_fits_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "MANY", 1)
-
-
-Activation = Callable[[Any], Any]
 
 
 def network(sizes: tuple[int, int, int], activation: Activation = sm.tanh, **options: Any) -> tuple[sm.Model, Any]:

@@ -87,7 +87,7 @@ def _write_together(
     main: Function, fused: Fused, loops: Mapping[Definition, Loops], layout: Layout, scalar: Lanes
 ) -> None:
     """Small programs: everything in one function, scalars handed on in registers."""
-    frame = Frame(main, layout, main.arguments[0])
+    frame = Frame(main, layout, main.arguments[0], keeps=True)
     tensors = dict.fromkeys(tensor for group in fused.groups for tensor in _tensors(group))
     frame.enter(tensors, sorted(set().union(*[sizes_of(group) for group in fused.groups])))
     for group in fused.groups:

@@ -14,6 +14,7 @@ from sympile.compiler.code.quick import has_one, reciprocal
 from sympile.compiler.code.value import Integer, Value, i64, typed
 from sympile.compiler.graph.node import MINUS_ONE, ONE, Node, const, make, number
 from sympile.compiler.passes.emitting.integers import integer, integer_lanes, position_of
+from sympile.compiler.passes.emitting.kept_power import kept_power
 from sympile.compiler.passes.emitting.memory import load
 from sympile.compiler.passes.emitting.places import Place, is_division, is_fixed, negated_sum
 from sympile.compiler.passes.emitting.table_reads import constant_number, load_entry
@@ -260,6 +261,7 @@ WRITERS: Mapping[str, Callable[[Elements, Node, Place], Value]] = {
     "mul": _mul,
     "pow": _pow,
     "divide": _divide,
+    "kept_power": kept_power,
     "when": _when,
     "select": _select,
     "max": _extreme("maximum"),

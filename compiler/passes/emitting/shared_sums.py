@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial, reduce
 from typing import TYPE_CHECKING
 
+from sympile.compiler.code.halving import packed
 from sympile.compiler.code.lanes import Lanes
 from sympile.compiler.code.pieces import shares
 from sympile.compiler.code.value import Value
@@ -109,7 +110,9 @@ class SharedSums:
     def _sums_end(
         self, sums: Sequence[Definition], copies: int, results: Sequence[Value], slots: Sequence[Value]
     ) -> None:
+        """Adds accumulators and their lanes up: of several sums at once, where they are on their way to memory."""
         lanes = self.nest.elements.wide
+        by_monoid: dict[str, list[tuple[Definition, Value]]] = {}
         for k, tensor in enumerate(sums):
             parts = [lanes.load(slots[at]) if slots else results[at] for at in range(k * copies, (k + 1) * copies)]
             while len(parts) > 1:
@@ -117,7 +120,21 @@ class SharedSums:
                     COMBINE[str(tensor.monoid)](lanes, *parts[i : i + 2]) if i + 1 < len(parts) else parts[i]
                     for i in range(0, len(parts), 2)
                 ]
-            self.nest.store(tensor, ACROSS[str(tensor.monoid)](lanes, parts[0]), Place())
+            if slots and lanes.lanes > 1:
+                by_monoid.setdefault(str(tensor.monoid), []).append((tensor, parts[0]))
+            else:
+                self.nest.store(tensor, ACROSS[str(tensor.monoid)](lanes, parts[0]), Place())
+        for monoid, wholes in by_monoid.items():
+            for start in range(0, len(wholes), lanes.lanes):
+                self._several(monoid, wholes[start : start + lanes.lanes])
+
+    def _several(self, monoid: str, wholes: Sequence[tuple[Definition, Value]]) -> None:
+        """The lanes of up to as many sums as there are lanes: the same bits as one after the other."""
+        lanes, vectors = self.nest.elements.wide, [vector for _, vector in wholes]
+        count = 1 << (len(vectors) - 1).bit_length()
+        together = packed(lanes, vectors + vectors[-1:] * (count - len(vectors)), COMBINE[monoid])
+        for lane, (tensor, _) in enumerate(wholes):
+            self.nest.store(tensor, lanes.narrowed(count).extract(together, lane), Place())
 
     def _after(self, place: Place, total: Value, tensor: Definition) -> Value:
         elements = self.nest.elements

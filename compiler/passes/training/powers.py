@@ -3,7 +3,7 @@
 power(c, step + k) is c times its value of the step before. Each multiplication adds half a unit in the last place, so
 every EVERY steps the power is computed anew. Of Adam's 1 - c**t, no step is less accurate than the first one: what c**t
 is off by grows as t does, and so does 1 - c**t as long as that counts. Below what jumps (rules/jumps.py) every power is
-computed as it is written.
+computed as it is written. In the loop for every model, an update keeps its powers in memory instead (emitting/kept_power.py).
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from collections.abc import Iterable
 from sympile.compiler.graph.arithmetic import terms_of
 from sympile.compiler.graph.definition import Definition, computed, define, elementwise, input_tensor, read
 from sympile.compiler.graph.mapping import Mapping, each_formula, redirected
-from sympile.compiler.graph.node import Node, number, postorder
-from sympile.compiler.graph.rebuild import substitute
+from sympile.compiler.graph.node import ZERO, Node, const, number, postorder
+from sympile.compiler.graph.rebuild import function, substitute
 from sympile.compiler.passes.training.invariant import PREFIX, Fixed
+from sympile.compiler.program import KEPT_POWER_WORDS, KEPT_POWERS
 from sympile.compiler.records import dataclass
 from sympile.compiler.rules.jumps import below_jumps
 
-EVERY = 64  # steps; a power of two
+EVERY = KEPT_POWERS
 NAME = f"{PREFIX}power "  # and a number: the names of the new inputs
 
 
@@ -42,15 +43,34 @@ def with_powers_carried(
     """
     outputs = list(outputs)
     powers = _found(computed(outputs), {read(counter) for counter in counters})
-    reads = {node: read(made) for node, made in powers.items()}
+    moving = _replaced(outputs, {node: read(made) for node, made in powers.items()})
+    return moving, {made: Power(elementwise((), node), elementwise((), node.args[0])) for node, made in powers.items()}
+
+
+def with_powers_kept(
+    outputs: Iterable[Definition], counters: Iterable[Definition]
+) -> tuple[dict[Definition, Definition], list[Definition]]:
+    """Old → new tensors, and the new inputs: memory that is nan before the first step."""
+    outputs = list(outputs)
+    found = [n for n in _found(computed(outputs), {read(counter) for counter in counters}) if _rises(n.args[1])]
+    cells = [input_tensor(f"{NAME}{k}", (const(KEPT_POWER_WORDS),), "constant") for k in range(len(found))]
+    kept = {node: function("kept_power", *node.args, read(cell, ZERO)) for node, cell in zip(found, cells, strict=True)}
+    return _replaced(outputs, kept), cells
+
+
+def _rises(exponent: Node) -> bool:
+    """Whether a counter and a whole number are never below 0."""
+    return all(number(term) >= 0 for term in terms_of(exponent) if term.op == "const")
+
+
+def _replaced(outputs: list[Definition], reads: dict[Node, Node]) -> dict[Definition, Definition]:
     done: dict[Node, Node] = {}
 
     def carried(tensor: Definition, new: Mapping) -> Definition:
         body = redirected(substitute(tensor.formula, reads), new, done)
         return define(tensor.axes, tensor.reduced, tensor.monoid, body)
 
-    moving = each_formula(outputs, carried)
-    return moving, {made: Power(elementwise((), node), elementwise((), node.args[0])) for node, made in powers.items()}
+    return each_formula(outputs, carried)
 
 
 def _found(tensors: Iterable[Definition], counters: Iterable[Node]) -> dict[Node, Definition]:
