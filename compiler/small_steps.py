@@ -1,4 +1,7 @@
-"""Steps of small models: the loop of full-batch steps, and networks written out; apart, since other fits do without the passes that make it."""
+"""Steps of small models: the loop of full-batch steps, and networks written out.
+
+It stands apart, since other fits do without the passes that make it.
+"""
 
 from __future__ import annotations
 

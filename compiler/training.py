@@ -19,7 +19,6 @@ from sympile.compiler.pipeline import Request, Work, build, this_machine
 from sympile.compiler.program import Code
 from sympile.compiler.records import dataclass
 
-
 Write = Callable[[Work, Mapping[str, Definition], str, bool], dict[str, Definition] | None]
 
 

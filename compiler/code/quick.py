@@ -77,8 +77,8 @@ def _refined(k: Lanes, value: Value, guess: Value) -> Value:
 def quotient(k: Lanes, above: Value, below: Value) -> Value:
     """above / below within 0.501 ulp, mostly without a division; only where `has_one`.
 
-    The product with a refined reciprocal is put right by what it leaves, which is exact unless `above` or the quotient is
-    nearly denormal (2 ulp). Where a lane has an unusual operand, all of them are divided.
+    The product with a refined reciprocal is put right by what it leaves, which is exact unless `above` or the quotient
+    is nearly denormal (2 ulp). Where a lane has an unusual operand, all of them are divided.
     """
     return by_registers(k, _quotient, above, below)
 

@@ -79,7 +79,7 @@ SLOW_DIVIDERS = dict.fromkeys(
      "rocketlake", "sapphirerapids", "emeraldrapids", "graniterapids", "graniterapids-d"), 16
 )  # fmt: skip
 
-# Far third-level caches: the lines of a large result come too late for its stores (a Hessian of 10 × 10: 0.8 of the time).
+# Far third-level caches: lines of a large result come too late for its stores (Hessians of 10 × 10: 0.8 of the time).
 MESHES = frozenset({
     "skylake-avx512", "cascadelake", "cooperlake", "icelake-server", "sapphirerapids", "emeraldrapids", "graniterapids",
     "graniterapids-d",

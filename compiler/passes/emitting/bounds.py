@@ -74,7 +74,7 @@ def _cut(
     stop: Integer,
     worst: bool = False,
 ) -> tuple[Integer, Integer]:
-    """A range cut by conditions own * index + others >= 0, with the others at their most in the tile, or their least."""
+    """A range cut by conditions own * index + others >= 0, the others at their most in the tile, or their least."""
     function = elements.frame.function
     for condition in conditions:
         form = affine(condition.args[0])

@@ -101,7 +101,8 @@ class Lines:
     def _turn_square(self, start: int, lines: int) -> None:
         """So many lines from `start` on."""
         function, wide = self.elements.frame.function, self.elements.wide
-        pointer, along, offsets, within = address(self.elements, target(self.node), self.node.args, Place(0, 0, False, start))
+        place = Place(0, 0, False, start)
+        pointer, along, offsets, within = address(self.elements, target(self.node), self.node.args, place)
         assert along is not None and offsets is None and within is None
         mask = None if lines == wide.lanes else wide.first(lines)
         places = [function.gep(wide.element, pointer, function.mul(along, turn)) for turn in range(wide.lanes)]

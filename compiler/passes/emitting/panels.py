@@ -100,7 +100,8 @@ class Panel:
     def _lines(self, vector: int, masked: bool) -> list[Value]:
         """For each lane its next numbers along the reduced index; lanes beyond the end repeat the last one."""
         function, wide = self.elements.frame.function, self.elements.wide
-        pointer, along, offsets, within = address(self.elements, target(self.node), self.node.args, Place(0, vector, masked))
+        place = Place(0, vector, masked)
+        pointer, along, offsets, within = address(self.elements, target(self.node), self.node.args, place)
         assert along is not None and offsets is None and within is None
         lines = []
         for lane in range(wide.lanes):

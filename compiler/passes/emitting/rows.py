@@ -64,7 +64,7 @@ class RowNest:
         self._end([block.totals for block in blocks])
 
     def _rows_at_once(self) -> tuple[int, Value | None]:
-        """How many rows a near cache holds, and what must hold for it where sizes are symbolic: others go one by one."""
+        """How many rows a near cache holds, and what must hold where sizes are symbolic: others go one by one."""
         core, width = self.scalar.target.core(self.scalar.element), self._width()
         growing = any(kind_of(t) in GROWING and common_index(t) is not None for t in self.group.members)
         room = core.second if growing else core.first

@@ -85,7 +85,7 @@ def kernel_of(factor: Node, triangle: Triangle, known: dict[Definition, Known]) 
 def _between(factor: Node, triangle: Triangle, known: dict[Definition, Known]) -> Kernel | None:
     """The product of what lies between k and i: nothing where k is the last place, and one more with each step back."""
     between = known.get(target(factor))
-    if between is None or between.other is None:
+    if between is None or between.other is None or not _is_inside(triangle):
         return None
     at = dict(zip(target(factor).axes, factor.args, strict=True))
     for far, near in ((between.triangle, between.other), (between.other, between.triangle)):
@@ -139,6 +139,12 @@ def _is_fixed(node: Node, triangle: Triangle) -> bool:
     return node.free.isdisjoint((triangle.k, triangle.i))
 
 
+def _is_inside(triangle: Triangle) -> bool:
+    """Whether the last place is never one beyond the end, where all there is has been carried before."""
+    last, length = triangle.last, extent(triangle.k)
+    return at_least_zero(sub(sub(length, ONE), last) if triangle.direction == UP else last) is ONE
+
+
 def _at_last(node: Node, triangle: Triangle) -> Node:
     return substitute(node, {triangle.k: triangle.last})
 
@@ -161,6 +167,8 @@ def _back_from_log_sum(factor: Node, triangle: Triangle, known: dict[Definition,
 
 def _by_shares(term: Node, triangle: Triangle, known: Known) -> Kernel | None:
     """exp(u(i) - L(i)) is the share of u(i) in its sum, and exp(L(k) - L(k before)) what is left of one without one."""
+    if not _is_inside(triangle):
+        return None
     own = known.triangle
     names = dict(zip(target(term).axes, term.args, strict=True))
     there = substitute(own.last, names)  # up to where the sum goes at k

@@ -62,7 +62,7 @@ def packing(
 def _near(factor: Node, shape: _Shape) -> int:
     """Turns in a block after which columns of tiles find rows in the second-level cache that lie apart, and do not fit.
 
-    The processor does not foresee where the next turn reads them. Where the third-level cache is near, blocks only cost.
+    The processor does not foresee where the next turn reads them. Where the third-level cache is near, blocks cost.
     """
     core, row, (outermost, *_) = shape.core, shape.tile.row, shape.inner
     swept = [index for index in (row, *shape.inner) if index in factor.free and index is not None]

@@ -3,7 +3,8 @@
 power(c, step + k) is c times its value of the step before. Each multiplication adds half a unit in the last place, so
 every EVERY steps the power is computed anew. Of Adam's 1 - c**t, no step is less accurate than the first one: what c**t
 is off by grows as t does, and so does 1 - c**t as long as that counts. Below what jumps (rules/jumps.py) every power is
-computed as it is written. In the loop for every model, an update keeps its powers in memory instead (emitting/kept_power.py).
+computed as it is written. In the loop for every model, an update keeps its powers in memory
+instead (emitting/kept_power.py).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Steps of small networks with all axes but the examples' written out: one loop over examples, which lie in the lanes.
 
-A product with a matrix of a few numbers leaves most lanes of its rows empty, and each is a nest of its own. Written out,
-every entry is a number of an example, all of them are made in one loop, and nothing between is stored.
+A product with a matrix of a few numbers leaves most lanes of its rows empty, and each is a nest of its own. Written
+out, every entry is a number of an example, all of them are made in one loop, and nothing between is stored.
 """
 
 from __future__ import annotations
