@@ -208,6 +208,15 @@ def test_a_chain_needs_two_rooms() -> None:
     assert laid_out(program, w.lengths).bytes <= 2 * layer + 8 * SIZES["m"] ** 2 + 128
 
 
+def test_numbers_are_not_written_over_those_still_to_be_read() -> None:
+    """sum(V) is read after the logarithm beside it has been written, in one group of single numbers."""
+    V, (i, j, k) = sp.IndexedBase("V", shape=(3,)), sm.indices("i j k")
+    inner = sm.LogSumExp(sm.LogSumExp(sp.tanh(j), (k, 0, 2)), (j, 0, 2))
+    model = sm.compile(sp.Sum(V[i] * inner, (i, 0, 2)), V)
+    expected = 6 * np.log(3 * np.exp(np.tanh(np.arange(3))).sum())
+    np.testing.assert_allclose(model.forward({V: [1.0, 2.0, 3.0]}), expected, rtol=1e-14)
+
+
 def test_the_judge_of_programs_can_fail() -> None:
     w = World(SIZES, symbolic=True)
     program, fused, slots = compiled([chain(w, 6)])

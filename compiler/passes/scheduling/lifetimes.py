@@ -83,10 +83,13 @@ def _reads(group: Group) -> list[Node]:
 def _overwritable(group: Group, leaving: Sequence[Definition]) -> list[Definition]:
     """Among operands that nobody reads later, those in whose place a result of the group may lie.
 
-    Elementwise nests write an element after they have read all operands of that element, and only of that one.
+    Elementwise nests write an element after they have read all operands of that element, and only of that one. Single
+    numbers are written one by one, as soon as they are known.
     """
     if not leaving or group.rows is not None or any(t.kind != "formula" or t.reduced for t in group.results):
         return []
     axes = group.members[0].axes
+    if not axes:
+        return []
     elsewhere = {target(node) for node in _reads(group) if node.args != axes}
     return [t for t in leaving if t not in elsewhere and t.shape == group.members[0].shape]
