@@ -36,7 +36,6 @@ from sympile.compiler.passes.fusing.keep import kept
 from sympile.compiler.passes.fusing.lift import lift
 from sympile.compiler.passes.fusing.powers import quotients_shared
 from sympile.compiler.passes.fusing.ranges import joined_ranges
-from sympile.compiler.passes.fusing.regroup import regrouped
 from sympile.compiler.passes.fusing.remainders import solve_strides
 from sympile.compiler.passes.fusing.rowwise import with_row_groups
 from sympile.compiler.passes.fusing.running import carried
@@ -57,7 +56,7 @@ def fuse(outputs: Sequence[Definition], math: str = "accurate", exact: bool = Fa
     lower = partial(lowered_operations, math, exact)
     carry = _unchanged if exact else carried
     for step in (
-        factoring.factor, read_in_one_order, _inline, carry, lower, joined_ranges, regrouped, thinned, tabulate,
+        factoring.factor, read_in_one_order, _inline, carry, lower, joined_ranges, thinned, tabulate,
         summed_first, partial(lift, exact=exact), solve_strides, arrange, _order_axes, scattered, _pack,
     ):  # fmt: skip
         mapping = _chained(mapping, step)
