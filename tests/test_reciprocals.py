@@ -58,11 +58,19 @@ def near(above: Node, below: Node) -> Node:
     return f("divide_nearly", above, below)
 
 
+def by_root(above: Node, below: Node) -> Node:
+    return f("divide_by_root", above, below)
+
+
 @pytest.mark.parametrize(("written", "want"), [
     pytest.param(over(u, v),                                   near(u, v),                                 id="a quotient"),
     pytest.param(mul(c, u, power(v, -1), power(add(u, c), -1)), near(mul(c, u), mul(v, add(u, c))),        id="two divisors"),
     pytest.param(power(v, -1),                                 near(ONE, v),                               id="a reciprocal"),
-    pytest.param(mul(u, power(v, -HALF)),                      near(u, power(v, HALF)),                    id="by a root"),
+    pytest.param(mul(u, power(v, -HALF)),                      by_root(u, v),                              id="by a root"),
+    pytest.param(power(add(v, c), -HALF),                      by_root(ONE, add(v, c)),                    id="by a root alone"),
+    pytest.param(mul(u, power(c, -HALF), power(v, -HALF)),     by_root(mul(u, power(c, -HALF)), v),        id="a root for all entries"),
+    pytest.param(mul(u, power(v, -HALF), power(add(u, c), -1)), near(u, mul(power(v, HALF), add(u, c))),   id="by a root and more"),
+    pytest.param(mul(c, power(v, -HALF), power(add(u, c), -HALF)), near(c, mul(power(v, HALF), power(add(u, c), HALF))), id="by two roots"),
     pytest.param(over(u, add(v, over(u, v))),                  near(u, add(v, near(u, v))),                id="below the line"),
     pytest.param(over(c, d),                                   over(c, d),                                 id="a number for all entries"),
     pytest.param(f("floor", over(u, v)),                       f("floor", over(u, v)),                     id="floor would jump"),

@@ -12,10 +12,10 @@ from test_vector_math import DTYPE, ELEMENT, HOST, kernel, ulps
 
 import sympile as sm
 from sympile.compiler import small_steps
-from sympile.compiler.code.quick import USUAL, quotient, reciprocal
+from sympile.compiler.code.quick import over_root, quotient, reciprocal
 from sympile.compiler.rules import machine_simple
 from sympile.runtime.model import course
-from sympile.runtime.optimizers import adam, rmsprop
+from sympile.runtime.optimizers import adagrad, adam, rmsprop
 
 FRACTION = {64: 52, 32: 23}
 UNSIGNED = {64: np.uint64, 32: np.uint32}
@@ -82,18 +82,21 @@ def quotients(above: np.ndarray, below: np.ndarray, bits: int, registers: int = 
     return kernel(quotient, 2, bits, registers * HOST.lanes(ELEMENT[bits]))(above, below)
 
 
-def usual_operands(bits: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Of both signs, down to what denormal quotients need above, up to the ends of what is not divided below."""
-    rng, kind, reach = np.random.default_rng(5), DTYPE[bits], np.log2(USUAL[bits])
+def operands_of_quotients(bits: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of both signs and every size, denormal ones too, whose quotients are numbers."""
+    rng, kind = np.random.default_rng(5), DTYPE[bits]
     info = np.finfo(kind)
-    above = np.exp2(rng.uniform(info.minexp - 20, reach - 1, count)) * rng.choice([-1.0, 1.0], count)
-    below = np.exp2(rng.uniform(-reach, reach, count)) * rng.choice([-1.0, 1.0], count)
-    return above.astype(kind), below.astype(kind)
+    low, high = info.minexp - FRACTION[bits], info.maxexp
+    sizes = rng.uniform(low, high, (4 * count, 2))
+    left = sizes[:, 0] - sizes[:, 1]
+    sizes = sizes[(left > low) & (left < high - 1)][:count]
+    above, below = (np.exp2(sizes) * rng.choice([-1.0, 1.0], sizes.shape)).astype(kind).T
+    return above, below
 
 
 @pytest.mark.parametrize("bits", [64, 32])
-def test_quotients_of_usual_operands(bits: int) -> None:
-    above, below = usual_operands(bits, 20_000)
+def test_quotients(bits: int) -> None:
+    above, below = operands_of_quotients(bits, 20_000)
     got = quotients(above, below, bits)
     np.testing.assert_array_equal(got, quotients(above, below, bits, registers=2))
     with mp.workprec(200):
@@ -107,18 +110,26 @@ def test_quotients_of_usual_operands(bits: int) -> None:
 
 
 @pytest.mark.parametrize("bits", [64, 32])
-def test_quotients_beside_an_unusual_operand_are_divided(bits: int) -> None:
+def test_quotients_of_unusual_operands(bits: int) -> None:
+    """At the ends of what can be guessed, and beyond: right, or within 2 ulp of what is right."""
     kind, lanes = DTYPE[bits], HOST.lanes(ELEMENT[bits])
-    most = kind.type(USUAL[bits])
-    unusual = [0.0, -0.0, np.inf, -np.inf, np.nan, np.finfo(kind).smallest_subnormal, np.finfo(kind).max]
-    points = np.array([*unusual, most, 1 / most, np.nextafter(most, kind.type(np.inf)), 1.0, -3.0], kind)
-    above, below = (axis.ravel().repeat(lanes) for axis in np.meshgrid(points, points))
-    above[1::lanes], below[1::lanes] = 7, 3
+    info = np.finfo(kind)
+    few = np.arange(1, 4, dtype=UNSIGNED[bits]).view(kind)  # the smallest of all
+    ends = [info.max, info.max / 2, info.tiny, info.tiny / 2, info.tiny / 4, np.nextafter(info.tiny / 4, kind.type(1))]
+    ends = [*ends, info.max / 4, np.nextafter(info.max / 4, kind.type(np.inf))]
+    points = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, *few, *ends, *np.negative(ends), 1.0, -3.0], kind)
+    above, below = (axis.ravel() for axis in np.meshgrid(points, points))
     with np.errstate(all="ignore"):
         want = above / below
-    got = quotients(above, below, bits)
-    np.testing.assert_array_equal(got, want)
-    np.testing.assert_array_equal(np.signbit(got[~np.isnan(got)]), np.signbit(want[~np.isnan(want)]))
+    for beside in (False, True):  # alone in its register, or beside a lane that must be divided
+        lines = [np.repeat(each, lanes).reshape(-1, lanes) for each in (above, below)]
+        lines[1][:, 1] = 0 if beside else lines[1][:, 1]
+        got = quotients(*(np.ascontiguousarray(each).ravel() for each in lines), bits).reshape(-1, lanes)[:, 0]
+        special = ~np.isfinite(want) | (want == 0)
+        np.testing.assert_array_equal(got[special], want[special])
+        np.testing.assert_array_equal(np.signbit(got[~np.isnan(want)]), np.signbit(want[~np.isnan(want)]))
+        near = np.abs(got[~special].view(f"i{bits // 8}") - want[~special].view(f"i{bits // 8}"))
+        assert near.max() <= (0 if beside else 2)
 
 
 @pytest.mark.parametrize("bits", [64, 32])
@@ -129,8 +140,60 @@ def test_zeros_above_keep_their_sign(bits: int) -> None:
         np.testing.assert_array_equal(np.signbit(got), np.signbit(zero / below))
 
 
+# ------------------------------------------------------------------------------------------------- over a root
+
+
+def over_roots(above: np.ndarray, below: np.ndarray, bits: int, registers: int = 1) -> np.ndarray:
+    return kernel(over_root, 2, bits, registers * HOST.lanes(ELEMENT[bits]))(above, below)
+
+
+def away_from_roots(above: np.ndarray, below: np.ndarray, bits: int) -> np.ndarray:
+    """Units in the last place from above / sqrt(below)."""
+    with mp.workprec(200):
+        truth = [mp.mpf(float(a)) / mp.sqrt(mp.mpf(float(b))) for a, b in zip(above, below, strict=True)]
+        return ulps(over_roots(above, below, bits), truth, bits)
+
+
+@pytest.mark.parametrize("bits", [64, 32])
+def test_over_roots_of_every_exponent(bits: int) -> None:
+    """No worse than a root and a quotient that are both correctly rounded: 1.5 ulp."""
+    below = every_exponent(bits)
+    below = below[np.isfinite(below) & (below > 0)]
+    above = np.random.default_rng(3).uniform(1, 2, below.size).astype(DTYPE[bits])
+    assert away_from_roots(above, below, bits).max() < 1.5
+    np.testing.assert_array_equal(over_roots(-above, below, bits), -over_roots(above, below, bits))
+    np.testing.assert_array_equal(over_roots(above, below, bits, registers=2), over_roots(above, below, bits))
+
+
+@pytest.mark.parametrize("bits", [64, 32])
+def test_over_roots_of_random_operands(bits: int) -> None:
+    rng, kind = np.random.default_rng(13), DTYPE[bits]
+    below = rng.uniform(1, 4, 20_000).astype(kind)
+    assert away_from_roots(rng.uniform(1, 2, 20_000).astype(kind), below, bits).max() < 1.5
+    tiny = (np.finfo(kind).tiny * np.exp2(rng.uniform(-FRACTION[bits], 1, 2_000))).astype(kind)
+    assert away_from_roots(tiny, below[: tiny.size], bits).max() < 2
+
+
+@pytest.mark.parametrize("beside", [False, True])
+@pytest.mark.parametrize("bits", [64, 32])
+def test_over_roots_of_unusual_operands(bits: int, beside: bool) -> None:
+    """Alone in its register, or beside a lane that must be divided."""
+    kind, lanes = DTYPE[bits], HOST.lanes(ELEMENT[bits])
+    info = np.finfo(kind)
+    points = np.array([0.0, np.inf, np.nan, info.smallest_subnormal, info.tiny, info.max, info.max / 4, 1.0, 3.0], kind)
+    points = np.concatenate([points, -points])
+    above, below = (axis.ravel() for axis in np.meshgrid(points, points))
+    with np.errstate(all="ignore"):
+        want = above / np.sqrt(below)
+    lines = [np.repeat(each, lanes).reshape(-1, lanes) for each in (above, below)]
+    lines[1][:, 1] = 0 if beside else lines[1][:, 1]
+    got = over_roots(*(np.ascontiguousarray(each).ravel() for each in lines), bits).reshape(-1, lanes)[:, 0]
+    np.testing.assert_array_equal(np.signbit(got[~np.isnan(want)]), np.signbit(want[~np.isnan(want)]))
+    np.testing.assert_allclose(got, want, rtol=0 if beside else 3 * info.eps, atol=2 * info.smallest_subnormal)
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("rule", [adam(0.05), rmsprop(0.05)], ids=["adam", "rmsprop"])
+@pytest.mark.parametrize("rule", [adam(0.05), rmsprop(0.05), adagrad(0.05)], ids=["adam", "rmsprop", "adagrad"])
 def test_a_fit_with_near_quotients_goes_the_same_way(rule: sm.Optimizer, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some parameters have no slope: their moments are 0, as is what is under the root."""
     w = sp.MatrixSymbol("w", 37, 1)

@@ -165,6 +165,11 @@ def numpy_elu(x: np.ndarray) -> np.ndarray:
     return np.where(x > 0, x, np.expm1(x))
 
 
+def over_root(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """x / sqrt(y) with NumPy."""
+    return x / np.sqrt(y)
+
+
 ANY, UNIT = (-1074.0, 1023.9), (-1074.0, -0.01)
 POSITIVE = False
 # fmt: off
@@ -199,6 +204,7 @@ TRUTHS: dict[str, Truth] = {
     "trigamma": Truth(lambda x: mp.psi(1, x), lambda x: special.polygamma(1, x), ((0.1, 12), (1, 2)), (-500, 1000), POSITIVE),
     "power":    Truth(lambda x, y: x**y,      np.power,        ((0.1, 10), (-300, 300)),   (-30, 30),     POSITIVE),
     "divide_nearly": Truth(lambda x, y: x / y, np.divide,     ((-9, 9), (0.1, 3)),        ANY),
+    "divide_by_root": Truth(lambda x, y: x / mp.sqrt(y), over_root, ((0.1, 9), (1, 4)),   ANY,          POSITIVE),
     "sqrt":     Truth(mp.sqrt,                np.sqrt,         ((0, 10),),                 ANY,          POSITIVE),
     "elu":      Truth(exact_elu,              numpy_elu,       ((-40, 5),),                ANY),
     "xlogx":    Truth(exact_xlogx,            numpy_xlogx,     ((0.5, 2), (0, 100)),       (-1000, 1010), POSITIVE),

@@ -47,12 +47,3 @@ def joined(k: Lanes, parts: Sequence[Value]) -> Value:
     places = ", ".join(f"i32 {lane}" for lane in range(k.lanes))
     together = f"shufflevector {typed(low)}, {typed(high)}, <{k.lanes} x i32> <{places}>"
     return k.function.emit(together, low.type.replace(f"<{k.lanes // 2} ", f"<{k.lanes} ", 1))
-
-
-def placed(k: Lanes, parts: Sequence[Value]) -> Value:
-    """As many values of equal lengths as fill the lanes, one after the other."""
-    now, lanes = list(parts), k.lanes // len(parts)
-    while len(now) > 1:
-        lanes *= 2
-        now = [joined(k.narrowed(lanes), now[at : at + 2]) for at in range(0, len(now), 2)]
-    return now[0]

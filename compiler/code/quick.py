@@ -11,7 +11,6 @@ FROM_ONE = literal(0b0100, "i32")      # within 1 ... 2, of the absolute value
 ZEROS_AND_BEYOND = literal(0x9F, "i32")   # zeros, infinities, nan
 CURRENT = literal(4, "i32")            # the rounding mode that is set
 STEPS = {64: 2, 32: 1}                 # of Newton's, which double the 14 bits of a guess
-USUAL = {64: 2.0**500, 32: 2.0**60}    # up to which, and down to whose reciprocal, no step of a quotient overflows
 
 
 def has_one(k: Lanes) -> bool:
@@ -59,11 +58,11 @@ def _reciprocal(k: Lanes, value: Value) -> Value:
     return k.select(near, _refined(k, value, guess), guess)
 
 
-def _guess(k: Lanes, value: Value) -> Value:
-    """1 / value to 14 bits."""
+def _guess(k: Lanes, value: Value, name: str = "rcp14") -> Value:
+    """1 / value, or 1 / sqrt(value), to 14 bits."""
     mask = literal(-1, "i16" if k.lanes == 16 else "i8")
     kind = "pd" if k.bits == 64 else "ps"
-    whole = f"@llvm.x86.avx512.rcp14.{kind}.{k.lanes * k.bits}"
+    whole = f"@llvm.x86.avx512.{name}.{kind}.{k.lanes * k.bits}"
     return k.function.call(k.real, whole, value, k.constant(0.0), mask)
 
 
@@ -78,23 +77,46 @@ def quotient(k: Lanes, above: Value, below: Value) -> Value:
     """above / below within 0.501 ulp, mostly without a division; only where `has_one`.
 
     The product with a refined reciprocal is put right by what it leaves, which is exact unless `above` or the quotient
-    is nearly denormal (2 ulp). Where a lane has an unusual operand, all of them are divided.
+    is nearly denormal (2 ulp). A guess of 0 or infinity, an operand that is no number, and a product that overflows all
+    end in nan: where a lane has it, all of them are divided.
     """
     return by_registers(k, _quotient, above, below)
 
 
 def _quotient(k: Lanes, above: Value, below: Value) -> Value:
-    size, most = k.abs(below), USUAL[k.bits]
-    usual = k.both(k.compare("oge", size, 1 / most), k.compare("ole", size, most))
-    usual = k.both(usual, k.compare("ole", k.abs(above), most))
-    with k.function.either(k.somewhere(k.negated(usual)), unlikely=True) as choice:
+    refined = _refined(k, below, _guess(k, below))
+    near = k.mul(above, refined)
+    right = k.fma(k.fma(k.neg(near), below, above), refined, near)
+    with k.function.either(k.somewhere(k.compare("uno", right, right)), unlikely=True) as choice:
         with choice.then():
             choice.give(k.div(above, below))
         with choice.otherwise():
-            refined = _refined(k, below, _guess(k, below))
-            near = k.mul(above, refined)
-            right = k.fma(k.fma(k.neg(near), below, above), refined, near)
             choice.give(k.copysign(right, near))  # of -0 nothing is left but 0
+    return choice.results[0]
+
+
+def over_root(k: Lanes, above: Value, below: Value) -> Value:
+    """above / sqrt(below) within 1.6 ulp (2 of denormal results), mostly without both; only where `has_one`.
+
+    Newton's steps y + y (1 - x y**2) / 2 from the processor's guess, the last one with `above` in y's place; in float64
+    the first one has the next term of its series, too. What is unusual ends in nan, as with `quotient`.
+    """
+    return by_registers(k, _over_root, above, below)
+
+
+def _over_root(k: Lanes, above: Value, below: Value) -> Value:
+    guess = _guess(k, below, "rsqrt14")
+    off = k.fma(k.neg(k.mul(below, guess)), guess, 1.0)
+    if k.bits == 64:
+        guess = k.fma(guess, k.mul(off, k.fma(off, 0.375, 0.5)), guess)
+        off = k.fma(k.neg(k.mul(below, guess)), guess, 1.0)
+    near = k.mul(above, guess)
+    right = k.fma(k.mul(near, 0.5), off, near)
+    with k.function.either(k.somewhere(k.compare("uno", right, right)), unlikely=True) as choice:
+        with choice.then():
+            choice.give(k.div(above, k.sqrt(below)))
+        with choice.otherwise():
+            choice.give(k.copysign(right, near))
     return choice.results[0]
 
 

@@ -71,6 +71,7 @@ _ROWS = (
     MachineRow("cbrt",        1,   power.cbrt,           1.0,   1.25),
     MachineRow("divide",      2,   simple.divide,        EXACT, EXACT, inline=True),
     MachineRow("divide_nearly", 2, simple.divide_nearly, 2.0,   2.0,   inline=True),
+    MachineRow("divide_by_root", 2, simple.divide_by_root, 2.0, 2.0,  inline=True),
     MachineRow("power",       2,   power.power,          1.25,  0.75),
     MachineRow("erf",         1,   special.erf,          1.5,   1.25, twice=False),
     MachineRow("erfc",        1,   special.erfc,         1.5,   1.5),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sympile.compiler.code.number import Number
-from sympile.compiler.code.quick import has_one, quotient
+from sympile.compiler.code.quick import has_one, over_root, quotient
 from sympile.compiler.rules.machine_exponential import expm1
 from sympile.compiler.rules.machine_logarithm import log
 from sympile.compiler.rules.machine_parts import constant
@@ -44,6 +44,12 @@ def divide_nearly(x: Number, y: Number) -> Number:
     """The hardware's, unless its divisions follow each other slowly: then within 0.501 ulp, but near denormals."""
     k = x.lanes
     return Number(k, quotient(k, x.value, y.value)) if k.target.division and has_one(k) else x / y
+
+
+def divide_by_root(x: Number, y: Number) -> Number:
+    """x / sqrt(y) by the hardware's, unless its divisions follow each other slowly."""
+    k = x.lanes
+    return Number(k, over_root(k, x.value, y.value)) if k.target.division and has_one(k) else x / y.sqrt()
 
 
 def maximum(x: Number, y: Number) -> Number:

@@ -1,6 +1,7 @@
 """In update rules, a division by what is the same for every entry becomes a multiplication by its reciprocal.
 
-Other quotients, which the processor may be slow at, need not be correctly rounded (`divide_nearly`).
+Other quotients, which the processor may be slow at, need not be correctly rounded (`divide_nearly`), and quotients by
+square roots need neither (`divide_by_root`).
 
 u/c and u·(1/c) are the same real number; the first is rounded once, the second twice (1.5 units in the last place
 instead of 0.5). Whatever compares, rounds or jumps sees the quotient that was written.
@@ -11,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 
-from sympile.compiler.graph.arithmetic import mul, power
+from sympile.compiler.graph.arithmetic import mul, sqrt
 from sympile.compiler.graph.definition import Definition, elementwise
 from sympile.compiler.graph.node import ONE, Node
 from sympile.compiler.graph.rebuild import function, rebuild
@@ -23,7 +24,8 @@ SMOOTH: Mapping[str, slice] = {
     "when": slice(1),
 }
 NONE = slice(0)
-ROOTS = {-1: Fraction(1), Fraction(-1, 2): Fraction(1, 2)}  # a power below the line → above it
+QUOTIENT, ROOT = "divide_nearly", "divide_by_root"
+NEAR = {-1: QUOTIENT, Fraction(-1, 2): ROOT}  # a power below the line → what divides by its base
 
 
 def with_reciprocals(tensor: Definition) -> Definition:
@@ -72,14 +74,17 @@ def _reciprocal(factor: Node) -> Node:
 
 def _nearly_divided(node: Node, changed: tuple[Node, ...]) -> Node:
     """A quotient as one; its divisor, in a product, has been divided by already."""
-    if node.op == "pow" and node.free and node.data in ROOTS:
-        return function("divide_nearly", ONE, power(changed[0], ROOTS[node.data]))
+    if node.op == "pow" and node.free and node.data in NEAR:
+        return function(NEAR[node.data], ONE, changed[0])
     below = [factor.args[1] for factor in changed if node.op == "mul" and _is_nearly_divided(factor)]
-    if not below:
+    roots = [factor.args[1] for factor in changed if node.op == "mul" and _is_nearly_divided(factor, ROOT)]
+    if not below and not roots:
         return node if changed == node.args else rebuild(node, changed)
-    above = [factor for factor in changed if not _is_nearly_divided(factor)]
-    return function("divide_nearly", mul(*above), mul(*below))
+    above = mul(*[f for f in changed if not _is_nearly_divided(f) and not _is_nearly_divided(f, ROOT)])
+    if not below and len(roots) == 1:
+        return function(ROOT, above, roots[0])
+    return function(QUOTIENT, above, mul(*below, *[sqrt(root) for root in roots]))
 
 
-def _is_nearly_divided(factor: Node) -> bool:
-    return factor.op == "divide_nearly" and factor.args[0] is ONE
+def _is_nearly_divided(factor: Node, by: str = QUOTIENT) -> bool:
+    return factor.op == by and factor.args[0] is ONE
