@@ -29,8 +29,9 @@ EXPANSIONS: Mapping[str, Node] = {
     "xlogx":       when(mul(a, _f("log", a)), _f("differs", a, ZERO)),
     "root_square": _f("sqrt", a),
 }
-# Functions of one operand that have parts in common: how each is written beside another of its family.
-_DECAY = _f("exp", neg(_f("abs", a)))
+# Functions of one operand a that have parts in common: how each is written beside another of its family; b is a or -a,
+# the same for both.
+_DECAY = _f("exp", neg(_f("abs", b)))
 FAMILIES: tuple[Mapping[str, Node], ...] = (
     {"sigmoid": make("sigmoid_with", a, _DECAY),      "softplus": make("softplus_with", a, _DECAY)},      # one exponential
     {"fast.sigmoid": make("sigmoid_with", a, _DECAY), "softplus": make("softplus_with", a, _DECAY)},

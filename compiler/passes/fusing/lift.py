@@ -13,9 +13,9 @@ from sympile.compiler.graph.conditions import conditions_of, unguarded, when
 from sympile.compiler.graph.definition import Definition, computed, define, define_free, extent_value, read
 from sympile.compiler.graph.mapping import Mapping, each_formula, redirected
 from sympile.compiler.graph.node import ZERO, Node, Number, const, extent, index, postorder, target
-from sympile.compiler.graph.ranges import stays_inside
 from sympile.compiler.graph.rebuild import rebuild, transform
 from sympile.compiler.passes.fusing.group import costly, domain_of
+from sympile.compiler.passes.fusing.inside import Places, may_leave_range, unguarded_places
 from sympile.compiler.passes.fusing.powers import times_unit, unit_power
 from sympile.compiler.records import dataclass
 
@@ -71,7 +71,7 @@ class _Run:
         scalars = [product for free, product in products.items() if not free]
         varying = [product for free, product in products.items() if free]
         masked = when(varying[0], *conditions) if varying else None
-        if masked is None or any(_may_leave_range(n) for n in postorder([masked])):
+        if masked is None or any(may_leave_range(n, self.shared.places) for n in postorder([masked])):
             return when(mul(const(coefficient), *products.values()), *conditions)
         if masked.op == "read":
             return mul(const(coefficient), *scalars, masked)
@@ -86,7 +86,7 @@ class _Run:
         if not node.free or node.op in ("table", "read"):
             return node
         if node.free != domain:
-            result = _held(node)
+            result = _held(node, self.shared.places)
             if result.op == "read":
                 self.held.add(target(result))
             return result
@@ -213,6 +213,7 @@ class Shared:
 
     keys: frozenset[int] = frozenset()
     units: frozenset[int] = frozenset()  # of quotients of which others are powers
+    places: Places = frozenset()
 
     def part(self, node: Node) -> Node:
         """What is held of a costly operation: all of it, or the quotient of which it is a power."""
@@ -221,7 +222,8 @@ class Shared:
 
 
 def _shared(order: Iterable[Definition], exact: bool) -> Shared:
-    found = [{n for n in postorder([t.formula]) if costly(n) and n.free} for t in order if _has_loops(t)]
+    known = list(order)
+    found = [{n for n in postorder([t.formula]) if costly(n) and n.free} for t in known if _has_loops(t)]
     powers: dict[int, set[object]] = {}
     for node in set().union(*found) if not exact else ():
         unit = unit_power(node)
@@ -231,7 +233,7 @@ def _shared(order: Iterable[Definition], exact: bool) -> Shared:
     counts: Counter[int] = Counter()
     for nodes in found:
         counts.update({_key(first.part(node)) for node in nodes})
-    return Shared(frozenset(key for key, count in counts.items() if count > 1), first.units)
+    return Shared(frozenset(key for key, count in counts.items() if count > 1), first.units, unguarded_places(known))
 
 
 def _has_loops(tensor: Definition) -> bool:
@@ -242,7 +244,7 @@ def _key(node: Node) -> int:
     return define_free(node.free, (), None, node)[0].key
 
 
-def _held(node: Node) -> Node:
+def _held(node: Node, places: Places) -> Node:
     """The node as a read of a definition, unless it is one: of all places that are read, if there are fewer of them."""
     if node.op == "read":  # be it shifted, or of rows that data choose: to store it would be a copy
         return node
@@ -250,7 +252,7 @@ def _held(node: Node) -> Node:
         everywhere = at_all_places(node)
         if everywhere is not None and _entries(target(everywhere).axes) <= _entries(node.free):
             return everywhere
-    if any(_may_leave_range(n) for n in postorder([node])):
+    if any(may_leave_range(n, places) for n in postorder([node])):
         return node
     tensor, axes = define_free(node.free, (), None, node)
     return read(tensor, *axes)
@@ -258,17 +260,6 @@ def _held(node: Node) -> Node:
 
 def _entries(indices: Iterable[Node]) -> int:
     return prod(extent_value(extent(i)) for i in indices)
-
-
-def _may_leave_range(node: Node) -> bool:
-    if node.op != "read":
-        return False
-    return not all(stays_inside(at, n) or _is_checked(at) for at, n in zip(node.args, target(node).shape, strict=True))
-
-
-def _is_checked(at: Node) -> bool:
-    """Whether it is data as they were given: whoever calls looks whether they stay in range."""
-    return at.op == "read" and target(at).kind == "input" and all(arg.op == "index" for arg in at.args)
 
 
 def _lift_costly(
@@ -286,12 +277,12 @@ def _lift_costly(
         if costly(node) and node.free and node is not root:
             part = shared.part(node)
             if now.free < domain or _key(part) in shared.keys:
-                now = _held_part(now, part is not node) if now.free else now
+                now = _held_part(now, part is not node, shared.places) if now.free else now
         done[node] = now
     return done[tensor.formula]
 
 
-def _held_part(node: Node, is_power: bool) -> Node:
+def _held_part(node: Node, is_power: bool, places: Places) -> Node:
     """A costly operation that is held, or the power of a quotient that is."""
     unit = unit_power(node) if is_power else None
-    return _held(node) if unit is None else power(_held(unit), times_unit(node))
+    return _held(node, places) if unit is None else power(_held(unit, places), times_unit(node))
