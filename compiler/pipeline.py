@@ -215,20 +215,24 @@ def build(
     dtype: str,
     target: Target | None = None,
     watched: Definition | None = None,
+    ordered: bool = False,
 ) -> Built:
-    """The program that computes some of the outputs, and the stages it comes through."""
+    """The program that computes some of the outputs, and the stages it comes through; see `assemble`."""
     target, given = target or this_machine(), list(inputs)
     return Built(
-        lambda: _stages(work, outputs, given, dtype, target, watched),
-        lambda: description(outputs, given, work.constraints, dtype, target, rows_of(work.request, watched)),
+        lambda: _stages(work, outputs, given, dtype, target, watched, ordered),
+        lambda: description(outputs, given, work.constraints, dtype, target, rows_of(work.request, watched, ordered)),
         work.request.shelf,
-        lambda made: assemble(outputs, given, made.fused, made.loops, dtype, target, work.constraints, True, watched),
+        lambda made: assemble(
+            outputs, given, made.fused, made.loops, dtype, target, work.constraints, True, watched, ordered
+        ),
     )
 
 
-def rows_of(request: Request, watched: Definition | None = None) -> str:
+def rows_of(request: Request, watched: Definition | None = None, ordered: bool = False) -> str:
     """What decides, beside the formulas, how they are computed."""
     rows = f"{request.math}, exact" if request.rewrites == "exact" else request.math
+    rows += ", ordered" if ordered else ""
     return rows if watched is None else f"{rows}, watched: {watched.name}"
 
 
@@ -240,6 +244,7 @@ def _stages(
     dtype: str,
     target: Target,
     watched: Definition | None = None,
+    ordered: bool = False,
 ) -> Stages:
     """Fuse, schedule, emit."""
     times: dict[str, float] = {}
@@ -248,7 +253,7 @@ def _stages(
     times["fuse"] = time.perf_counter() - started
     loops = schedule(fused, target.core({"float64": "double", "float32": "float"}[dtype]))
     times["schedule"] = time.perf_counter() - started - times["fuse"]
-    program = assemble(outputs, inputs, fused, loops, dtype, target, work.constraints, False, watched)
+    program = assemble(outputs, inputs, fused, loops, dtype, target, work.constraints, False, watched, ordered)
     times["emit"] = time.perf_counter() - started - sum(times.values())
     if _asked("fuse"):
         print(f"--- fuse\n{_listing(fused.stored, work.names)}", file=sys.stderr)

@@ -119,6 +119,8 @@ class Program:
     watches: bool = False  # whether the status is 1 where a gradient was not finite, of an update
     heavy: tuple[Polynomial, ...] = ()  # where one of them is positive, threads share the work
     together: bool = False  # the code is one function, which no threads share: heavy sizes take another form
+    order: int | None = None  # slot of a pointer to the examples of a batch, one number each; None: they lie in a row
+    chosen: tuple[str, ...] = ()  # inputs that are read through it; of the others rows are collected before
 
     def heavy_for(self, sizes: Mapping[str, int]) -> bool:
         """Whether threads would share the work."""
@@ -138,8 +140,8 @@ JOB_WORDS = (
     "flag",
     # GATHER_WORDS for each data array
     "gathers", "gather_count",
-    # batch_word: where the step's table holds the size of the batch
-    "examples", "batch", "drop_last", "batch_word",
+    # where the step's table holds the size of the batch, and the pointer to its examples
+    "examples", "batch", "drop_last", "batch_word", "order_word",
     # where we are; pause at the end of epochs; steps of this call
     "epoch", "position", "epochs", "pause", "budget", "step",
     # the permutation; orders of the user's; 1 to shuffle; state of the random numbers

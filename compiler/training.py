@@ -7,6 +7,7 @@ from dataclasses import field, replace
 
 from sympile.compiler.graph.definition import Definition, definitions
 from sympile.compiler.passes.built import Built, Shelf
+from sympile.compiler.passes.emitting.chosen import may_be_chosen
 from sympile.compiler.passes.reading.scope import Scope
 from sympile.compiler.passes.training.invariant import prepare
 from sympile.compiler.passes.training.least_squares import columns_of, least_squares
@@ -42,9 +43,17 @@ class Training:
 
 
 def build_training(
-    work: Work, labels: Sequence[str], dtype: str, whole: bool, squares: bool = False, written: Write | None = None
+    work: Work,
+    labels: Sequence[str],
+    dtype: str,
+    whole: bool,
+    squares: bool = False,
+    written: Write | None = None,
+    ordered: bool = False,
 ) -> Training | None:
-    """The step of a fit without what is the same in every step; None where there is nothing of that kind.
+    """The step of a fit, other than as `value_and_grad` runs it: without what is the same in every step, say.
+
+    None where there is nothing of that kind.
 
     Args:
         work: a loss and its gradient.
@@ -53,6 +62,7 @@ def build_training(
         whole: every step sees all examples.
         squares: as formulas of columns of data, if it is a sum of squares that are linear in them.
         written: makes outputs with all axes but the examples' written out, if the model is a network of a few numbers.
+        ordered: examples are chosen by an order, through which a step may read them.
     """
     first = prepare({label: work.outputs[label] for label in labels}, whole)
     rounds, outputs, columns = [first.values], first.outputs, None
@@ -66,14 +76,22 @@ def build_training(
     before = tuple(_build_alone(work, {i.name: v for i, v in values.items()}, dtype) for values in rounds if values)
     prepared = {i: value for values in rounds for i, value in values.items()}
     now = outputs if written is None else written(work, outputs, dtype, whole)
-    if now is None or (not prepared and columns is None and written is None):
+    if now is None:
         return None
-    return Training(_build_alone(work, now, dtype), before, prepared, columns, outputs)
+    inputs = _inputs(now)
+    step = build(work, now, inputs, dtype, ordered=ordered)
+    if prepared or columns is not None or written is not None:
+        return Training(step, before, prepared, columns, outputs)
+    return Training(step, (), {}) if ordered and may_be_chosen(inputs) and step.program.chosen else None
 
 
 def _build_alone(work: Work, outputs: Mapping[str, Definition], dtype: str) -> Built:
     """A program whose inputs are whatever it reads."""
-    return build(work, outputs, [t for t in definitions(outputs.values()) if t.kind == "input"], dtype)
+    return build(work, outputs, _inputs(outputs), dtype)
+
+
+def _inputs(outputs: Mapping[str, Definition]) -> list[Definition]:
+    return [t for t in definitions(outputs.values()) if t.kind == "input"]
 
 
 def build_update(

@@ -213,13 +213,13 @@ def _place_loop(
 
 
 def _place_batches(shape: Shape, sizes: Mapping[str, int], table: int) -> tuple[npt.NDArray[np.int64], list[Array]]:
-    """For each data array, the words that tell the loop how to bring a batch of it; where that must be collected, a
-    buffer."""
+    """For each data array that is not read through the order, the words that tell the loop how to bring a batch of it;
+    where that must be collected, a buffer."""
     program = shape.step.program
     words: list[int] = []
     buffers = []
     for array in program.inputs:
-        if is_data(array) and array.name not in shape.layout.offsets:
+        if is_data(array) and array.name not in shape.layout.offsets and array.name not in program.chosen:
             count, *row = shape.step.shape(array, sizes)
             kind = np.dtype(np.int64 if array.integer else program.dtype)
             buffers.append(aligned((count, *row) if shape.gathers else (0,), kind))
@@ -228,12 +228,12 @@ def _place_batches(shape: Shape, sizes: Mapping[str, int], table: int) -> tuple[
 
 
 def _sources(shape: Shape, desk: Desk, gathers: npt.NDArray[np.int64]) -> Sources:
-    """Data are brought by the loop, constants read where they lie."""
+    """Data are brought by the loop; constants, and data that are read through the order, lie where they are."""
     found, at = [], 0
     for array in shape.step.program.inputs:
         if array.name in shape.layout.offsets:
             continue
-        if is_data(array):
+        if is_data(array) and array.name not in shape.step.program.chosen:
             found.append((array.name, gathers.data, at))
             at += len(GATHER_WORDS)
         else:
@@ -247,19 +247,21 @@ def _place_step(
     """Pointers of the step's table into the flat arrays; returns what else they point to."""
     program, layout = shape.step.program, shape.layout
     gradient, parameters = address_of(flat[0]), address_of(flat[1])
-    loss, batch_word = aligned((1,), program.dtype), np.zeros(1, np.int64)
+    loss = aligned((1,), program.dtype)
     for array in program.inputs:
         if array.name in layout.offsets:
             desk.table[array.slot] = parameters + flat.itemsize * layout.offsets[array.name]
     for array in program.outputs:
         at = flat.itemsize * layout.offsets.get(array.name.removeprefix(prefix), 0)
         desk.table[array.slot] = address_of(loss) if array.name == objective else gradient + at
-    slot = program.sizes.get(BATCH)
-    words["batch_word"] = address_of(batch_word) if slot is None else desk.address + 8 * slot
+    unread = np.zeros(2, np.int64)
+    slots = {"batch_word": program.sizes.get(BATCH), "order_word": program.order}
+    for number, (name, slot) in enumerate(slots.items()):
+        words[name] = address_of(unread) + 8 * number if slot is None else desk.address + 8 * slot
     words["step_function"], words["step_table"] = desk.native.address, desk.address
     words["objective"], words["trouble"] = address_of(loss), address_of(desk.status)
     words["gradient"], words["gradient_count"], words["parameter"] = gradient, layout.count, parameters
-    return loss, batch_word
+    return loss, unread
 
 
 def _place_update(

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sympile.compiler.errors import ArrayShapeError
-from sympile.compiler.program import Array, Code, Program
+from sympile.compiler.program import BATCH, Array, Code, Program
 from sympile.compiler.records import dataclass
 from sympile.runtime.arena import ALIGN, Block, arena
 from sympile.runtime.load import Native, load
@@ -165,6 +165,9 @@ class NativeProgram:
         table = desk.table
         for array in self.program.inputs:
             table[array.slot] = address_of(inputs[array.name])
+        order = None if self.program.order is None else np.arange(sizes[BATCH])  # all, as they lie
+        if order is not None:
+            table[self.program.order] = address_of(order)
         results: dict[str, NumPyArray] = {}
         for array in self.program.outputs:
             given = None if out is None else out.get(array.name)

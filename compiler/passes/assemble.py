@@ -11,7 +11,8 @@ from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import Node, const, extent, number
 from sympile.compiler.passes.emit import ENTRY, Emitted, emit, make_layout
 from sympile.compiler.passes.emitting.calls import numbered_calls, scratch_words
-from sympile.compiler.passes.emitting.layout import Layout
+from sympile.compiler.passes.emitting.chosen import chosen_rows
+from sympile.compiler.passes.emitting.layout import ORDER, Layout
 from sympile.compiler.passes.emitting.watch import watched_read
 from sympile.compiler.passes.fusing.group import Fused
 from sympile.compiler.passes.reading.scope import Constraint
@@ -66,6 +67,7 @@ def assemble(
     constraints: Sequence[Constraint] = (),
     large: bool = False,
     watched: Definition | None = None,
+    ordered: bool = False,
 ) -> Program:
     """The program that computes named outputs.
 
@@ -73,10 +75,12 @@ def assemble(
         large: as for heavy sizes, whose work threads share.
         watched: an input of which the status is to tell whether all its numbers are finite; of an update, whose results
             may lie where its operands do.
+        ordered: where that is worth it, examples of data are read through an order, which the program takes, too.
     """
     given = list(dict.fromkeys(inputs))
     finals = {name: fused.outputs[tensor] for name, tensor in outputs.items()}
-    layout = make_layout(given, fused, list(finals.values()), watched)
+    chosen = chosen_rows(given, finals.values(), fused, loops) if ordered else frozenset()
+    layout = make_layout(given, fused, list(finals.values()), watched, chosen)
     slots, copies = _placed(finals, given, layout)
     emitted = emit(fused, loops, layout, copies, dtype, target, large=large)
     own = {*[layout.tensors[t] for t in given], *slots.values()}
@@ -98,6 +102,8 @@ def assemble(
         scratch_use=_scratch_use(fused),
         demands=demands_of(constraints),
         calls=tuple(t.operands[0].name for t in numbered_calls(layout)),
+        order=layout.extra.get(ORDER),
+        chosen=tuple(t.name for t in given if t in chosen),
     )
 
 

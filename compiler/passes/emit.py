@@ -15,7 +15,7 @@ from sympile.compiler.passes.emitting.alike import Alike, repeated
 from sympile.compiler.passes.emitting.calls import IMPORTS, write_call
 from sympile.compiler.passes.emitting.elements import Elements
 from sympile.compiler.passes.emitting.extents import Run, run_of
-from sympile.compiler.passes.emitting.layout import Frame, Layout
+from sympile.compiler.passes.emitting.layout import ORDER, Frame, Layout
 from sympile.compiler.passes.emitting.mirror import Mirror
 from sympile.compiler.passes.emitting.nest import Nest
 from sympile.compiler.passes.emitting.region import PART_PARAMETERS, Region, enter_part, unfinished
@@ -291,10 +291,14 @@ def size_names(roots: Iterable[Node]) -> set[str]:
 
 
 def make_layout(
-    inputs: Sequence[Definition], fused: Fused, outputs: Sequence[Definition], watched: Definition | None = None
+    inputs: Sequence[Definition],
+    fused: Fused,
+    outputs: Sequence[Definition],
+    watched: Definition | None = None,
+    chosen: frozenset[Definition] = frozenset(),
 ) -> Layout:
     """Slots for inputs, outputs and what is stored between, and every size."""
-    layout = Layout(watched=watched)
+    layout = Layout(watched=watched, chosen=chosen)
     for tensor in (*inputs, *outputs, *fused.stored):
         layout.add_tensor(tensor)
     if watched is None:  # an update writes where its operands lie
@@ -309,4 +313,6 @@ def make_layout(
         layout.add_size(name)
     layout.add_extra("status")
     layout.add_extra("scratch")
+    if chosen:
+        layout.add_extra(ORDER)
     return layout

@@ -91,7 +91,7 @@ def memory_plan(model: Model) -> MemoryPlan:
     complete = set(program.sizes) <= set(around.sizes)
     layout = laid_out(program, around.sizes) if complete else None
     items = [
-        *_data(model._training.slots, around, width),
+        *_data(model._training.slots, around, width, program.chosen),
         *[Item("once", name, shape, width) for name, shape in around.prepared.items()],
         *_parameters(model._training.slots, around, width),
         *_work(program, layout, around.sizes, width),
@@ -100,7 +100,7 @@ def memory_plan(model: Model) -> MemoryPlan:
     return MemoryPlan(title, tuple(items), around.sizes, layout.bytes if layout else None)
 
 
-def _data(slots: Sequence[Slot], around: Circumstances, width: int) -> list[Item]:
+def _data(slots: Sequence[Slot], around: Circumstances, width: int, chosen: Sequence[str]) -> list[Item]:
     found, batches = [], []
     everything = "examples" if around.examples is None else around.examples
     for slot in slots:
@@ -109,9 +109,10 @@ def _data(slots: Sequence[Slot], around: Circumstances, width: int) -> list[Item
             rest = tuple(n for n in slot.shape if n != BATCH)
             whole = (everything, *rest) if slot.batched else rest
             found.append(Item(slot.role, slot.name, whole, own))
-            if slot.batched and around.gathers:
+            if slot.batched and around.gathers and slot.name not in chosen:
                 batches.append(Item("batch", slot.name, (BATCH, *rest), own))
-    orders = [Item("order", name, (everything,), WORD) for name in ("of rows", "kept") if batches]
+    ordered = around.gathers and any(slot.batched for slot in slots)
+    orders = [Item("order", name, (everything,), WORD) for name in ("of rows", "kept") if ordered]
     return [*found, *orders, *batches]
 
 

@@ -100,7 +100,7 @@ class Steps:
         many = plan.batch >= FULL and plan.epochs * plan.steps_per_epoch >= MANY
         written = None if not many else self._whole_written if whole else self._batches_written
         squares = self._squares if whole and plan.epochs >= STEPS else None
-        return squares, written or (self._whole if whole else self._batches)
+        return squares, written or (self._whole if whole else self._ordered if plan.gathers else self._batches)
 
     def _computed(self, given: _Given, squares: Training | None, training: Training | None) -> Ready:
         found = None if squares is None else self._by_triangle(squares, given)
@@ -150,6 +150,10 @@ class Steps:
         return self._built(whole=False)
 
     @once
+    def _ordered(self) -> Training | None:
+        return self._built(whole=False, ordered=True)
+
+    @once
     def _whole_written(self) -> Training | None:
         return self._written(whole=True)
 
@@ -168,10 +172,12 @@ class Steps:
         found = self._built(whole=True, squares=True)
         return found if found is not None and found.columns else None
 
-    def _built(self, whole: bool, squares: bool = False, written: bool = False) -> Training | None:
+    def _built(
+        self, whole: bool, squares: bool = False, written: bool = False, ordered: bool = False
+    ) -> Training | None:
         labels = [OBJECTIVE, *[GRADIENT + name for name in self._model._used]]
         write = import_module(SMALL_STEPS).write_out if written else None  # optional: for many steps
-        return build_training(self._model._work, labels, self._model.dtype, whole, squares, write)
+        return build_training(self._model._work, labels, self._model.dtype, whole, squares, write, ordered)
 
     def _native(self, training: Training) -> NativeProgram:
         if id(training) not in self._natives:

@@ -13,6 +13,8 @@ from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import Node
 from sympile.compiler.records import dataclass
 
+ORDER = "order"  # of the examples of a batch: the slot of a pointer to their numbers
+
 
 @dataclass(slots=True)
 class Layout:
@@ -21,6 +23,7 @@ class Layout:
     tensors: dict[Definition, int] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
     extra: dict[str, int] = field(default_factory=dict)
+    chosen: frozenset[Definition] = frozenset()  # data of which a row lies where the order of a batch says
     watched: Definition | None = None  # an operand of which the status is to tell whether it is finite (watch.py)
 
     @property

@@ -20,7 +20,7 @@ from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import Node, extent, number, postorder, target
 from sympile.compiler.passes.emitting.ahead import ask
 from sympile.compiler.passes.emitting.elements import Elements
-from sympile.compiler.passes.emitting.layout import Frame
+from sympile.compiler.passes.emitting.layout import ORDER, Frame
 from sympile.compiler.passes.emitting.memory import address
 from sympile.compiler.passes.emitting.places import Place
 from sympile.compiler.passes.emitting.reduction import COMBINE, IDENTITY, accumulated
@@ -69,6 +69,8 @@ class NarrowBlock:
     elements: Elements = field(init=False)
     stages: Mapping[Definition, int] = field(init=False)
     entries: dict[tuple[object, int], Value] = field(default_factory=dict)  # of this block
+    examples: dict[int, Value] = field(default_factory=dict)  # the rows of this block, where an order says which
+    order: Value | None = None
     left: Integer | None = None  # rows, in a block that is not full
 
     def __post_init__(self) -> None:
@@ -85,6 +87,8 @@ class NarrowBlock:
 
     def hoist(self) -> None:
         """Writes what no row changes; sums over rows are empty."""
+        if self.frame.layout.chosen:
+            self.order = self.frame.extra(ORDER)
         self.elements.hoist([self.group.body(tensor) for tensor in self.group.members], frozenset())
         for tensor in self.group.members:
             if kind_of(tensor) == "column":
@@ -118,9 +122,13 @@ class NarrowBlock:
         elements.mask = None if left is None else self.down.first(left)
         self.left = left
         self.entries.clear()
+        self.examples.clear()
         for node in postorder([self.group.body(tensor) for tensor in self.group.members]):
-            if node.op == "read" and self.row in node.free and len(node.args) == 2 and target(node) not in self.stages:
-                elements.packed[node] = partial(self._read, node)
+            if node.op == "read" and self.row in node.free and target(node) not in self.stages:
+                if len(node.args) == 2:
+                    elements.packed[node] = partial(self._read, node)
+                elif target(node) in self.frame.layout.chosen:
+                    elements.packed[node] = partial(self._read_whole, node)
         for stage in range(max(self.stages.values()) + 1):
             now = [tensor for tensor in self.group.members if self.stages[tensor] == stage]
             for tensor in now:
@@ -158,6 +166,13 @@ class NarrowBlock:
             if start + lane < width:
                 yield start + lane, joined(self.down, parts)
 
+    def _read_whole(self, node: Node, place: Place) -> Value:
+        """The one number that every row has in an array whose rows lie where an order says."""
+        value = Value("poison", self.down.real)
+        for row in range(self.rows):
+            value = self.down.insert(value, self.scalar.load(self._row(target(node), row, 0)), row)
+        return value
+
     def _row(self, tensor: Definition, row: int, entry: int) -> Value:
         """Where an entry of a row of the block lies."""
         function = self.frame.function
@@ -165,8 +180,18 @@ class NarrowBlock:
         at = function.add(self.elements.positions[self.row], row)
         if self.left is not None:
             at = function.min(at, function.sub(self.end, 1))
+        if tensor in self.frame.layout.chosen:
+            at = self._example(row, at)
         place = function.add(function.mul(at, first), entry)
         return function.gep(self.scalar.element, self.frame.pointer(tensor), place)
+
+    def _example(self, row: int, at: Integer) -> Value:
+        """Which example a row of the block is, where an order says."""
+        if row not in self.examples:
+            function = self.frame.function
+            assert self.order is not None
+            self.examples[row] = function.load("i64", function.gep("i64", self.order, at), 8)
+        return self.examples[row]
 
     # ------------------------------------------------------------------------------------------ rows as a whole
 

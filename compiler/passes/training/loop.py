@@ -110,9 +110,9 @@ def _train(element: str, target: Target) -> str:
 
 
 POINTERS = (
-    "step_function", "step_table", "update_function", "update_table", "flag", "gathers", "batch_word", "order",
-    "given_orders", "objective", "history", "gradient", "parameter", "path", "step_value", "epoch_value", "trouble",
-    "spoiled",
+    "step_function", "step_table", "update_function", "update_table", "flag", "gathers", "batch_word", "order_word",
+    "order", "given_orders", "objective", "history", "gradient", "parameter", "path", "step_value", "epoch_value",
+    "trouble", "spoiled",
 )  # fmt: skip
 NUMBERS = (
     "gather_count", "examples", "batch", "drop_last", "epochs", "pause", "budget", "shuffle",
@@ -171,6 +171,7 @@ cut:
   %permutation = select i1 %given, ptr %given.row, ptr %order
   %ordered = icmp ne ptr %permutation, null
   %chosen = getelementptr i64, ptr %permutation, i64 %position
+  store ptr %chosen, ptr %order_word
   br label %arrays"""
 
 
