@@ -156,6 +156,8 @@ JOB_WORDS = (
     "trouble",
     # pointer to the update's int32 that tells of gradients that are not finite; 0: it does not look
     "spoiled",
+    # bits of the processor's mode that make 0 of what underflows (code/underflow.py), or 0
+    "underflow",
 )  # fmt: skip
 JOB = {name: position for position, name in enumerate(JOB_WORDS)}
 KEPT_POWERS = 64  # steps after which a power of the step is computed anew; a power of two
@@ -178,7 +180,7 @@ POOL = {
     # tag: generation << 32 | next chunk
     "tag": 64, "done": 128, "waiting": 132, "owner": 192, "sleepers": 256, "wake": 260, "stop": 264,
     # of the region that is under way
-    "part": 320, "table": 328, "extra": 336, "length": 344, "size": 352, "count": 360,
+    "part": 320, "table": 328, "extra": 336, "length": 344, "size": 352, "count": 360, "mode": 368,
 }  # fmt: skip
 POOL_BYTES = 384
 

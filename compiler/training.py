@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field, replace
 
+from sympile.compiler.code.underflow import flush_bits
 from sympile.compiler.graph.definition import Definition, definitions
 from sympile.compiler.passes.built import Built, Shelf
 from sympile.compiler.passes.emitting.chosen import may_be_chosen
@@ -116,3 +117,8 @@ def build_update(
 def build_loop(dtype: str) -> Code:
     """The native training loop."""
     return training_loop(dtype, this_machine())
+
+
+def underflow_bits() -> int:
+    """The job's word that makes 0 of what underflows in a fit, as far as the processor can do that."""
+    return flush_bits(this_machine())

@@ -117,7 +117,7 @@ def _place_plan(words: npt.NDArray[np.int64], plan: Plan) -> None:
     look = words.data
     look[JOB["random"]] = _random_state(plan.seed)
     look[JOB["examples"]], look[JOB["batch"]], look[JOB["epochs"]] = plan.examples, plan.batch, plan.epochs
-    look[JOB["drop_last"]] = int(plan.drop_last)
+    look[JOB["drop_last"]], look[JOB["underflow"]] = int(plan.drop_last), plan.underflow
     words[JOB["sum_weight"] : JOB["sum_weight"] + 1].view(np.float64)[0] = plan.sum_weight
 
 

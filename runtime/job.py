@@ -31,6 +31,7 @@ class Plan:
     ordered: bool  # by orders of the user's
     seed: int
     drop_last: bool
+    underflow: int  # JOB's word of it
     sum_weight: float  # of a batch's objective in the mean over the examples, where that is a sum; else 0
 
     @property

@@ -6,13 +6,14 @@ there are depends on the work alone, so results do not depend on the number of t
 
 from __future__ import annotations
 
+from sympile.compiler.code import underflow
 from sympile.compiler.code.target import Target
 from sympile.compiler.program import POOL, POOL_SYMBOL, Code
 from sympile.compiler.records import dataclass
 
 ENTRY = "sympile_pool_functions"
 FUNCTIONS = ("region", "worker", "stop")
-REGION = ("part", "table", "extra", "length", "size", "count")  # the words that say what it is
+REGION = ("part", "table", "extra", "length", "size", "count", "mode")  # the words that say what it is
 SPIN = 2500  # pauses before a thread sleeps: some 20 to 60 µs
 CLOSED = 0xFFFFFFFF  # a tag with this number lets nobody claim
 
@@ -79,6 +80,7 @@ def _declarations(target: Target) -> str:
     return f"""target triple = "{target.triple}"
 @{POOL_SYMBOL} = external global i8
 {system.declared}
+{underflow.declarations(target)}
 declare void {pause}
 define internal void @pause() nounwind alwaysinline {{
   call void {pause.split("(")[0]}({given})
@@ -104,6 +106,7 @@ def _claim(target: Target) -> str:
 define internal void @claim(i64 %generation) nounwind noinline {target.attributes} {{
 entry:
 {_places("tag", "done", "waiting", *REGION)}
+  %mode.own = alloca i32
   br label %look
 look:
   %seen = load atomic i64, ptr %tag.at acquire, align 8
@@ -128,6 +131,9 @@ run:
   %first = mul i64 %number, %size
   %end = add i64 %first, %size
   %last = call i64 @llvm.smin.i64(i64 %end, i64 %length)
+  %mode.bits = trunc i64 %mode to i32
+  store i32 %mode.bits, ptr %mode.own
+{underflow.set_from(target, "mode.own")}\
   call void %function(ptr %table.p, ptr %extra.p, i64 %first, i64 %last, i64 %number)
   %before = atomicrmw add ptr %done.at, i32 1 seq_cst
   %now = add i32 %before, 1
@@ -153,7 +159,7 @@ def _worker(target: Target) -> str:
 define internal void @worker() nounwind {target.attributes} {{
 entry:
 {_places("tag", "stop", "sleepers", "wake")}
-  br label %wait
+{underflow.kept(target, "mode.before")}  br label %wait
 wait:
   %past = phi i64 [0, %entry], [%generation, %work]
   br label %look
@@ -194,7 +200,7 @@ awake:
   %s1 = atomicrmw sub ptr %sleepers.at, i32 1 seq_cst
   br label %look
 out:
-  ret void
+{underflow.set_from(target, "mode.before")}  ret void
 }}"""
 
 
@@ -209,6 +215,8 @@ def _region_start(target: Target) -> str:
 define internal void @region(ptr %part, ptr %table, ptr %extra, i64 %length, i64 %size) nounwind {target.attributes} {{
 entry:
 {_places(*words)}
+{underflow.kept(target, "mode.now")}  %mode.bits = load i32, ptr %mode.now
+  %mode = zext i32 %mode.bits to i64
   %over = add i64 %length, %size
   %over1 = sub i64 %over, 1
   %count = sdiv i64 %over1, %size

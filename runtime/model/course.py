@@ -12,7 +12,7 @@ import numpy.typing as npt
 from sympile.compiler.errors import ArgumentError, EmptyData
 from sympile.compiler.program import BATCH
 from sympile.compiler.records import dataclass
-from sympile.compiler.training import build_loop, build_update
+from sympile.compiler.training import build_loop, build_update, underflow_bits
 from sympile.runtime.bench import Settings, Shape, Together
 from sympile.runtime.byname import name_of
 from sympile.runtime.flat import FlatLayout
@@ -130,6 +130,7 @@ def plan_of(model: Model, examples: int, options: Options) -> Plan:
         ordered,
         _seed(options.seed),
         bool(options.drop_last),
+        0 if model._arguments["rewrites"] == "exact" else underflow_bits(),
         float(summed),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sympile.compiler.code.target import Target
+from sympile.compiler.code.underflow import entered_with
 from sympile.compiler.passes.training.finite import finite
 from sympile.compiler.passes.training.gather import gather
 from sympile.compiler.program import (
@@ -19,6 +20,7 @@ from sympile.compiler.program import (
 )
 
 ENTRY = "sympile_train"
+LOOP = "train"
 SHARED_WORDS = 1 << 17  # of 4 bytes, from which on threads share the copy of a batch
 CHUNK_WORDS = 1 << 14  # of one chunk of it
 # What runs once a step or once an epoch is "optnone": generated in half the time, and not measurably slower.
@@ -34,6 +36,7 @@ def training_loop(dtype: str, target: Target) -> Code:
             gather(target),
             finite(element, target),
             _train(element, target),
+            entered_with(ENTRY, LOOP, JOB["underflow"], target),
         ]
     )
     return Code(text, ENTRY, (POOL_SYMBOL,))
@@ -127,7 +130,7 @@ def _where_we_are(element: str, target: Target) -> str:
     numbers = "\n".join(_word(name, "i64", name) for name in NUMBERS)
     places = "\n".join(f"  %{name}.at = getelementptr i64, ptr %job, i64 {JOB[name]}" for name in PLACES)
     return f"""
-define void @{ENTRY}(ptr %job) nounwind noinline optnone {target.attributes} {{
+define internal void @{LOOP}(ptr %job) nounwind noinline optnone {target.attributes} {{
 entry:
 {loads}
 {numbers}

@@ -11,6 +11,7 @@ from dataclasses import field, replace
 
 from sympile.compiler.code.lanes import Lanes
 from sympile.compiler.code.target import Target
+from sympile.compiler.code.underflow import entered_with
 from sympile.compiler.code.value import Integer, Value, i64, typed
 from sympile.compiler.code.writer import Function, Module
 from sympile.compiler.graph.definition import Definition
@@ -35,6 +36,7 @@ from sympile.compiler.records import dataclass
 from sympile.compiler.rules.costs import OPERATIONS, operations
 
 ENTRY = "sympile_steps"
+LOOP = "steps"
 OBJECTIVE = "objective"
 Nests = Mapping[Definition, Loops]
 
@@ -98,7 +100,7 @@ class StepsLoop:
         """The whole program."""
         self._lay_out()
         module = Module(self.target)
-        function = Function(module, ENTRY, [("ptr", "job")])
+        function = Function(module, LOOP, [("ptr", "job")])
         table = function.load("ptr", function.gep("i64", function.arguments[0], JOB["step_table"]), 8)
         carried = {number: self.fused.outputs[after] for number, after in self.made.carried.items()}
         self.frame = Frame(
@@ -114,7 +116,7 @@ class StepsLoop:
         stored = {t for t in self.fused.stored if t.axes}
         others = {t for t in self.fused.stored if not t.axes}
         return Program(
-            code=Code(module.text(), ENTRY),
+            code=Code(module.text() + entered_with(ENTRY, LOOP, JOB["underflow"], self.target), ENTRY),
             dtype=self.dtype,
             length=self.layout.length,
             inputs=tuple(as_array(t.name, self.layout.tensors[t], t) for t in self.inputs),
