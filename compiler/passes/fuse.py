@@ -25,6 +25,7 @@ from sympile.compiler.passes.fusing import factor as factoring
 from sympile.compiler.passes.fusing.arrange import arrange
 from sympile.compiler.passes.fusing.cells import CELLS
 from sympile.compiler.passes.fusing.collect import collected, symmetric_to_the_bit
+from sympile.compiler.passes.fusing.compared import with_opened_extremes
 from sympile.compiler.passes.fusing.group import (
     Fused,
     Group,
@@ -56,8 +57,8 @@ def fuse(outputs: Sequence[Definition], math: str = "accurate", exact: bool = Fa
     lower = partial(lowered_operations, math, exact)
     carry = _unchanged if exact else carried
     for step in (
-        factoring.factor, read_in_one_order, _inline, carry, lower, joined_ranges, thinned, tabulate,
-        summed_first, partial(lift, exact=exact), solve_strides, arrange, _order_axes, scattered, _pack,
+        factoring.factor, with_opened_extremes, read_in_one_order, _inline, carry, lower, joined_ranges, thinned,
+        tabulate, summed_first, partial(lift, exact=exact), solve_strides, arrange, _order_axes, scattered, _pack,
     ):  # fmt: skip
         mapping = _chained(mapping, step)
     wanted = list(mapping.values())

@@ -15,6 +15,7 @@ from sympile.compiler.graph.conditions import unguarded
 from sympile.compiler.graph.definition import Definition, computed, computed_operands
 from sympile.compiler.graph.inline import inlined
 from sympile.compiler.graph.node import Node, Number, postorder, reads, target
+from sympile.compiler.passes.fusing.compared import compared
 
 FEW = 3  # reads from which one store and one read are less than to read all of them again
 
@@ -38,7 +39,7 @@ def kept(outputs: Sequence[Definition]) -> set[Definition]:
     for tensor in reversed(order):
         if any(_later(user, tensor, ready) or (user in wanted and user not in many) for user in users.get(tensor, ())):
             wanted.add(tensor)
-    return (wanted & many) | in_windows(order) | shared_numbers(order)
+    return (wanted & many) | in_windows(order) | shared_numbers(order) | compared(order)
 
 
 def in_windows(outputs: Sequence[Definition]) -> set[Definition]:

@@ -11,14 +11,14 @@ from sympile.compiler.errors import FormulaError, ShapeError, UnboundIndex
 from sympile.compiler.graph.affine import affine, always_at_least_zero
 from sympile.compiler.graph.arithmetic import add, sub
 from sympile.compiler.graph.brackets import at_least_zero, equal
-from sympile.compiler.graph.conditions import both, select, when
+from sympile.compiler.graph.conditions import both, counted, select, when
 from sympile.compiler.graph.definition import NEUTRAL, read
-from sympile.compiler.graph.node import ONE, ZERO, Node, extent, index, number, target
-from sympile.compiler.graph.ranges import largest, smallest
+from sympile.compiler.graph.node import ONE, ZERO, Node, extent, index, number, reads, target
+from sympile.compiler.graph.ranges import largest, smallest, stays_inside
 from sympile.compiler.graph.reduce import reduce
 from sympile.compiler.passes.reading.engine import Bindings, Reader, Row
 from sympile.compiler.passes.reading.scalars import nothing
-from sympile.compiler.passes.reading.values import Value
+from sympile.compiler.passes.reading.values import Value, lifted
 
 MONOID_OF = {"Sum": "sum", "Product": "prod", "Maximum": "max", "Minimum": "min", "LogSumExp": "lse"}
 
@@ -149,7 +149,23 @@ def _binder(reader: Reader, item: Any, values: list[Value], bindings: Bindings) 
     body = reader.read(item.function, inner)
     monoid = MONOID_OF[type(item).__name__]
     guarded = select(both(*conditions), body.body, NEUTRAL[monoid])
+    if monoid in ("max", "min"):
+        guarded = _apart(guarded, NEUTRAL[monoid])
     return Value(reduce(monoid, indices, guarded), body.axes)
+
+
+def _apart(body: Node, neutral: Node) -> Node:
+    """What an extreme is taken of gets a definition of its own: the slope looks for the extreme among its numbers."""
+    value, conditions = counted(body, neutral)
+    every = conditions
+    while conditions:
+        value, conditions = counted(value, neutral)
+        every += conditions
+    if value.op == "read" or not value.free:
+        return body
+    places = [place for node in reads(value) for place in zip(node.args, target(node).shape, strict=True)]
+    alone = value if all(stays_inside(at, length) for at, length in places) else when(value, *every)
+    return select(both(*every), lifted(Value(alone))[0].body, neutral)
 
 
 def _range(reader: Reader, item: Any, low: Node, high: Node) -> tuple[Node, Node, Node]:
