@@ -14,7 +14,7 @@ from sympile.compiler.code.target import Target, host
 from sympile.compiler.collection import collection_paused
 from sympile.compiler.errors import UnusedParameter
 from sympile.compiler.graph.arithmetic import mul, power
-from sympile.compiler.graph.definition import EXAMPLE, EXAMPLES, Definition, computed, definitions, elementwise, read
+from sympile.compiler.graph.definition import EXAMPLE, EXAMPLES, Definition, computed, elementwise, read, used
 from sympile.compiler.graph.node import ONE, Node, extent, holding
 from sympile.compiler.graph.reduce import total
 from sympile.compiler.graph.verify import verify
@@ -161,7 +161,7 @@ def _derive(work: Work) -> Work:
 
 
 def _check_used(work: Work, loss: Definition, inputs: Mapping[str, Definition]) -> None:
-    below = set(definitions([loss]))
+    below = used([loss], inputs.values())
     unused = [n for n in work.request.wrt if n not in work.request.allow_unused and inputs.get(n) not in below]
     if unused:
         raise UnusedParameter(
@@ -320,7 +320,7 @@ def _sizes_below(outputs: Iterable[Definition]) -> list[str]:
 
 def inputs_of(work: Work, outputs: Sequence[Definition]) -> list[str]:
     """The names of the symbols that outputs depend on, in the order of reading."""
-    below = set(definitions(outputs))
+    below = used(outputs, [symbol.tensor for symbol in work.scope.symbols.values()])
     return [name for name, symbol in work.scope.symbols.items() if symbol.tensor in below]
 
 

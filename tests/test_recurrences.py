@@ -15,7 +15,7 @@ import sympile as sm
 from sympile.compiler.graph.arithmetic import add, mul
 from sympile.compiler.graph.brackets import equal
 from sympile.compiler.graph.conditions import when
-from sympile.compiler.graph.definition import Definition, computed_operands, define, elementwise, read
+from sympile.compiler.graph.definition import Definition, define, elementwise, read
 from sympile.compiler.graph.node import Node
 from sympile.compiler.passes.fuse import fuse
 from sympile.compiler.passes.fusing.group import grouped
@@ -172,7 +172,7 @@ def test_what_finishes_a_contraction_is_waited_for() -> None:
     after = beside(w, finish, w.input("u", f"{BATCH} n"))
     there: set[Definition] = set()
     for group in grouped([first, after, finish]):
-        assert all(there.union(group.results) >= set(computed_operands(tensor)) for tensor in group.results)
+        assert all(there.union(group.results) >= set(tensor.below) for tensor in group.results)
         there |= set(group.results)
 
 

@@ -185,7 +185,8 @@ class Lanes:
         return self.function.call(self.real, f"@llvm.{name}.{self.suffix}", *map(self.lift, values))
 
     def _binary(self, operation: str, a: Real, b: Real) -> Value:
-        a, b = self.lift(a), self.lift(b)
+        a = a if isinstance(a, Value) else self.constant(a)
+        b = b if isinstance(b, Value) else self.constant(b)
         return self.function.emit(f"{operation} {a.type} {a.text}, {b.text}", a.type)
 
     def _extreme(self, predicate: str, a: Real, b: Real) -> Value:

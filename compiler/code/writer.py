@@ -199,15 +199,11 @@ class Function:
 
     def min(self, a: Integer, b: Integer) -> Integer:
         """The smaller of two integers."""
-        if isinstance(a, int) and isinstance(b, int):
-            return a if a < b else b
-        return self.call("i64", "@llvm.smin.i64", i64(a), i64(b))
+        return min(a, b) if isinstance(a, int) and isinstance(b, int) else self._extreme("@llvm.smin.i64", a, b)
 
     def max(self, a: Integer, b: Integer) -> Integer:
         """The larger of two integers."""
-        if isinstance(a, int) and isinstance(b, int):
-            return a if a > b else b
-        return self.call("i64", "@llvm.smax.i64", i64(a), i64(b))
+        return max(a, b) if isinstance(a, int) and isinstance(b, int) else self._extreme("@llvm.smax.i64", a, b)
 
     def compare(self, predicate: str, a: Integer, b: Integer) -> Value:
         """The truth (i1) of a comparison: eq, ne, slt, sle, sgt, sge, ult, ..."""
@@ -230,6 +226,10 @@ class Function:
     def pick(self, condition: Value, a: Value, b: Value) -> Value:
         """a where the condition (i1, or a mask) holds, else b."""
         return self.emit(f"select {typed(condition)}, {typed(a)}, {typed(b)}", a.type)
+
+    def _extreme(self, name: str, a: Integer, b: Integer) -> Value:
+        self.module.declare("i64", name, ["i64", "i64"])
+        return self.once(f"call i64 {name}({typed(i64(a))}, {typed(i64(b))})", "i64")
 
     def _integer(self, operation: str, a: Integer, b: Integer) -> Value:
         return self.once(f"{operation} i64 {i64(a).text}, {i64(b).text}", "i64")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from weakref import WeakValueDictionary
 
 from sympile.compiler.graph.node import (
@@ -47,6 +48,7 @@ class Definition:
     routine: str  # of a call: a row of rules/linalg.py; of an input: its role
     integer: bool  # an input of class numbers or indices
     key: int
+    below: tuple[Definition, ...]  # the tensors that it reads, each once, inputs aside, in the order of their keys
 
     @property
     def shape(self) -> tuple[Node, ...]:
@@ -93,10 +95,21 @@ def interned(
         ]
         key = hash((*parts, body.key if body else 0, *[o.key for o in operands]))
         label = name if kind == "input" else f"{name}{next(_labels)}"
-        fresh = Definition(kind, label, axes, monoid, reduced, body, operands, routine, integer, key)
+        below = _below(body, operands)
+        fresh = Definition(kind, label, axes, monoid, reduced, body, operands, routine, integer, key, below)
         with INTERNING:
             made = _made.setdefault(identity, fresh)
     return made
+
+
+def _below(body: Node | None, operands: tuple[Definition, ...]) -> tuple[Definition, ...]:
+    if body is None:
+        return tuple(dict.fromkeys([o for o in operands if o.kind != "input"]))
+    return tuple(sorted(body.below, key=_by_key)) if len(body.below) > 1 else tuple(body.below)
+
+
+def _by_key(tensor: Definition) -> int:
+    return tensor.key
 
 
 def axis(position: int, length: Node) -> Node:
@@ -213,18 +226,6 @@ def depends_on(tensor: Definition) -> tuple[Definition, ...]:
     return tuple(found)
 
 
-def computed_operands(tensor: Definition) -> list[Definition]:
-    """As `depends_on` without inputs, in the order of their keys; costs nothing, however large the formula."""
-    if tensor.kind == "call":
-        return list(dict.fromkeys(o for o in tensor.operands if o.kind != "input"))
-    below = () if tensor.kind == "input" else tensor.formula.below
-    return sorted(below, key=_by_key) if len(below) > 1 else list(below)
-
-
-def _by_key(tensor: Definition) -> int:
-    return tensor.key
-
-
 def definitions(outputs: Iterable[Definition]) -> list[Definition]:
     """All tensors below the outputs, operands before users: first the inputs, then what is computed."""
     wanted = list(outputs)
@@ -237,20 +238,60 @@ def computed(outputs: Iterable[Definition]) -> list[Definition]:
     seen: set[Definition] = set()
     found: list[Definition] = []
     for output in outputs:
-        stack = [(output, False)] if output.kind != "input" else []
-        while stack:
-            tensor, done = stack.pop()
-            if done:
+        if output in seen or output.kind == "input":
+            continue
+        seen.add(output)
+        tensor, operands = output, iter(output.below)  # the tensor being entered, and those below it still to be seen
+        stack: list[tuple[Definition, Iterator[Definition]]] = []
+        while True:
+            for operand in operands:
+                if operand not in seen:
+                    seen.add(operand)
+                    stack.append((tensor, operands))
+                    tensor, operands = operand, iter(operand.below)
+                    break
+            else:
                 found.append(tensor)
-            elif tensor not in seen:
-                seen.add(tensor)
-                below = [d for d in computed_operands(tensor) if d not in seen]
-                if below:
-                    stack.append((tensor, True))
-                    stack.extend([(d, False) for d in reversed(below)])
-                else:
-                    found.append(tensor)
+                if not stack:
+                    break
+                tensor, operands = stack.pop()
     return found
+
+
+def reads_any(tensor: Definition, wanted: AbstractSet[Definition]) -> bool:
+    """Whether a tensor itself reads one of some others; the walk ends at the first."""
+    if tensor.body is None or not wanted.isdisjoint(tensor.below):
+        return not wanted.isdisjoint((*tensor.operands, *tensor.below))
+    seen, stack = {tensor.body}, [tensor.body]
+    while stack:
+        node = stack.pop()
+        if node.op == "read" and target(node) in wanted:
+            return True
+        for operand in node.args:
+            if operand not in seen:
+                seen.add(operand)
+                stack.append(operand)
+    return False
+
+
+def used(outputs: Iterable[Definition], inputs: Iterable[Definition]) -> set[Definition]:
+    """Those of some inputs that are read at or below the outputs; the walk ends where all of them have been met."""
+    wanted, given = list(outputs), set(inputs)
+    missing = given.difference(wanted)
+    bodies: list[Node] = []
+    for tensor in computed(wanted):
+        missing.difference_update(tensor.operands)
+        bodies += [] if tensor.body is None else [tensor.body]
+    seen = set(bodies)
+    while bodies and missing:
+        node = bodies.pop()
+        if node.op == "read":
+            missing.discard(target(node))
+        for operand in node.args:
+            if operand not in seen:
+                seen.add(operand)
+                bodies.append(operand)
+    return given - missing
 
 
 def _inputs(tensors: Iterable[Definition]) -> list[Definition]:

@@ -14,10 +14,10 @@ from sympile.compiler.graph.definition import (
     Definition,
     computed,
     define,
-    depends_on,
     elementwise,
     is_whole,
     read,
+    reads_any,
 )
 from sympile.compiler.graph.implied import demanded
 from sympile.compiler.graph.node import HALF, ONE, ZERO, Node, const, extent, index, number, postorder, target
@@ -325,7 +325,7 @@ def needed_for(order: Iterable[Definition], wrt: Iterable[Definition]) -> set[De
     """The tensors that depend on one of those asked for."""
     needed = set(wrt)
     for tensor in order:
-        if any(operand in needed for operand in depends_on(tensor)):
+        if reads_any(tensor, needed):
             needed.add(tensor)
     return needed
 

@@ -25,7 +25,7 @@ from sympile.compiler.passes.emitting.scatter import Scatter, write_zeros
 from sympile.compiler.passes.emitting.watch import watched_read
 from sympile.compiler.passes.fusing.group import Fused, Group, contents_of, domain_of, scatter_axis
 from sympile.compiler.passes.schedule import Loops, loops_of
-from sympile.compiler.passes.scheduling.lifetimes import guests
+from sympile.compiler.passes.scheduling.lifetimes import guests, operands_of
 from sympile.compiler.passes.scheduling.regions import Split, split_of
 from sympile.compiler.program import POOL_SYMBOL
 from sympile.compiler.records import dataclass
@@ -268,11 +268,6 @@ def _tensors(group: Group) -> list[Definition]:
     found = dict.fromkeys(operands_of(group))
     inner = set(group.members) - set(group.stored)
     return [t for t in dict.fromkeys([*found, *group.stored]) if t not in inner]
-
-
-def operands_of(group: Group) -> list[Definition]:
-    called = [operand for t in group.results if t.kind == "call" for operand in t.operands]
-    return list(dict.fromkeys([*called, *group.contents.operands]))
 
 
 def sizes_of(group: Group) -> set[str]:

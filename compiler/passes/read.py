@@ -91,24 +91,39 @@ def scalar_output(label: str, output: Output, expression: Any) -> Definition:
 def survey(expressions: Iterable[Any], scope: Scope) -> None:
     """Finds, before anything is read, which symbols are sizes, which are bound somewhere, and what is written twice."""
     held: set[int] = set()  # what stands somewhere already
-    stack = [sp.sympify(e) for e in expressions]
-    scope.kept.extend(stack)
+    tells: dict[type, bool] = {}
+    same, given = scope.same, [sp.sympify(e) for e in expressions]
+    scope.kept.extend(given)
+    stack: list[tuple[Any, list[Any] | None]] = [(e, None) for e in given]  # and its parts, when they have been entered
     while stack:
-        item = stack[-1]
-        parts = [a for a in item.args if isinstance(a, sp.Basic)] if id(item) not in scope.same else []
-        missing = [a for a in parts if id(a) not in scope.same]
-        if missing:
-            stack.extend(reversed(missing))
+        item, parts = stack.pop()
+        if id(item) in same:
             continue
-        stack.pop()
-        if id(item) not in scope.same and scope.enter(item) is item:
-            _learn(item, scope)
-            for part in map(scope.the_one, parts):
-                (scope.shared if id(part) in held else held).add(id(part))
+        if parts is None:
+            parts = [a for a in item.args if isinstance(a, sp.Basic)]
+            missing = [(a, None) for a in parts if id(a) not in same]
+            if missing:
+                stack.append((item, parts))
+                stack.extend(reversed(missing))
+                continue
+        if scope.enter(item) is item:
+            kind = type(item)
+            if kind not in tells:
+                tells[kind] = _may_tell(kind)
+            if tells[kind]:
+                _learn(item, scope)
+            for part in parts:
+                first = id(same[id(part)])
+                (scope.shared if first in held else held).add(first)
     scope.sizes.difference_update(str(getattr(b, "name", b)) for b in scope.bound)
     scope.sizes.update(scope.pinned)
     if scope.examples is not None:
         scope.sizes.add(scope.examples)
+
+
+def _may_tell(kind: type) -> bool:
+    """Whether expressions of a class may declare sizes, or bind indices."""
+    return issubclass(kind, _SIZED) or any(hasattr(kind, name) for name in ("shape", "limits", "operation"))
 
 
 def _learn(item: Any, scope: Scope) -> None:
@@ -121,9 +136,12 @@ def _learn(item: Any, scope: Scope) -> None:
             scope.sizes.update(str(s.name) for s in sp.sympify(end).free_symbols if s.is_Symbol)
 
 
+_SIZED = (sp.MatrixSymbol, sp.Identity, sp.ZeroMatrix, sp.OneMatrix)
+
+
 def _written_sizes(item: Any) -> tuple[Any, ...]:
     """The shape entries that a symbol of an array declares."""
-    if isinstance(item, (sp.MatrixSymbol, sp.Identity, sp.ZeroMatrix, sp.OneMatrix)) or type(item).__name__ == "Tensor":
+    if isinstance(item, _SIZED) or type(item).__name__ == "Tensor":
         return tuple(item.shape)
     if isinstance(item, sp.IndexedBase):
         return tuple(item.shape or ())

@@ -19,7 +19,7 @@ from sympile.compiler.graph.definition import (
     read,
 )
 from sympile.compiler.graph.mapping import Mapping
-from sympile.compiler.graph.node import ONE, Node, Number, const, number, target
+from sympile.compiler.graph.node import ONE, Node, Number, const, number, postorder, target
 from sympile.compiler.graph.rebuild import rebuild, substitute
 from sympile.compiler.graph.reduce import reduce
 from sympile.compiler.passes.simplifying import affine_maps, solving
@@ -153,8 +153,27 @@ class Simplifier:
             self.settled.add(tensor)
 
     def _formula(self, root: Node, new: Mapping, done: dict[Node, Node]) -> Node:
+        """Operands first; most nodes stay as they are."""
+        table, loose = self.table.table, self.loose
+        for node in postorder([root], done):
+            if node in done:  # as a part of what another one became
+                continue
+            args, now = node.args, node
+            if node.op == "read" or not all([done[arg] is arg for arg in args]):
+                self._change(node, {}, new, done)
+                continue
+            if node.op in table:
+                now = self._rewritten(node)
+            if now is not node:
+                self._change(node, {node: now}, new, done)
+                continue
+            done[node] = node
+            if not loose.isdisjoint(args):
+                loose.add(node)
+        return done[root]
+
+    def _change(self, root: Node, becomes: dict[Node, Node], new: Mapping, done: dict[Node, Node]) -> None:
         """Operands first; what a row makes is simplified again, its settled parts not."""
-        becomes: dict[Node, Node] = {}
         stack = [root]
         while stack:
             node = stack[-1]
@@ -181,7 +200,6 @@ class Simplifier:
                 becomes[node] = now
                 if now in becomes and now not in done:
                     raise InternalError(f"two rewrites undo each other at {node!r}; please report it with the formula")
-        return done[root]
 
     def _mark(self, node: Node) -> None:
         loose = self.loose

@@ -49,21 +49,28 @@ def symbols_in(expression: Any) -> set[Any]:
     """
     found: set[Any] = set()
     variables: set[Any] = set()
-    seen: set[int] = set()
-    stack = [expression]
+    seen, stack = {id(expression)}, [expression]
+    plain: dict[type, bool] = {}
     while stack:
         part = stack.pop()
-        if id(part) in seen:
-            continue
-        seen.add(id(part))
-        if getattr(part, "is_Symbol", False) or isinstance(part, (sp.MatrixSymbol, sp.IndexedBase)):
-            found.add(part)
-        if isinstance(part, sp.Lambda):
-            variables.update(part.variables)
-        if isinstance(part, sp.Sum):
-            variables.update(limit[0] for limit in part.limits if isinstance(limit[0], sp.Dummy))
-        stack.extend(part.args)
+        kind = type(part)
+        if kind not in plain:
+            plain[kind] = not (issubclass(kind, _TELLING) or getattr(kind, "is_Symbol", False))
+        if not plain[kind]:
+            if isinstance(part, sp.Lambda):
+                variables.update(part.variables)
+            elif isinstance(part, sp.Sum):
+                variables.update(limit[0] for limit in part.limits if isinstance(limit[0], sp.Dummy))
+            else:
+                found.add(part)
+        for below in part.args:
+            if id(below) not in seen:
+                seen.add(id(below))
+                stack.append(below)
     return found - variables
+
+
+_TELLING = (sp.MatrixSymbol, sp.IndexedBase, sp.Lambda, sp.Sum)
 
 
 def _described(symbol: Any) -> str:

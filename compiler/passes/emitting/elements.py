@@ -95,15 +95,20 @@ class Elements:
     def value(self, node: Node, place: Place) -> Value:
         """The value at a place: a scalar if the node does not vary across the lanes. Iterative."""
         key = self.key_of(node, place)
-        found = self.find(key)
+        find = self.known[0].get if len(self.known) == 1 else self.find
+        found = find(key)
         if found is not None:
             return found
-        find, key_of = self.find, self.key_of
+        single = not (place.row or place.vector or place.second)  # of one copy each node is its own key
         stack = [(node, key, False)]
         while stack:
             item, own, ready = stack.pop()
             needs = () if ready or item in self.packed else parts(item)
-            missing = [(p, k, False) for p in needs if find(k := key_of(p, place)) is None]
+            missing: list[tuple[Node, object, bool]]
+            if single:
+                missing = [(p, p, False) for p in needs if find(p) is None]
+            else:
+                missing = [(p, k, False) for p in needs if find(k := self.key_of(p, place)) is None]
             if missing:
                 stack.append((item, own, True))
                 stack.extend(reversed(missing))
@@ -130,9 +135,8 @@ class Elements:
         return self.wide_value(node, place) if lanes is self.wide else self.value(node, place)
 
     def _write(self, node: Node, place: Place) -> Value:
-        panel = self.packed.get(node)
-        if panel is not None:
-            return panel(place)
+        if node in self.packed:
+            return self.packed[node](place)
         writer = WRITERS.get(node.op)
         if writer is not None:
             return writer(self, node, place)

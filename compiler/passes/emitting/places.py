@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from sympile.compiler.graph.node import Node, postorder
 from sympile.compiler.records import dataclass
 
@@ -21,16 +23,21 @@ FIRST = Place()
 
 def parts(node: Node) -> tuple[Node, ...]:
     """What must be written before a node: its operands, but of index expressions only the integer data in them."""
-    if node.op in ("read", "table", "eq", "ge", "divides"):
-        return tuple(n for n in postorder(node.args) if n.op == "read")
+    rule = _PARTS.get(node.op)
+    return node.args if rule is None else rule(node)
+
+
+def _data_parts(node: Node) -> tuple[Node, ...]:
+    return tuple([n for n in postorder(node.args) if n.op == "read"]) if node.args else ()
+
+
+def _term_parts(node: Node) -> tuple[Node, ...]:
+    return tuple([part for t in node.args for part in (factor_parts(t) if t.op == "mul" else (t,))])
+
+
+def _product_parts(node: Node) -> tuple[Node, ...]:
     negated = negated_sum(node)
-    if negated is not None:
-        node = negated
-    if node.op == "mul":
-        return factor_parts(node)
-    if node.op == "add":
-        return tuple([part for t in node.args for part in (factor_parts(t) if t.op == "mul" else (t,))])
-    return node.args
+    return factor_parts(node) if negated is None else _term_parts(negated)
 
 
 def negated_sum(node: Node) -> Node | None:
@@ -44,6 +51,13 @@ def factor_parts(product: Node) -> tuple[Node, ...]:
     if all([f.op != "pow" for f in args]):
         return args
     return tuple([part for f in args for part in (f.args if is_division(f) else (f,))])
+
+
+_PARTS: Mapping[str, Callable[[Node], tuple[Node, ...]]] = {
+    **dict.fromkeys(("read", "table", "eq", "ge", "divides"), _data_parts),
+    "mul": _product_parts,
+    "add": _term_parts,
+}
 
 
 def is_division(factor: Node) -> bool:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sympile.compiler.passes.emitting.nest import Nest
 
 UNROLLED = 40  # steps of a tile, over all its accumulators, up to which a loop is written out
+RARE = 8  # the same of a tile for what is left of the rows
 UNROLLING = ((4, 4), (8, 2))  # (at most so many accumulators, turns of the innermost loop written together)
 
 IDENTITY: Mapping[str, float] = {"sum": 0.0, "prod": 1.0, "max": float("-inf"), "min": float("inf")}
@@ -185,10 +186,14 @@ class Reduction:
             if index is self.nest.loops.vector or not isinstance(length, int) or self.bounds.exact.get(index):
                 return False
             steps *= length
-        return steps <= UNROLLED
+        return steps <= (RARE if self._is_rest() else UNROLLED)
+
+    def _is_rest(self) -> bool:
+        """Whether the tile is for what is left of the rows, which is rare."""
+        return self.places[-1].row + 1 < self.nest.loops.rows
 
     def _turns(self, rest: Sequence[Node]) -> int:
-        if rest or self.places[-1].row + 1 < self.nest.loops.rows:  # what is left of the rows is rare
+        if rest or self._is_rest():
             return 1
         return next((turns for most, turns in UNROLLING if len(self.places) <= most), 1)
 

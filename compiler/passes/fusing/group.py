@@ -9,7 +9,7 @@ from math import prod
 
 from sympile.compiler.graph.arithmetic import add, terms_of
 from sympile.compiler.graph.conditions import conditions_of
-from sympile.compiler.graph.definition import Definition, computed, computed_operands, extent_value
+from sympile.compiler.graph.definition import Definition, computed, extent_value
 from sympile.compiler.graph.node import Node, extent, postorder, target
 from sympile.compiler.graph.running import running_of
 from sympile.compiler.passes.fusing.cells import listed_axes, written_out
@@ -151,7 +151,7 @@ def _work(tensor: Definition) -> int:
 def users_of(outputs: Iterable[Definition]) -> Counter[Definition]:
     users: Counter[Definition] = Counter(outputs)
     for tensor in computed(users):
-        users.update(computed_operands(tensor))
+        users.update(tensor.below)
     return users
 
 
@@ -187,7 +187,7 @@ def _with_locals(group: Group, groups: Sequence[Group], outputs: Iterable[Defini
     """What runs along an axis and is read only while it is in registers is not stored."""
     if group.way is None:
         return group
-    read_elsewhere = [t for g in groups if g is not group for result in g.results for t in computed_operands(result)]
+    read_elsewhere = [t for g in groups if g is not group for result in g.results for t in result.below]
     return replace(group, local=frozenset(group.members).difference(read_elsewhere, outputs))
 
 
@@ -218,7 +218,7 @@ class _Levels:
         if finish is None:
             self.of[tensor] = level = self._level(tensor)
             return level
-        operands = computed_operands(finish)
+        operands = finish.below
         members = [t for t in operands if self.finishes.get(t) is finish]
         others = [self.enter(t) + 1 for t in operands if t not in members]
         level = max([*[self._level(t) for t in members], *others])
@@ -228,8 +228,8 @@ class _Levels:
     def _level(self, tensor: Definition) -> int:
         domain = domain_of(tensor)
         together = _joinable(tensor)
-        alike = {t for t in computed_operands(tensor) if together and _same_place(t, domain) and not self._finishes(t)}
-        waits = [self.enter(t) + 1 for t in computed_operands(tensor) if t not in alike]
+        alike = {t for t in tensor.below if together and _same_place(t, domain) and not self._finishes(t)}
+        waits = [self.enter(t) + 1 for t in tensor.below if t not in alike]
         joins = [self.enter(t) for t in alike]
         if joins and not _only_in_place(tensor):
             joins = [level + 1 for level in joins]
@@ -243,7 +243,7 @@ class _Levels:
 
     def _finishes(self, tensor: Definition) -> bool:
         """Whether it is complete only when a reduction's loops are, or the last scatter that adds to it."""
-        return any(self.finishes.get(t) is tensor for t in computed_operands(tensor))
+        return any(self.finishes.get(t) is tensor for t in tensor.below)
 
 
 def _same_place(tensor: Definition, domain: tuple[Node, ...]) -> bool:

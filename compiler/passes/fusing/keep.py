@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from sympile.compiler.graph.affine import affine
 from sympile.compiler.graph.arithmetic import split
 from sympile.compiler.graph.conditions import unguarded
-from sympile.compiler.graph.definition import Definition, computed, computed_operands
+from sympile.compiler.graph.definition import Definition, computed
 from sympile.compiler.graph.inline import inlined
 from sympile.compiler.graph.node import Node, Number, postorder, reads, target
 from sympile.compiler.passes.fusing.compared import compared
@@ -29,7 +29,7 @@ def kept(outputs: Sequence[Definition]) -> set[Definition]:
     users: dict[Definition, list[Definition]] = {}
     ready: dict[Definition, int] = {}  # how many reductions, one after the other, must be done before
     for tensor in order:
-        operands = computed_operands(tensor)
+        operands = tensor.below
         begun = max([_done(operand, ready) for operand in operands], default=0)
         ready[tensor] = begun
         for operand in operands:
@@ -49,7 +49,7 @@ def in_windows(outputs: Sequence[Definition]) -> set[Definition]:
     """
     found: set[Definition] = set()
     for user in computed(outputs):
-        if user.kind == "formula" and any(map(_is_elementwise, computed_operands(user))):
+        if user.kind == "formula" and any(map(_is_elementwise, user.below)):
             places: dict[tuple[Definition, object], set[tuple[Number, ...]]] = {}
             for node in reads(user.formula):
                 pattern, shifts = _placed(node)
@@ -65,7 +65,7 @@ def shared_numbers(outputs: Sequence[Definition]) -> set[Definition]:
     thirty-two), and again into every other sum that has it with another factor.
     """
     order = computed(outputs)
-    users = Counter(operand for tensor in order for operand in computed_operands(tensor))
+    users = Counter(operand for tensor in order for operand in tensor.below)
     found = {t for t in order if users[t] > 1 and not t.axes and _is_elementwise(t) and _adds_numbers(t.formula)}
     if not found:
         return found

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field, replace
 
-from sympile.compiler.graph.definition import EXAMPLE, Definition, axis, computed_operands, extent_value
+from sympile.compiler.graph.definition import EXAMPLE, Definition, axis, extent_value
 from sympile.compiler.graph.node import Node, extent, postorder, target
 from sympile.compiler.graph.rebuild import substitute
 from sympile.compiler.graph.running import runs
@@ -183,7 +183,7 @@ class _Order:
 
 
 def _computed_operands(group: Group) -> list[Definition]:
-    found = dict.fromkeys(t for result in group.results for t in computed_operands(result))
+    found = dict.fromkeys(t for result in group.results for t in result.below)
     return [t for t in found if t not in group.results]
 
 

@@ -66,31 +66,32 @@ class Reader:
     table: Table
     label: str = "expr"
     whole: Any = None
+    rows: dict[type, Row] = field(default_factory=dict)  # as found in the table, by class
 
     def read(self, expression: Any, bindings: Bindings) -> Value:
         """The value of an expression; iterative, so that depth is no matter."""
-        done, the_one = bindings.done, self.scope.the_one
-        expression = the_one(expression)
-        stack = [expression]
+        done, same, shared = bindings.done, self.scope.same, self.scope.shared
+        expression = self.scope.the_one(expression)
+        stack: list[tuple[Any, list[Any] | None]] = [(expression, None)]  # and its parts, when they have been read
         while stack:
-            item = stack[-1]
+            item, parts = stack.pop()
             if id(item) in done:
-                stack.pop()
                 continue
-            home = bindings.home(item)
-            if home is not bindings:
-                done[id(item)] = (item, self.read(item, home))
-                continue
-            row = self._row(item)
-            below = self._settled_below(item) if row.binds else row.parts(item)
-            parts = [the_one(part) for part in below]
-            missing = [part for part in parts if id(part) not in done]
-            if missing:
-                stack.extend(reversed(missing))
-                continue
+            row = self.rows.get(type(item)) or self._row(item)
+            if parts is None:
+                home = bindings if bindings.outer is None else bindings.home(item)
+                if home is not bindings:
+                    done[id(item)] = (item, self.read(item, home))
+                    continue
+                below = self._settled_below(item) if row.binds else row.parts(item)
+                parts = [same.get(id(part), part) for part in below]
+                missing = [(part, None) for part in parts if id(part) not in done]
+                if missing:
+                    stack.append((item, parts))
+                    stack.extend(reversed(missing))
+                    continue
             value = row.build(self, item, [done[id(part)][1] for part in parts], bindings)
-            done[id(item)] = (item, self._held(item, value))
-            stack.pop()
+            done[id(item)] = (item, self._held(value) if id(item) in shared else value)
         return done[id(expression)][1]
 
     def _settled_below(self, binder: Any) -> list[Any]:
@@ -112,10 +113,10 @@ class Reader:
                 stack += [(part, bound) for part in row.parts(item)]
         return found
 
-    def _held(self, item: Any, value: Value) -> Value:
+    def _held(self, value: Value) -> Value:
         """An array that stands in several places gets a definition, which all of them read; one of numbers does not."""
         body = value.body
-        if id(item) not in self.scope.shared or not value.indices or body.op == "read":
+        if not value.indices or body.op == "read":
             return value
         return lifted(value)[0] if any(node.op == "read" for node in postorder([body])) else value
 
@@ -123,6 +124,7 @@ class Reader:
         for kind in type(item).__mro__:
             row = self.table.get(kind.__name__)
             if row is not None:
+                self.rows[type(item)] = row
                 return row
         raise self._unknown(item)
 
@@ -148,7 +150,7 @@ class Reader:
 
     def elementwise(self, item: Any, values: Sequence[Value], build: Callable[..., Node]) -> Value:
         """build at every position of the broadcast shape; an error that names both shapes where they disagree."""
-        if not any(value.axes for value in values):
+        if not any([value.axes for value in values]):
             return Value(build(*[value.body for value in values]))
         shape = broadcast_shape(values)
         if shape is None:

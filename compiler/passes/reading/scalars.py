@@ -90,19 +90,21 @@ def over_scalars(build: Callable[..., Node]) -> Callable[[Reader, Any, list[Valu
     """A row's build for a SymPy function, which has no meaning of a whole matrix."""
 
     def read_scalars(reader: Reader, item: Any, values: list[Value], bindings: Bindings) -> Value:
-        _demand_scalars(reader, item)
+        _demand_scalars(reader, item, values)
         return reader.elementwise(item, values, build)
 
     return read_scalars
 
 
-def _demand_scalars(reader: Reader, item: Any) -> None:
+def _demand_scalars(reader: Reader, item: Any, values: list[Value]) -> None:
+    if not any([value.axes for value in values]):
+        return
     if any(is_array(part) and any(length != 1 for length in part.shape) for part in item.args):
         raise reader.refuse(item, advice(item) or f"{type(item).__name__} takes scalars")
 
 
 def _power(reader: Reader, item: Any, values: list[Value], bindings: Bindings) -> Value:
-    _demand_scalars(reader, item)
+    _demand_scalars(reader, item, values)
     return reader.elementwise(item, values, raised)
 
 
@@ -129,7 +131,7 @@ def _polygamma(reader: Reader, item: Any, values: list[Value], bindings: Binding
     if known is None:
         words = "polygamma is known for the orders 0 (digamma) and 1 (trigamma) only"
         raise reader.refuse(item, words, UnknownFunction)
-    _demand_scalars(reader, item)
+    _demand_scalars(reader, item, values)
     return reader.elementwise(item, values, lambda order, argument: function(known, argument))
 
 

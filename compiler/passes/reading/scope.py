@@ -70,9 +70,10 @@ class Scope:
     def enter(self, item: Any) -> Any:
         """The first expression that was written like this one; its parts have been entered."""
         self.kept.append(item)
-        plain = item.args and type(item)._hashable_content in _OF_PARTS
-        parts = tuple([id(self.the_one(a)) for a in item.args]) if plain else item
-        self.same[id(item)] = first = self.written.setdefault((type(item), parts), item)
+        kind, args, same = type(item), item.args, self.same
+        plain = args and kind._hashable_content in _OF_PARTS
+        parts = tuple([id(same.get(id(a), a)) for a in args]) if plain else item
+        same[id(item)] = first = self.written.setdefault((kind, parts), item)
         return first
 
     def the_one(self, item: Any) -> Any:

@@ -72,7 +72,7 @@ def _last_uses(groups: Sequence[Group]) -> dict[Definition, int]:
 def operands_of(group: Group) -> list[Definition]:
     """What a group reads from memory or hands to a routine; its own results may be among them."""
     called = [operand for t in group.results if t.kind == "call" for operand in t.operands]
-    return list(dict.fromkeys([*called, *[target(node) for node in _reads(group)]]))
+    return list(dict.fromkeys([*called, *group.contents.operands]))
 
 
 def _reads(group: Group) -> list[Node]:
