@@ -21,7 +21,7 @@ from sympile.compiler.passes.reading.indices import INDICES
 from sympile.compiler.passes.reading.matrices import MATRICES
 from sympile.compiler.passes.reading.ours import OURS
 from sympile.compiler.passes.reading.scalars import SCALARS
-from sympile.compiler.passes.reading.scope import Constraint, Scope, shape_text
+from sympile.compiler.passes.reading.scope import BOTH, Constraint, Scope, shape_text
 from sympile.compiler.passes.reading.values import Value
 from sympile.compiler.passes.reading.words import size_text
 from sympile.compiler.records import dataclass
@@ -41,6 +41,9 @@ class Output:
     declared: tuple[Node, ...]
 
 
+PLACES = frozenset({"read", "eq", "ge", "divides", "quotient"})  # whose operands are places
+
+
 def read_all(expressions: Mapping[str, Any], scope: Scope) -> dict[str, Output]:
     """Every expression (by label) as a definition; the scope learns the symbols."""
     derived = [e for e in expressions.values() if isinstance(e, Derived)]
@@ -49,6 +52,7 @@ def read_all(expressions: Mapping[str, Any], scope: Scope) -> dict[str, Output]:
     bindings = Bindings()
     outputs = {label: _read(label, expression, scope, bindings) for label, expression in expressions.items()}
     _check_names(scope)
+    _check_integers([output.tensor for output in outputs.values()], scope)
     return outputs
 
 
@@ -159,6 +163,23 @@ def _check_names(scope: Scope) -> None:
     for name in scope.names.values():
         if name in scope.symbols:
             raise DuplicateName(f"{name} names both a symbol and an intermediate value; give one of them another name")
+
+
+def _check_integers(outputs: Iterable[Definition], scope: Scope) -> None:
+    """Integer data stand where places are counted, and are no numbers to compute with."""
+    if not any(symbol.tensor.integer for symbol in scope.symbols.values()):
+        return
+    bodies = [tensor.formula for tensor in computed(outputs) if tensor.kind == "formula"]
+    seen: set[Node] = set()
+    while bodies:
+        node = bodies.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        if node.op == "read" and target(node).integer:
+            raise DuplicateName(BOTH.format(target(node).name))
+        if node.op not in PLACES:
+            bodies.extend(node.args)
 
 
 # ------------------------------------------------------------------------------------------------ ranges

@@ -16,10 +16,12 @@ from sympile.compiler.graph.definition import NEUTRAL, read
 from sympile.compiler.graph.node import ONE, ZERO, Node, extent, index, number, reads, target
 from sympile.compiler.graph.ranges import largest, smallest, stays_inside
 from sympile.compiler.graph.reduce import reduce
+from sympile.compiler.language.tensor import Tensor
 from sympile.compiler.passes.reading.engine import Bindings, Reader, Row
 from sympile.compiler.passes.reading.scalars import nothing
 from sympile.compiler.passes.reading.values import Value, lifted
 
+ARRAYS = (sp.MatrixSymbol, Tensor)
 MONOID_OF = {"Sum": "sum", "Product": "prod", "Maximum": "max", "Minimum": "min", "LogSumExp": "lse"}
 
 
@@ -33,7 +35,7 @@ def position(reader: Reader, written: Any, bindings: Bindings, limit: Node | Non
         _declare_integer(reader, item, bindings)
     node = reader.read(expression, bindings).body
     form = affine(node)
-    if form is None:
+    if form is None or any(leaf.op == "read" and not target(leaf).integer for leaf, _ in form.terms):
         raise reader.refuse(written, f"{written} cannot be an index; write an index, an integer, or a sum of them")
     data = [leaf for leaf, _ in form.terms if leaf.op == "read"]
     if data and limit is not None:
@@ -55,7 +57,7 @@ def _symbols_below(expression: Any) -> list[Any]:
     found, stack = [], [expression]
     while stack:
         item = stack.pop()
-        if item.is_Symbol or isinstance(item, (sp.Indexed, sp.Idx)):
+        if item.is_Symbol or isinstance(item, (sp.Indexed, sp.Idx, *ARRAYS)):
             found.append(item)
         else:  # an Idx has its name and its range below it, which are no data
             stack.extend(item.args)
@@ -64,17 +66,20 @@ def _symbols_below(expression: Any) -> list[Any]:
 
 def _declare_integer(reader: Reader, item: Any, bindings: Bindings) -> None:
     scope = reader.scope
-    if isinstance(item, sp.Indexed):
-        indexed_symbol(reader, item, bindings, integer=True)
-        return
-    name = str(item.name)
+    name = str(item.base.label if isinstance(item, sp.Indexed) else item.name)
     if item in bindings.indices or item in bindings.holes or name in scope.sizes:
         return
     if item in scope.bound or scope.is_index(item):
         raise reader.refuse(
             item, f"index {name} is not bound by a Sum, a comprehension or another binder", UnboundIndex
         )
-    scope.declare(item, name, (), integer=True)
+    if scope.role(name) == "parameter":
+        words = f"{name} is a parameter, but in [ ] stand indices and integer data, which have no slope"
+        raise reader.refuse(item, words, FormulaError)
+    if isinstance(item, sp.Indexed):
+        indexed_symbol(reader, item, bindings, integer=True)
+    else:
+        scope.declare(item, name, item.shape if isinstance(item, ARRAYS) else (), integer=True)
 
 
 def indexed_symbol(

@@ -17,6 +17,7 @@ from sympile.compiler.graph.node import ONE, ZERO, Node, const, extent, index
 from sympile.compiler.graph.rebuild import function, substitute
 from sympile.compiler.graph.reduce import reduce, total
 from sympile.compiler.language.indexing import place, span
+from sympile.compiler.language.sizes import is_array
 from sympile.compiler.passes.reading.engine import Bindings, Reader, Row
 from sympile.compiler.passes.reading.indices import comprehension, position
 from sympile.compiler.passes.reading.matrices import chain, dot_product
@@ -137,7 +138,7 @@ def _pick(reader: Reader, item: Any, values: list[Value], bindings: Bindings) ->
     value = values[0]
     wanted = item.operands[1]
     long = [k for k, axis in enumerate(value.axes) if axis is not ZERO]
-    if not getattr(wanted, "shape", ()):
+    if not is_array(wanted):
         point = position(reader, wanted, bindings, value.shape[long[-1]])
         return Value(substitute(value.body, {value.axes[long[-1]]: point}))
     symbol = reader.scope.declare(wanted, str(wanted.name), wanted.shape, integer=True, limit=value.shape[-1])
@@ -153,7 +154,7 @@ def _one_hot(reader: Reader, item: Any, values: list[Value], bindings: Bindings)
     """[i == c], of several class numbers [j == c[i]]."""
     wanted, count = item.operands
     limit = reader.scope.extent(count)
-    if not getattr(wanted, "shape", ()):
+    if not is_array(wanted):
         point = position(reader, wanted, bindings, limit)
         return from_elements((limit, ONE), lambda i, _: when(ONE, equal(i, point)))
     symbol = reader.scope.declare(wanted, str(wanted.name), wanted.shape, integer=True, limit=limit)

@@ -16,6 +16,7 @@ from sympile.compiler.language import Index
 from sympile.compiler.passes.reading.words import size_text
 from sympile.compiler.records import dataclass
 
+BOTH = "{} is used both as an integer index and as a real number; use two symbols"
 _OF_PARTS = (sp.Basic._hashable_content, sp.Expr._hashable_content)  # of classes whose parts say all
 
 
@@ -139,7 +140,7 @@ class Scope:
                 f"the other {_shown(shape)}; give one of them another name"
             )
         if integer and not known.tensor.integer:
-            raise DuplicateName(f"{known.name} is used both as an integer index and as a real number; use two symbols")
+            raise DuplicateName(BOTH.format(known.name))
         return known if limit is None else self.narrow(known.name, limit)
 
     def narrow(self, name: str, limit: Node, low: int = 0, short: int = 0) -> Symbol:
@@ -147,7 +148,8 @@ class Scope:
         known = self.symbols[name]
         if known.limit is not None and known.limit is not limit:
             raise ShapeError(
-                f"{name} indexes axes of two different lengths, {size_text(known.limit)} and {size_text(limit)}"
+                f"{name} indexes axes of two different lengths, {size_text(known.limit)} and {size_text(limit)}; "
+                "write a symbol for each"
             )
         if known.limit is not None:
             low, short = max(known.low, low), max(known.short, short)
