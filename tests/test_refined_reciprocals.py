@@ -140,6 +140,17 @@ def test_zeros_above_keep_their_sign(bits: int) -> None:
         np.testing.assert_array_equal(np.signbit(got), np.signbit(zero / below))
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_divisors_whose_reciprocal_underflows_in_a_fit(dtype: str) -> None:
+    """What underflows in a fit is 0; the quotient of two large numbers is not."""
+    w, s = sp.MatrixSymbol("w", 40, 1), sp.Symbol("s")
+    large = 2.0**127 if dtype == "float32" else 2.0**1023
+    rule = sm.optimizer({s: large}, {sm.parameter: sm.parameter - sm.gradient / s, s: s / 2})
+    model = sm.compile(sm.sum(w) * (large / 2), [w], dtype=dtype)
+    result = model.fit(epochs=1, optimizer=rule, start={w: np.zeros(40)})
+    np.testing.assert_array_equal(np.asarray(result.parameters[w]), -0.5)
+
+
 # ------------------------------------------------------------------------------------------------- over a root
 
 

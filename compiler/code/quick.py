@@ -78,7 +78,7 @@ def quotient(k: Lanes, above: Value, below: Value) -> Value:
 
     The product with a refined reciprocal is put right by what it leaves, which is exact unless `above` or the quotient
     is nearly denormal (2 ulp). A guess of 0 or infinity, an operand that is no number, and a product that overflows all
-    end in nan: where a lane has it, all of them are divided.
+    end in nan, and a reciprocal that underflows is 0 in fits: where a lane has one of both, all of them are divided.
     """
     return by_registers(k, _quotient, above, below)
 
@@ -87,7 +87,8 @@ def _quotient(k: Lanes, above: Value, below: Value) -> Value:
     refined = _refined(k, below, _guess(k, below))
     near = k.mul(above, refined)
     right = k.fma(k.fma(k.neg(near), below, above), refined, near)
-    with k.function.either(k.somewhere(k.compare("uno", right, right)), unlikely=True) as choice:
+    unusual = k.any_of(k.compare("uno", right, right), k.compare("oeq", refined, 0.0))
+    with k.function.either(k.somewhere(unusual), unlikely=True) as choice:
         with choice.then():
             choice.give(k.div(above, below))
         with choice.otherwise():
