@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any
@@ -16,6 +17,8 @@ from hypothesis import strategies as st
 from test_code_generation import DTYPES, assert_same, compiled, run, wanted
 
 import sympile as sm
+from sympile.compiler.code.jit import emit_assembly
+from sympile.compiler.code.target import TARGETS
 from sympile.compiler.graph.arithmetic import add, mul, power, sub
 from sympile.compiler.graph.brackets import at_least_zero
 from sympile.compiler.graph.conditions import when
@@ -233,6 +236,16 @@ def _thin_and_wide(w: World, k: str) -> list[Definition]:
 )
 def test_who_joins(build: Build, k: str, members: list[int]) -> None:
     assert grouped(build(rows(9), k)) == members
+
+
+def test_no_mask_writes_what_is_read_next() -> None:
+    """Sums over rows stay in registers, and their ends are stored in pieces: a load waits for what a mask wrote."""
+    w = rows(9)
+    program = compiled(w, _line(w, "3"), "float64", TARGETS["avx512"])
+    text = emit_assembly(program.code.text, TARGETS["avx512"], program.code.level)
+    stores = re.findall(r"^\s+v\w+\s+%[xyz]mm\d+, .*\(%\w+.*$", text, re.MULTILINE)
+    assert [line for line in stores if "{%k" in line and "%rsp" in line] == []
+    assert len([line for line in stores if "{%k" in line]) <= 1, "of the rows themselves"
 
 
 def stored_rows(fused: Fused) -> set[Definition]:

@@ -47,3 +47,14 @@ def joined(k: Lanes, parts: Sequence[Value]) -> Value:
     places = ", ".join(f"i32 {lane}" for lane in range(k.lanes))
     together = f"shufflevector {typed(low)}, {typed(high)}, <{k.lanes} x i32> <{places}>"
     return k.function.emit(together, low.type.replace(f"<{k.lanes // 2} ", f"<{k.lanes} ", 1))
+
+
+def store_first(k: Lanes, value: Value, pointer: Value, count: int) -> None:
+    """Writes the first lanes, in pieces: who reads what a masked store has just written waits for it."""
+    start = 0
+    while start < count:
+        piece = 1 << ((count - start).bit_length() - 1)
+        place = k.function.gep(k.element, pointer, start)
+        part = k.extract(value, start) if piece == 1 else value if piece == k.lanes else share(k, value, start, piece)
+        k.narrowed(piece).store(part, place)
+        start += piece

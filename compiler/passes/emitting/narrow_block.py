@@ -23,9 +23,9 @@ from sympile.compiler.passes.emitting.elements import Elements
 from sympile.compiler.passes.emitting.layout import ORDER, Frame
 from sympile.compiler.passes.emitting.memory import address
 from sympile.compiler.passes.emitting.places import Place
-from sympile.compiler.passes.emitting.reduction import COMBINE, IDENTITY, accumulated
+from sympile.compiler.passes.emitting.reduction import ACROSS, COMBINE, IDENTITY, accumulated
 from sympile.compiler.passes.emitting.routines import FEW_ROUTINES, routines
-from sympile.compiler.passes.emitting.row_block import Running, held
+from sympile.compiler.passes.emitting.row_block import held
 from sympile.compiler.passes.fusing.group import Group
 from sympile.compiler.passes.fusing.rowwise import common_index, kind_of, stages_of
 from sympile.compiler.records import dataclass
@@ -37,9 +37,13 @@ CHAINS = 2  # sums of a row under way: an addition need not wait for the one bef
 
 def registers_of(group: Group) -> int:
     """How many registers the rows of a block fill: two long chains of instructions take little more time than one."""
+    return 2 if is_long(group) and _operations(group) <= MOST_TWICE else 1
+
+
+def is_long(group: Group) -> bool:
+    """Whether functions such as exp are computed for each row."""
     nodes = postorder([group.body(tensor) for tensor in group.members])
-    long = any(is_routine(node) and group.domain[0] in node.free for node in nodes)
-    return 2 if long and _operations(group) <= MOST_TWICE else 1
+    return any(is_routine(node) and group.domain[0] in node.free for node in nodes)
 
 
 def _operations(group: Group) -> int:
@@ -64,8 +68,8 @@ class NarrowBlock:
     register: Lanes  # as many of them as one register holds
     scalar: Lanes
     end: Integer  # of the rows
-    totals: dict[Definition, Running] = field(default_factory=dict)
-    columns: dict[Definition, list[Value]] = field(default_factory=dict)  # where the sums over rows so far lie
+    sums: dict[tuple[Definition, int], Value] = field(default_factory=dict)  # over the rows so far; by entry
+    slots: dict[tuple[Definition, int], Value] = field(default_factory=dict)  # of those that have no register now
     elements: Elements = field(init=False)
     stages: Mapping[Definition, int] = field(init=False)
     entries: dict[tuple[object, int], Value] = field(default_factory=dict)  # of this block
@@ -91,21 +95,33 @@ class NarrowBlock:
             self.order = self.frame.extra(ORDER)
         self.elements.hoist([self.group.body(tensor) for tensor in self.group.members], frozenset())
         for tensor in self.group.members:
-            if kind_of(tensor) == "column":
-                self.columns[tensor] = [self._empty(tensor) for _ in entries_of(tensor)]
+            if kind_of(tensor) in ("column", "total"):
+                for at in entries_of(tensor) if kind_of(tensor) == "column" else (0,):
+                    self.sums[tensor, at] = self.register.constant(IDENTITY[str(tensor.monoid)])
 
     def last(self) -> NarrowBlock:
         """The same for the rows that are left: one register of them, which adds to the same sums; it runs rarely."""
         rest = replace(self, down=self.register)
-        rest.totals = {tensor: Running(self.register, total.slot) for tensor, total in self.totals.items()}
         rest.elements.known[0].update(self.elements.known[0])
         rest.elements.inlines = False
         return rest
 
-    def _empty(self, tensor: Definition) -> Value:
-        slot = self.frame.function.alloca(self.down.real)
-        self.down.store(self.down.constant(IDENTITY[str(tensor.monoid)]), slot)
-        return slot
+    def go(self, first: Integer, last: Integer, whole: bool = True) -> None:
+        """Blocks from one row to another. Of a block that is not whole some rows are left; it runs rarely.
+
+        Sums stay in registers, unless long functions need those.
+        """
+        function, lanes = self.frame.function, self.register
+        carried = [] if whole and is_long(self.group) else list(self.sums)
+        self.slots = {key: function.alloca(lanes.real) for key in self.sums if key not in carried}
+        for key, slot in self.slots.items():
+            lanes.store(self.sums[key], slot)
+        with function.loop(first, last, self.rows, [self.sums[key] for key in carried]) as loop:
+            self.sums.update(zip(carried, loop.carried, strict=True))
+            self.write(loop.index, None if whole else function.sub(self.end, loop.index))
+            loop.next = [self.sums[key] for key in carried]
+        self.sums.update(zip(carried, loop.results, strict=True))
+        self.sums.update((key, lanes.load(slot)) for key, slot in self.slots.items())
 
     def _few_routines(self) -> bool:
         """Whether the code of a block stays short with vector math written where it stands."""
@@ -200,12 +216,17 @@ class NarrowBlock:
         if kind_of(tensor) == "scalar":
             self._row_value(tensor, self.elements.wide_value(body, self._place))
             return
-        self._grow(self.totals[tensor].slot, tensor, body)
+        self._grow(tensor, 0, body)
 
-    def _grow(self, slot: Value, tensor: Definition, body: Node) -> None:
+    def _grow(self, tensor: Definition, at: int, body: Node) -> None:
         """Adds the rows of the block to what earlier blocks have left."""
-        before, beyond = self.down.load(slot), self.elements.mask
-        self.down.store(accumulated(self.elements, tensor, body, self._place, before, self.down, beyond), slot)
+        lanes, slot = self.register, self.slots.get((tensor, at))
+        before = self.sums[tensor, at] if slot is None else lanes.load(slot)
+        after = accumulated(self.elements, tensor, body, self._place, before, self.down, self.elements.mask, lanes)
+        if slot is None:
+            self.sums[tensor, at] = after
+        else:
+            lanes.store(after, slot)
 
     def _row_value(self, tensor: Definition, value: Value) -> None:
         assert self.group.rows is not None
@@ -238,8 +259,7 @@ class NarrowBlock:
                 elif kind_of(tensor) == "element":
                     self._entry(tensor, index, self._place)
                 else:
-                    slot = self.totals[tensor].slot if tensor in self.totals else self.columns[tensor][at]
-                    self._grow(slot, tensor, body)
+                    self._grow(tensor, at if kind_of(tensor) == "column" else 0, body)
             elements.pop()
         del elements.positions[index]
         for tensor in members:
@@ -294,20 +314,19 @@ class NarrowBlock:
 
     # ------------------------------------------------------------------------------------------ after the last block
 
-    def complete(self, tensor: Definition, stored: Definition) -> None:
-        """Adds up the lanes of the sums over rows, and writes them side by side."""
+    def total(self, tensor: Definition) -> Value:
+        """A number made of all rows."""
+        return ACROSS[str(tensor.monoid)](self.register, self.sums[tensor, 0])
+
+    def column(self, tensor: Definition) -> list[tuple[int, int, Value]]:
+        """The sums over rows side by side: vectors, where each begins, and how many of its lanes are sums."""
         combine, lanes = COMBINE[str(tensor.monoid)], self.register
-        slots, nothing = self.columns[tensor], lanes.constant(IDENTITY[str(tensor.monoid)])
-        for start in range(0, len(slots), lanes.lanes):
-            whole = [self.down.load(slot) for slot in slots[start : start + lanes.lanes]]
-            vectors = [reduce(partial(combine, lanes), shares(self.down, value, lanes.lanes)) for value in whole]
-            count = len(vectors)
-            sums = packed(lanes, [*vectors, *[nothing] * (lanes.lanes - count)], combine)
-            pointer = self.frame.function.gep(self.scalar.element, self.frame.pointer(stored), start)
-            if count == lanes.lanes:
-                lanes.store(sums, pointer)
-            else:
-                lanes.store_masked(sums, pointer, lanes.first(count))
+        sums, found = [self.sums[tensor, at] for at in entries_of(tensor)], []
+        nothing = lanes.constant(IDENTITY[str(tensor.monoid)])
+        for start in range(0, len(sums), lanes.lanes):
+            part = sums[start : start + lanes.lanes]
+            found.append((start, len(part), packed(lanes, part + [nothing] * (lanes.lanes - len(part)), combine)))
+        return found
 
 
 def _cut(width: int, lanes: int) -> list[int]:

@@ -79,6 +79,14 @@ def _is_fusable(term: Node) -> bool:
 
 def accumulate(elements: Elements, lanes: Lanes, total: Value, term: Node, place: Place) -> Value:
     """total + term; a product is one fused multiply-add."""
+    return grown(lanes, total, growth(elements, lanes, term, place), elements.frame.fuses)
+
+
+Growth = tuple[Value, Value | None]  # what comes on top of a total: a number, or two factors
+
+
+def growth(elements: Elements, lanes: Lanes, term: Node, place: Place) -> Growth:
+    """What a term adds to a total."""
     if (
         term.op == "mul"
         and not any(is_division(f) for f in term.args)
@@ -86,22 +94,22 @@ def accumulate(elements: Elements, lanes: Lanes, total: Value, term: Node, place
     ):
         first, rest = term.args[0], term.args[1:]
         if first.op == "const" and first.data == -1:
-            if len(rest) == 1:
-                return lanes.sub(total, elements.operand(lanes, rest[0], place))
             left = lanes.neg(elements.operand(lanes, rest[0], place))
-            return _multiplied_and_added(elements, lanes, left, _multiplied(elements, lanes, rest[1:], place), total)
-        left = elements.operand(lanes, first, place)
-        return _multiplied_and_added(elements, lanes, left, _multiplied(elements, lanes, rest, place), total)
-    return lanes.add(total, elements.operand(lanes, term, place))
+            return left, None if len(rest) == 1 else _multiplied(elements, lanes, rest[1:], place)
+        return elements.operand(lanes, first, place), _multiplied(elements, lanes, rest, place)
+    return elements.operand(lanes, term, place), None
+
+
+def grown(lanes: Lanes, total: Value, more: Growth, fuses: bool) -> Value:
+    """The total after it; with one rounding, except in huge groups, where the fast code generator has none for both."""
+    a, b = more
+    if b is None:
+        return lanes.add(total, a)
+    return lanes.fma(a, b, total) if fuses else lanes.add(lanes.mul(a, b), total)
 
 
 def _is_known(elements: Elements, node: Node, place: Place) -> bool:
     return elements.find(elements.key_of(node, place)) is not None
-
-
-def _multiplied_and_added(elements: Elements, lanes: Lanes, a: Value, b: Value, c: Value) -> Value:
-    """a*b + c: with one rounding, except in huge groups, where the fast code generator knows no such instruction."""
-    return lanes.fma(a, b, c) if elements.frame.fuses else lanes.add(lanes.mul(a, b), c)
 
 
 def _multiplied(elements: Elements, lanes: Lanes, factors: tuple[Node, ...], place: Place) -> Value:

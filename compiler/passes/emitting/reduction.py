@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sympile.compiler.code.halving import packed
 from sympile.compiler.code.lanes import Lanes
+from sympile.compiler.code.pieces import share
 from sympile.compiler.code.value import Integer, Value
 from sympile.compiler.graph.conditions import conditions_of, unguarded
 from sympile.compiler.graph.definition import Definition
@@ -15,7 +17,7 @@ from sympile.compiler.graph.node import Node
 from sympile.compiler.passes.emitting.bounds import Bounds
 from sympile.compiler.passes.emitting.elements import Elements
 from sympile.compiler.passes.emitting.extents import Run
-from sympile.compiler.passes.emitting.operations import accumulate, all_of
+from sympile.compiler.passes.emitting.operations import all_of, grown, growth
 from sympile.compiler.passes.emitting.places import Place
 from sympile.compiler.passes.emitting.turns import Block, range_of
 from sympile.compiler.records import dataclass
@@ -43,20 +45,40 @@ ACROSS: Mapping[str, Callable[[Lanes, Value], Value]] = {
 
 
 def accumulated(
-    elements: Elements, tensor: Definition, body: Node, place: Place, total: Value, lanes: Lanes, beyond: Value | None
+    elements: Elements,
+    tensor: Definition,
+    body: Node,
+    place: Place,
+    total: Value,
+    lanes: Lanes,
+    beyond: Value | None,
+    register: Lanes | None = None,
 ) -> Value:
-    """The accumulator after one more element; lanes beyond the end, and guarded ones, leave it as it is."""
-    monoid = str(tensor.monoid)
-    mask: Value | None = None
+    """The accumulator after one more element; lanes beyond the end, and guarded ones, leave it as it is.
+
+    The total has the lanes of a `register`, where elements fill several: they are added one after the other.
+    """
+    monoid, masks = str(tensor.monoid), [] if beyond is None else [beyond]
     if monoid == "sum":
-        mask = all_of(elements, lanes, conditions_of(body), place) if conditions_of(body) else None
-        after = accumulate(elements, lanes, total, unguarded(body), place)
+        if conditions_of(body):
+            masks.insert(0, all_of(elements, lanes, conditions_of(body), place))
+        more = growth(elements, lanes, unguarded(body), place)
     else:
-        after = COMBINE[monoid](lanes, total, elements.operand(lanes, body, place))
-    for condition in (mask, beyond):
-        if condition is not None:
-            after = lanes.select(condition, after, total)
-    return after
+        more = elements.operand(lanes, body, place), None
+    narrow = register or lanes
+    for at in range(0, lanes.lanes, narrow.lanes):
+        cut = partial(_cut, lanes, at, narrow.lanes)
+        own = cut(more[0]), None if more[1] is None else cut(more[1])
+        fuses = elements.frame.fuses
+        after = grown(narrow, total, own, fuses) if monoid == "sum" else COMBINE[monoid](narrow, total, own[0])
+        for condition in map(cut, masks):
+            after = narrow.select(condition, after, total)
+        total = after
+    return total
+
+
+def _cut(lanes: Lanes, at: int, count: int, value: Value) -> Value:
+    return value if count == lanes.lanes else share(lanes, value, at, count)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from sympile.compiler.code.lanes import Lanes
+from sympile.compiler.code.pieces import store_first
 from sympile.compiler.code.value import Integer, Value, i64
 from sympile.compiler.graph.definition import Definition, extent_value
 from sympile.compiler.graph.node import extent
@@ -82,21 +83,36 @@ class RowNest:
 
     def _write_narrow(self) -> None:
         """Rows of few entries: whole blocks, then some of one register, the last of which is not full."""
-        function, register = self.frame.function, self._wide(self.lanes)
+        register = self._wide(self.lanes)
         down = self._wide(self.lanes * registers_of(self.group))
         block = NarrowBlock(self.frame, self.group, down, register, self.scalar, self.run.last)
-        for tensor in self._members("total"):
-            block.totals[tensor] = self._running(tensor, down)
         block.hoist()
         rest = block.last()
-        whole = self.run.whole(function, block.rows)
-        with function.loop(self.run.first, whole, block.rows) as loop:
-            block.write(loop.index)
-        with function.loop(whole, self.run.last, rest.rows) as loop:
-            rest.write(loop.index, function.sub(self.run.last, loop.index))
+        whole = self.run.whole(self.frame.function, block.rows)
+        block.go(self.run.first, whole)
+        rest.go(whole, self.run.last, whole=False)
+        for tensor in self._members("total"):
+            self._deliver(tensor, rest.total(tensor))
         for tensor in self._members("column"):
-            block.complete(tensor, self.rows.finishes.get(tensor, tensor))
-        self._end([block.totals])
+            self._store_column(tensor, rest.column(tensor))
+
+    def _store_column(self, tensor: Definition, parts: Sequence[tuple[int, int, Value]]) -> None:
+        """Sums over rows, or what is made of them, from registers to memory."""
+        finish = self.rows.finishes.get(tensor, tensor)
+        elements = self._columns(finish)
+        if finish is not tensor:
+            elements.hoist([self.group.body(finish)], frozenset())
+        for start, count, value in parts:
+            full = count == self.lanes
+            elements.positions[finish.axes[0]] = start
+            elements.push()
+            elements.mask = None if full else elements.wide.first(count)
+            elements.forwarded[tensor] = partial(held, value)
+            if finish is not tensor:
+                value = elements.wide_value(self.group.body(finish), Place(masked=not full))
+            elements.pop()
+            pointer = self.frame.function.gep(self.scalar.element, self.frame.pointer(finish), start)
+            store_first(elements.wide, value, pointer, count)
 
     def _end(self, totals: Sequence[Mapping[Definition, Running]]) -> None:
         """What is complete after the last row."""
@@ -162,6 +178,10 @@ class RowNest:
         total = sums[0]
         for other in sums[1:]:
             total = COMBINE[monoid](self.scalar, total, other)
+        self._deliver(tensor, total)
+
+    def _deliver(self, tensor: Definition, total: Value) -> None:
+        """A number made of all rows, to those who read it in a register or in memory."""
         self.frame.scalars[tensor] = total
         if tensor not in self.frame.unstored:
             self.scalar.store(total, self.frame.pointer(tensor))
