@@ -16,6 +16,7 @@ from sympile.compiler.graph.node import (
     const,
     make,
     number,
+    without_coefficient,
 )
 
 # Longer sums and products are not flattened into others: in a long chain that would take quadratic time.
@@ -83,8 +84,7 @@ def split(term: Node) -> tuple[Number, Node]:
     if term.op == "const":
         return number(term), ONE
     if term.op == "mul" and term.args[0].op == "const":
-        others = term.args[1:]
-        return number(term.args[0]), others[0] if len(others) == 1 else make("mul", *others)
+        return number(term.args[0]), without_coefficient(term)
     if term.op == "when" and term.args[0].op in ("mul", "const"):
         coefficient, rest = split(term.args[0])
         return coefficient, term if coefficient == 1 else make("when", rest, *term.args[1:])

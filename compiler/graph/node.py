@@ -39,6 +39,7 @@ class Node:
     key: int  # structural hash: the same in every process
     below: frozenset[Definition]  # the tensors read at or below this node, inputs aside
     ops: frozenset[str]  # the operations at or below this node; READ_AT for reads at indices
+    bare: Node | None = None  # a product without its coefficient, since somebody has asked: many do, again and again
 
     def __repr__(self) -> str:
         return brief(self)
@@ -185,6 +186,16 @@ def number(node: Node) -> Number:
     """The value of a const."""
     assert isinstance(node.data, (int, Fraction)), node
     return node.data
+
+
+def without_coefficient(product: Node) -> Node:
+    """What stands behind the constant of a product."""
+    bare = product.bare
+    if bare is None:
+        others = product.args[1:]
+        bare = others[0] if len(others) == 1 else make("mul", *others)
+        object.__setattr__(product, "bare", bare)
+    return bare
 
 
 def by_key(node: Node) -> int:

@@ -69,7 +69,7 @@ def fuse(outputs: Sequence[Definition], math: str = "accurate", exact: bool = Fa
 def _with_shared_products(exact: bool, group: Group) -> Group:
     formulas = [tensor for tensor in group.results if tensor.kind == "formula"]
     bodies = [_arranged(group, tensor, exact) for tensor in formulas]
-    bodies = shared_products(computed_together(bodies if exact else quotients_shared(bodies)))
+    bodies = shared_products(computed_together(bodies if exact else quotients_shared(bodies)), exact)
     return replace(group, bodies=dict(zip(formulas, bodies, strict=True)))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 from sympile.compiler.graph.node import Node, make, postorder
+from sympile.compiler.passes.fusing.within import rebuilt, sums_within
 
 ROUNDS, FEW_ROUNDS = 6, 2  # each round can join factors found by the one before
 LARGE = 5000  # nodes of formulas that get few rounds
@@ -16,13 +17,18 @@ REPEATED = {-2: 2, -3: 3}  # exponents of quotients, and how often the factor st
 Pair = tuple[Node, Node]
 
 
-def shared_products(bodies: Sequence[Node]) -> list[Node]:
+def shared_products(bodies: Sequence[Node], exact: bool = False) -> list[Node]:
     """The bodies with pairs of factors that several products share as products of their own.
 
-    The result is no normal form: it is for the code generator only.
+    And unless `exact`, with sums as terms of others that hold them. The result is no normal form: it is for the code
+    generator only.
     """
     current = list(bodies)
     nodes = postorder(current)
+    sums = {} if exact else sums_within(nodes)
+    if sums:
+        current = rebuilt(current, sums)
+        nodes = postorder(current)
     rounds = ROUNDS if len(nodes) <= LARGE else FEW_ROUNDS
     for left in reversed(range(rounds)):
         pairs = _frequent_pairs(nodes)
