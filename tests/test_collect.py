@@ -17,8 +17,15 @@ from sympile.compiler.graph.brackets import equal
 from sympile.compiler.graph.conditions import when
 from sympile.compiler.graph.definition import elementwise, read
 from sympile.compiler.graph.node import Node, const, postorder
+from sympile.compiler.graph.table import TABLE, entry
 from sympile.compiler.passes.fuse import fuse
-from sympile.compiler.passes.fusing.collect import PAIR, collected, symmetric_to_the_bit
+from sympile.compiler.passes.fusing.collect import (
+    MOST_NUMBERS,
+    PAIR,
+    collected,
+    symmetric_to_the_bit,
+    tables_multiplied,
+)
 from sympile.compiler.program import BATCH as N
 
 Array = npt.NDArray[Any]
@@ -61,6 +68,22 @@ def test_what_an_exchange_of_the_axes_swaps_stands_together() -> None:
     crossed = symmetric_to_the_bit(add(mul(ui, vj), mul(uj, vi), const(1)), (e, i, j))
     assert counted(crossed, PAIR) == 1
     assert symmetric_to_the_bit(add(mul(ui, vj), vi), (e, i, j)) is add(mul(ui, vj), vi)
+
+
+def test_constant_vectors_along_different_axes_are_one_matrix() -> None:
+    """The innermost axis last, whatever the order; not of one axis twice, nor of many numbers."""
+    w = World({N: 3}, symbolic=True)
+    e, i, j = w.indices(f"{N} 3 4")
+    x, here, there = read(w.input("x", f"{N} 4"), e, j), entry([3], [2, 3, 5], [i]), entry([4], [1, 7, 9, 11], [j])
+    numbers = [a * b for a in (2, 3, 5) for b in (1, 7, 9, 11)]
+    found = tables_multiplied(mul(x, there, here), (e, i, j))
+    assert counted(found, TABLE) == 1
+    assert entry([3, 4], numbers, [i, j]) in found.args
+    assert tables_multiplied(mul(there, here), (e, i, j)) is entry([3, 4], numbers, [i, j])
+    twice = mul(x, here, entry([3], [2, 4, 8], [i]))
+    assert tables_multiplied(twice, (e, i, j)) is twice
+    long = [entry([MOST_NUMBERS], range(MOST_NUMBERS), [axis]) for axis in w.indices(f"{MOST_NUMBERS} {MOST_NUMBERS}")]
+    assert tables_multiplied(mul(*long), [axis.args[0] for axis in long]).args == mul(*long).args
 
 
 # fmt: off

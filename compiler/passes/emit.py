@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from sympile.compiler.code.lanes import Lanes
@@ -18,14 +19,21 @@ from sympile.compiler.passes.emitting.extents import Run, run_of
 from sympile.compiler.passes.emitting.layout import ORDER, Frame, Layout
 from sympile.compiler.passes.emitting.mirror import Mirror
 from sympile.compiler.passes.emitting.nest import Nest
-from sympile.compiler.passes.emitting.region import PART_PARAMETERS, Region, enter_part, unfinished
+from sympile.compiler.passes.emitting.region import (
+    PART_PARAMETERS,
+    Region,
+    blocks_of_turns,
+    enter_part,
+    unfinished,
+)
 from sympile.compiler.passes.emitting.routines import FEW_ROUTINES, routines
 from sympile.compiler.passes.emitting.rows import RowNest
 from sympile.compiler.passes.emitting.scatter import Scatter, write_zeros
 from sympile.compiler.passes.emitting.watch import watched_read
 from sympile.compiler.passes.fusing.group import Fused, Group, contents_of, domain_of, scatter_axis
 from sympile.compiler.passes.schedule import Loops, loops_of
-from sympile.compiler.passes.scheduling.lifetimes import guests, operands_of
+from sympile.compiler.passes.scheduling.abreast import Abreast, operands_of, taking_turns
+from sympile.compiler.passes.scheduling.lifetimes import guests
 from sympile.compiler.passes.scheduling.regions import Split, split_of
 from sympile.compiler.program import POOL_SYMBOL
 from sympile.compiler.records import dataclass
@@ -105,8 +113,15 @@ def _write_apart(
     shared: dict[object, str] = {}
     room = max([len(each.views) for each in alike.values()], default=0) + len(layout.sizes)
     tables = _Tables(main, layout, scalar.element, main.alloca("i64", room) if alike else main.arguments[0])
+    turns = taking_turns(fused.groups, loops, set(fused.outputs.values()))
+    inside = {number for each in turns.values() for number in each.numbers}
     for number, group in enumerate(fused.groups):
         name, one = f"{main.name}.{number}", alike.get(number)
+        if number in turns:
+            write_turns(main.module, name, fused.groups, loops, turns[number], layout, scalar, quick)
+            main.call("void", f"@{name}", main.arguments[0])
+        if number in inside:
+            continue
         if one is None:
             _write_function(main.module, name, group, loops.get(group.members[0]), layout, scalar, quick)
             main.call("void", f"@{name}", main.arguments[0])
@@ -187,6 +202,40 @@ def _write_part(
     own = unfinished(group) if split.summed else group
     write_group(frame, own, loops, Lanes(function, scalar.element, 1, scalar.target), parts)
     function.ret()
+
+
+def write_turns(
+    module: Module,
+    name: str,
+    groups: Sequence[Group],
+    loops: Mapping[Definition, Loops],
+    turns: Abreast,
+    layout: Layout,
+    scalar: Lanes,
+    quick: bool,
+) -> None:
+    """The function of several groups that go through the examples in turns, and that of one chunk."""
+    own = [groups[number] for number in turns.numbers]
+    tensors = list(dict.fromkeys(t for group in own for t in _tensors(group) if t not in turns.near))
+    sizes = sorted(set().union(*map(sizes_of, own)))
+    part = Function(module, f"{name}.part", PART_PARAMETERS, linkage="internal", attributes=APART)
+    frame = Frame(part, layout, part.arguments[0], fuses=not quick)
+    frame.enter(tensors, sizes)
+    lanes = Lanes(part, scalar.element, 1, scalar.target)
+    for parts in blocks_of_turns(frame, turns, scalar.element):
+        for group in own:
+            write_group(frame, group, loops[group.members[0]], lanes, parts)
+    part.ret()
+    function = Function(module, name, [("ptr noalias", "table")], linkage="internal", attributes=APART)
+    frame = Frame(function, layout, function.arguments[0], fuses=not quick)
+    frame.enter((), sizes)
+    region = Region(frame, own[0], turns.split, Lanes(function, scalar.element, 1, scalar.target), f"{name}.part")
+    replace(region, beside=turns.splits[1:]).write(_nothing_is_finished)
+    function.ret()
+
+
+def _nothing_is_finished(frame: Frame, tensor: Definition) -> None:
+    """No sum over the examples is among those that take turns."""
 
 
 def _write_mirror(frame: Frame, group: Group, loops: Loops | None, scalar: Lanes) -> None:

@@ -24,7 +24,7 @@ from sympile.compiler.graph.running import RUNNING
 from sympile.compiler.passes.fusing import factor as factoring
 from sympile.compiler.passes.fusing.arrange import arrange
 from sympile.compiler.passes.fusing.cells import CELLS
-from sympile.compiler.passes.fusing.collect import collected, symmetric_to_the_bit
+from sympile.compiler.passes.fusing.collect import collected, symmetric_to_the_bit, tables_multiplied
 from sympile.compiler.passes.fusing.compared import with_opened_extremes
 from sympile.compiler.passes.fusing.group import (
     Fused,
@@ -78,7 +78,9 @@ def _arranged(group: Group, tensor: Definition, exact: bool) -> Node:
     body = group.body(tensor)
     if tensor.reduced or len(tensor.axes) < 2 or group.rows is not None or body.op in (CELLS, RUNNING):
         return body
-    return symmetric_to_the_bit(body if exact else collected(body, tensor.axes), tensor.axes)
+    if exact:
+        return symmetric_to_the_bit(body, tensor.axes)
+    return tables_multiplied(symmetric_to_the_bit(collected(body, tensor.axes), tensor.axes), tensor.axes)
 
 
 def _chained(

@@ -8,14 +8,15 @@ from sympile.compiler.code.lanes import Lanes
 from sympile.compiler.code.target import LINE
 from sympile.compiler.code.value import Integer, Value, literal
 from sympile.compiler.graph.definition import Definition, extent_value
+from sympile.compiler.passes.emitting.layout import Frame
 
 AHEAD = 2048  # bytes: as far as results are written in the time that a line takes to come
 
 
-def ask(lanes: Lanes, tensor: Definition, pointer: Value, along: Integer) -> None:
+def ask(frame: Frame, lanes: Lanes, tensor: Definition, pointer: Value, along: Integer) -> None:
     """Asks for what will be written some turns after the vector of a tensor at a place, to be written to."""
     wide = lanes.lanes * lanes.bytes
-    if along != 1 or wide < LINE or not lanes.target.asks or _is_near(lanes, tensor):
+    if along != 1 or wide < LINE or not lanes.target.asks or tensor in frame.near or _is_near(lanes, tensor):
         return
     function = lanes.function
     for offset in range(0, wide, LINE):

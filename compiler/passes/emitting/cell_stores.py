@@ -102,7 +102,7 @@ class CellStores:
                     wide.store_masked(row, there, wide.first(len(values)))
                 else:
                     wide.store(row, there)
-                ask(wide, self.tensor, there, 1)
+                ask(elements.frame, wide, self.tensor, there, 1)
 
     def _cut(self, cells: Sequence[Node]) -> Iterator[tuple[int, Sequence[Node]]]:
         lanes = self.nest.elements.wide.lanes

@@ -53,6 +53,7 @@ class Frame:
     scalars: dict[Definition, Value] = field(default_factory=dict)  # results without axes, while they are in registers
     inlines: bool = False  # whether vector math stands in its loops: around a call all vector registers are saved
     unstored: frozenset[Definition] = frozenset()  # those of them that have no place in memory
+    near: frozenset[Definition] = frozenset()  # what lies on the stack from one group to the next
     keeps: bool = False  # whether powers of the step may be kept in memory, which threads must not share
     refines: bool = False  # whether reciprocals in its loops are refined guesses, since divisions would take longer
     orders: Mapping[Node, tuple[Node, ...]] = field(default_factory=dict)  # of the terms of a sum, where that matters

@@ -301,7 +301,7 @@ class NarrowBlock:
                 pointer = self._row(tensor, row, start)
                 if self.left is None and width >= lanes.lanes:
                     lanes.store(values, pointer)
-                    ask(lanes, tensor, pointer, 1)
+                    ask(self.frame, lanes, tensor, pointer, 1)
                 else:
                     lanes.store_masked(values, pointer, lanes.first(self._stored_of(row, width)))
 

@@ -307,7 +307,7 @@ class Nest:
         assert along is not None
         elements.wide.store_strided(value, pointer, along, elements.mask if place.masked else None)
         if not self.first.reduced:
-            ask(elements.wide, tensor, pointer, along)
+            ask(elements.frame, elements.wide, tensor, pointer, along)
 
     def stored_at(self, tensor: Definition, place: Place) -> Value:
         """What `store` has written at a place."""

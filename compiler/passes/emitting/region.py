@@ -13,12 +13,13 @@ from itertools import groupby
 from sympile.compiler.code.lanes import Lanes
 from sympile.compiler.code.value import Integer, Value, i64
 from sympile.compiler.code.writer import Function
-from sympile.compiler.graph.definition import Definition, extent_value
+from sympile.compiler.graph.definition import EXAMPLE, Definition, extent_value
 from sympile.compiler.graph.node import Node, extent
 from sympile.compiler.passes.emitting.extents import Run
 from sympile.compiler.passes.emitting.layout import Frame
 from sympile.compiler.passes.emitting.reduction import COMBINE
 from sympile.compiler.passes.fusing.group import Group
+from sympile.compiler.passes.scheduling.abreast import ROWS, Abreast, words_of_row
 from sympile.compiler.passes.scheduling.regions import CHUNK, WORTH, Split, sums_over, words_of
 from sympile.compiler.program import POOL_SYMBOL
 from sympile.compiler.records import dataclass
@@ -89,6 +90,7 @@ class Region:
     split: Split
     scalar: Lanes
     part: str
+    beside: tuple[Split, ...] = ()  # of groups that the same chunks do, too
 
     @property
     def function(self) -> Function:
@@ -118,10 +120,13 @@ class Region:
 
     def _cost_of_step(self) -> Integer:
         """Picoseconds of one step of the index."""
-        cost: Integer = self.split.cost
-        for index in self.split.others:
-            cost = self.function.mul(cost, self.frame.extent(extent(index)))
-        return cost
+        total: Integer = 0
+        for split in (self.split, *self.beside):
+            cost: Integer = split.cost
+            for index in split.others:
+                cost = self.function.mul(cost, self.frame.extent(extent(index)))
+            total = self.function.add(total, cost)
+        return total
 
     def _hand_out(self, length: Integer, cost: Integer, partials: Value) -> Integer:
         """Chunks of equal size, but for the last; returns their number."""
@@ -181,3 +186,17 @@ def enter_part(frame: Frame, group: Group, split: Split, element: str) -> dict[N
         for tensor, start in places(group, split).items():
             frame.pointers[tensor] = function.gep(element, row, start)
     return {split.index: Run(first, last, frame.extent(extent(split.index)), split.grain)}
+
+
+def blocks_of_turns(frame: Frame, turns: Abreast, element: str) -> Iterator[dict[Node, Run]]:
+    """Inside a chunk's function, a loop: the examples of each block, of which what is near lies on the stack."""
+    function = frame.function
+    _, _, first, last, _ = function.arguments
+    rooms = {tensor: function.alloca(element, ROWS * words_of_row(tensor)) for tensor in turns.near}
+    frame.near = frozenset(rooms)
+    with function.loop(first, last, ROWS) as loop:
+        for tensor, room in rooms.items():
+            before = function.sub(0, function.mul(loop.index, words_of_row(tensor)))
+            frame.pointers[tensor] = function.gep(element, room, before, inside=False)
+        stop = function.min(function.add(loop.index, ROWS), last)
+        yield {EXAMPLE: Run(loop.index, stop, frame.extent(extent(EXAMPLE)), ROWS)}

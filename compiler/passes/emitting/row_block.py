@@ -206,7 +206,7 @@ class RowBlock:
             mask = elements.mask if place.masked else None
             elements.wide.store_strided(elements.wide_value(body, place), pointer, along, mask)
             if tensor in self.group.stored:
-                ask(elements.wide, tensor, pointer, along)
+                ask(elements.frame, elements.wide, tensor, pointer, along)
 
     def _grow(self, elements: Elements, tensor: Definition, part: Value, place: Place) -> None:
         """Adds what a block has come to, to a total or to a sum over rows in memory."""

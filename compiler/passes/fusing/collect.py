@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
+from itertools import product
+from math import prod
 
 from sympile.compiler.graph.arithmetic import add, factors_of, mul
 from sympile.compiler.graph.brackets import equal
 from sympile.compiler.graph.conditions import conditions_of, unguarded, when
 from sympile.compiler.graph.node import Node, Number, const, extent, make, postorder
 from sympile.compiler.graph.rebuild import rebuild, substitute, transform, transform_sums
-from sympile.compiler.graph.table import TABLE, entry_of, table_of
+from sympile.compiler.graph.table import TABLE, entry, entry_of, table_of
 
 MOST_TERMS = 32  # of a matrix that is multiplied out
+MOST_NUMBERS = 1024  # in a product of tables
 PAIR = "pair_sum"  # args[0] + args[1], both rounded before: no multiplication is fused into it
 
 
@@ -82,6 +85,26 @@ def _with_one_table_of_a_kind(body: Node) -> Node:
         elif table_of(kind) != table_of(node):
             multiples[node] = mul(const(ratio), entry_of(kind, node.args))
     return substitute(body, multiples)
+
+
+def tables_multiplied(body: Node, axes: Sequence[Node]) -> Node:
+    """Products of constant numbers along different axes are constant numbers: c_i c_j is a matrix, if that is small."""
+
+    def innermost(table: Node) -> int:
+        return max(axes.index(position) for position in table.args)
+
+    def changed(node: Node) -> Node:
+        found = [f for f in node.args if f.op == TABLE and all(at in axes for at in f.args)] if node.op == "mul" else []
+        tables = sorted(found, key=innermost)
+        lengths = [n for each in tables for n in table_of(each)[0]]
+        positions = [at for each in tables for at in each.args]
+        if len(tables) < 2 or len(set(positions)) < len(positions) or prod(lengths) > MOST_NUMBERS:
+            return node
+        numbers = [prod(each) for each in product(*[table_of(each)[1] for each in tables])]
+        one, others = entry(lengths, numbers, positions), [f for f in node.args if f not in found]
+        return make("mul", *others, one) if others else one
+
+    return transform([body], changed)[0]
 
 
 def _ratio(table: Node, other: Node) -> Number | None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection, Container, Sequence
 
 from sympile.compiler.graph.definition import Definition
-from sympile.compiler.graph.node import Node, postorder, target
+from sympile.compiler.graph.node import target
 from sympile.compiler.passes.fusing.group import Group
 from sympile.compiler.passes.fusing.rowwise import kind_of, stages_of
+from sympile.compiler.passes.scheduling.abreast import abreast, operands_of, reads_of
 from sympile.compiler.records import dataclass
 
 
@@ -27,13 +28,16 @@ class Stay:
 def stays(groups: Sequence[Group], elsewhere: Container[Definition]) -> list[Stay]:
     """One for each place that stored tensors need, save those that lie elsewhere, as outputs do."""
     last = _last_uses(groups)
+    turns = {number: run for run in abreast(groups) for number in run}  # at any time all of them may be at work
     there: dict[Definition, Stay] = {}  # by the tensor that came last
     leaving: dict[int, list[Definition]] = {}
     for number, group in enumerate(groups):
-        free = _overwritable(group, leaving.get(number, []))
+        free = [] if number in turns else _overwritable(group, leaving.get(number, []))
         for tensor in (t for t in group.stored if t not in elsewhere):
-            before = there.pop(free.pop(0)) if free else Stay((), number, number)
-            there[tensor] = Stay((*before.tensors, tensor), before.first, last[tensor])
+            first = turns[number].start if number in turns else number
+            before = there.pop(free.pop(0)) if free else Stay((), first, first)
+            end = turns[last[tensor]][-1] if last[tensor] in turns else last[tensor]
+            there[tensor] = Stay((*before.tensors, tensor), before.first, end)
             leaving.setdefault(last[tensor], []).append(tensor)
     return sorted(there.values(), key=lambda stay: stay.first)
 
@@ -41,11 +45,14 @@ def stays(groups: Sequence[Group], elsewhere: Container[Definition]) -> list[Sta
 def guests(groups: Sequence[Group], outputs: Collection[Definition]) -> dict[Definition, Definition]:
     """The stored tensors that lie where an output will be written, and which one that is."""
     last = _last_uses(groups)
+    turns = {number for run in abreast(groups) for number in run}
     leaving: dict[int, list[Definition]] = {}
     for tensor in (t for group in groups for t in group.stored if t not in outputs):
         leaving.setdefault(last[tensor], []).append(tensor)
     found: dict[Definition, Definition] = {}
     for number, group in enumerate(groups):
+        if number in turns:
+            continue
         for output in (t for t in group.stored if t in outputs and t.axes):
             free = _replaced(group, output, [t for t in leaving.get(number, []) if t not in found])
             found.update(dict.fromkeys(free[:1], output))
@@ -69,17 +76,6 @@ def _last_uses(groups: Sequence[Group]) -> dict[Definition, int]:
     return {tensor: number for number, group in enumerate(groups) for tensor in (*group.stored, *operands_of(group))}
 
 
-def operands_of(group: Group) -> list[Definition]:
-    """What a group reads from memory or hands to a routine; its own results may be among them."""
-    called = [operand for t in group.results if t.kind == "call" for operand in t.operands]
-    return list(dict.fromkeys([*called, *group.contents.operands]))
-
-
-def _reads(group: Group) -> list[Node]:
-    bodies = [group.body(t) for t in group.results if t.kind == "formula"]
-    return [node for node in postorder(bodies) if node.op == "read"]
-
-
 def _overwritable(group: Group, leaving: Sequence[Definition]) -> list[Definition]:
     """Among operands that nobody reads later, those in whose place a result of the group may lie.
 
@@ -91,5 +87,5 @@ def _overwritable(group: Group, leaving: Sequence[Definition]) -> list[Definitio
     axes = group.members[0].axes
     if not axes:
         return []
-    elsewhere = {target(node) for node in _reads(group) if node.args != axes}
+    elsewhere = {target(node) for node in reads_of(group) if node.args != axes}
     return [t for t in leaving if t not in elsewhere and t.shape == group.members[0].shape]
