@@ -58,3 +58,12 @@ def store_first(k: Lanes, value: Value, pointer: Value, count: int) -> None:
         part = k.extract(value, start) if piece == 1 else value if piece == k.lanes else share(k, value, start, piece)
         k.narrowed(piece).store(part, place)
         start += piece
+
+
+def placed(k: Lanes, parts: Sequence[Value]) -> Value:
+    """As many values of equal lengths as fill the lanes, one after the other."""
+    now, lanes = list(parts), k.lanes // len(parts)
+    while len(now) > 1:
+        lanes *= 2
+        now = [joined(k.narrowed(lanes), now[at : at + 2]) for at in range(0, len(now), 2)]
+    return now[0]

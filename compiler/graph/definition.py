@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from fractions import Fraction
+from math import prod
 from weakref import WeakValueDictionary
 
 from sympile.compiler.graph.node import (
@@ -14,10 +16,12 @@ from sympile.compiler.graph.node import (
     ONE,
     ZERO,
     Node,
+    const,
     extent,
     index,
     index_name,
     make,
+    number,
     postorder,
     size,
     target,
@@ -183,20 +187,54 @@ def _canonical_order(indices: list[Node], body: Node) -> list[Node]:
 
 
 def _key_with_mark(body: Node, marked: Node) -> int:
-    """The body's structural hash, blind to the names of indices except that one of them is marked."""
-    keys: dict[Node, int] = {}
+    """The body's structural hash, blind to the names of indices except that one of them is marked.
+
+    Which sign a difference has in front, a - b or -(b - a), follows from the names: a node's key is that of both, with
+    a sign of its own beside it (0 where both are alike).
+    """
+    keys: dict[Node, tuple[int, int]] = {}
     for node in postorder([body]):
-        if not node.free:
-            keys[node] = node.key
+        if node.op == "const" and number(node) < 0:
+            keys[node] = const(-number(node)).key, -1
         elif node.op == "index":
-            keys[node] = hash((extent(node).key, node is marked))
+            keys[node] = hash((extent(node).key, node is marked)), 1
+        elif node.op in _SIGNED:
+            keys[node] = _signed_key(node, [keys[a] for a in node.args])
+        elif not node.free:
+            keys[node] = node.key, 1
         else:
-            operands = [keys[a] for a in node.args]
-            if node.op in ("add", "mul", "eq", "max", "min"):
+            operands = [_with_sign(keys[a]) for a in node.args]
+            if node.op in ("eq", "max", "min"):
                 operands.sort()
             data = target(node).key if node.op == "read" else word_key(repr(node.data))
-            keys[node] = hash((word_key(node.op), data, *operands))
-    return keys[body]
+            keys[node] = hash((word_key(node.op), data, *operands)), 1
+    return keys[body][0]
+
+
+_SIGNED = frozenset(("add", "mul", "when", "pow"))  # what has its operands' signs
+
+
+def _signed_key(node: Node, operands: list[tuple[int, int]]) -> tuple[int, int]:
+    """Key and sign of a sum, a product, a guarded value or a power."""
+    data = word_key(repr(node.data))
+    if node.op == "add":
+        same = sorted(_with_sign(operand) for operand in operands)
+        turned = sorted(_with_sign((key, -sign)) for key, sign in operands)
+        return hash((word_key("add"), data, *min(same, turned))), (same < turned) - (turned < same)
+    if node.op == "mul":
+        kept = sorted(key for key, _ in operands if key != ONE.key)
+        sign = prod(sign for _, sign in operands)
+        return (kept[0], sign) if len(kept) == 1 else (hash((word_key("mul"), data, *kept)), sign)
+    (key, sign), *others = operands
+    if node.op == "pow":
+        assert isinstance(node.data, (int, Fraction))
+        known = key if node.data.denominator == 1 else _with_sign((key, sign))
+        return hash((word_key("pow"), data, known)), sign if node.data.denominator == 1 and node.data % 2 else 1
+    return hash((word_key("when"), data, key, *[_with_sign(other) for other in others])), sign
+
+
+def _with_sign(key: tuple[int, int]) -> int:
+    return key[0] if key[1] >= 0 else hash((key[0], -1))
 
 
 def read(tensor: Definition, *at: Node) -> Node:

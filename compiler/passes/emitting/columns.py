@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from sympile.compiler.code.lanes import Lanes
 from sympile.compiler.code.pieces import REGISTER, joined
-from sympile.compiler.code.transpose import transposed
+from sympile.compiler.code.transpose import columns_of
 from sympile.compiler.code.value import Value, typed
 from sympile.compiler.graph.node import Node, number, target
 from sympile.compiler.graph.ranges import stays_inside
@@ -57,9 +57,7 @@ def _of_register(lanes: Lanes, start: Value, width: int) -> list[Value]:
     function, count = lanes.function, lanes.lanes
     if width * (width - 1) > count * (count.bit_length() - 1):  # sorting takes more steps than turning a square over
         rows = [function.gep(lanes.element, start, row * width) for row in range(count)]
-        whole = width == count
-        loaded = [lanes.load(row) if whole else lanes.load_masked(row, lanes.first(width)) for row in rows]
-        return transposed(lanes, loaded)[:width]
+        return columns_of(lanes, rows, width)
     vectors = [lanes.load(function.gep(lanes.element, start, k * count)) for k in range(width)]
     return [_sorted(lanes, vectors, at) for at in range(width)]
 

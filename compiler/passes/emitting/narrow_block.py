@@ -7,14 +7,14 @@ are computed, whose instructions wait for each other, a block fills two register
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field, replace
 from functools import partial, reduce
 
 from sympile.compiler.code.halving import packed
 from sympile.compiler.code.lanes import Lanes
 from sympile.compiler.code.pieces import joined, shares
-from sympile.compiler.code.transpose import transposed
+from sympile.compiler.code.transpose import columns_of, transposed
 from sympile.compiler.code.value import Integer, Value
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import Node, extent, number, postorder, target
@@ -166,21 +166,15 @@ class NarrowBlock:
         at = self.elements.positions[node.args[1]]
         assert isinstance(at, int)
         if (node, at) not in self.entries:
-            for k, value in self._turned(node, at):
-                self.entries.setdefault((node, k), value)  # squares overlap
+            for k, value in enumerate(self._turned(target(node), int(number(extent(node.args[1]))))):
+                self.entries[node, k] = value
         return self.entries[node, at]
 
-    def _turned(self, node: Node, at: int) -> Iterator[tuple[int, Value]]:
-        """The entries of a block of rows that are read together with one of them: as many as there are rows."""
-        lanes, width = self.register, int(number(extent(node.args[1])))
-        start = next(s for s in _cut(width, lanes.lanes) if s <= at < s + lanes.lanes)
-        mask = lanes.first(width) if width < lanes.lanes else None
-        pointers = [self._row(target(node), row, start) for row in range(self.rows)]
-        rows = [lanes.load(p) if mask is None else lanes.load_masked(p, mask) for p in pointers]
-        squares = [transposed(lanes, rows[k : k + lanes.lanes]) for k in range(0, self.rows, lanes.lanes)]
-        for lane, parts in enumerate(zip(*squares, strict=True)):
-            if start + lane < width:
-                yield start + lane, joined(self.down, parts)
+    def _turned(self, tensor: Definition, width: int) -> list[Value]:
+        """All entries of the rows of a block."""
+        lanes, rows = self.register, [self._row(tensor, row, 0) for row in range(self.rows)]
+        parts = [columns_of(lanes, rows[k : k + lanes.lanes], width) for k in range(0, self.rows, lanes.lanes)]
+        return [joined(self.down, each) for each in zip(*parts, strict=True)]
 
     def _read_whole(self, node: Node, place: Place) -> Value:
         """The one number that every row has in an array whose rows lie where an order says."""

@@ -66,8 +66,17 @@ class _Parts:
     @property
     def volume(self) -> int:
         """How many numbers are carried."""
-        free = self.terms.free.union(*[c.free for c in self.under]) | {self.triangle.k}
-        return prod(extent_value(extent(i)) for i in free.difference(self.within))
+        return prod(extent_value(extent(i)) for i in (self.free | {self.triangle.k}).difference(self.within))
+
+    @property
+    def ratio(self) -> Node:
+        """What all that has been carried to a place is multiplied by there."""
+        return ONE if self.kernel is None else self.kernel.ratio
+
+    @property
+    def free(self) -> frozenset[Node]:
+        """The indices on which anything that is carried depends."""
+        return self.terms.free.union(self.ratio.free, *[c.free for c in self.under])
 
 
 @dataclass(slots=True)
@@ -250,19 +259,15 @@ def _carried(tensor: Definition, parts: _Parts) -> tuple[Definition, tuple[Node,
     triangle, monoid = parts.triangle, parts.monoid
     terms = select(both(*parts.under), parts.terms, NEUTRAL[monoid])
     terms = reduce(monoid, parts.within, terms) if parts.within else terms
-    axes = _order(tensor, terms, triangle)
+    axes = _order(tensor, parts.free.difference(parts.within), triangle)
     if monoid == "lse":
         result, *shares = _log_sum_exp(axes, terms, triangle)
         return result, axes, tuple(shares)
     here, earlier = (
-        define(axes, (), None, running(monoid, triangle.direction, triangle.k, terms, _ratio(parts), when))
+        define(axes, (), None, running(monoid, triangle.direction, triangle.k, terms, parts.ratio, when))
         for when in (HERE | _when(parts), BEFORE | _when(parts))
     )
     return here, axes, (read(earlier, *axes),)
-
-
-def _ratio(parts: _Parts) -> Node:
-    return ONE if parts.kernel is None else parts.kernel.ratio
 
 
 def _when(parts: _Parts) -> int:
@@ -274,17 +279,17 @@ def _by_distance(parts: _Parts, result: Definition, axes: tuple[Node, ...]) -> N
     triangle = parts.triangle
     place, is_there = before(triangle)
     earlier = substitute(read(result, *axes), {triangle.k: place})
-    more = when(mul(_ratio(parts), earlier), is_there)
-    body = running("sum", triangle.direction, triangle.k, more, _ratio(parts))
+    more = when(mul(parts.ratio, earlier), is_there)
+    body = running("sum", triangle.direction, triangle.k, more, parts.ratio)
     step = steps_of(parts.distance, triangle)
     return mul(const(step or 0), read(define(axes, (), None, body), *axes))
 
 
-def _order(tensor: Definition, terms: Node, triangle: Triangle) -> tuple[Node, ...]:
+def _order(tensor: Definition, free: frozenset[Node], triangle: Triangle) -> tuple[Node, ...]:
     """As the reduction has its axes, k in the place of i; k last where i is none of them."""
     k, i = triangle.k, triangle.i
-    kept = [k if axis is i else axis for axis in tensor.axes if axis is i or axis in terms.free]
-    others = sorted(terms.free.difference(kept, (k,)), key=lambda index: (index.key, index_name(index)))
+    kept = [k if axis is i else axis for axis in tensor.axes if axis is i or axis in free]
+    others = sorted(free.difference(kept, (k,)), key=lambda index: (index.key, index_name(index)))
     axes = [*others, *kept, *([] if k in kept else [k])]
     return tuple(sorted(axes, key=lambda axis: extent(axis) is not EXAMPLES))
 
