@@ -47,6 +47,7 @@ from sympile.compiler.passes.fusing.symmetric import read_in_one_order
 from sympile.compiler.passes.fusing.tabulate import tabulate
 from sympile.compiler.passes.fusing.thinned import thinned
 from sympile.compiler.passes.fusing.together import computed_together
+from sympile.compiler.passes.fusing.windows import windows_held
 from sympile.compiler.passes.simplifying.folding import folded
 from sympile.compiler.rules.lowering import TIERS, a, b
 
@@ -58,7 +59,8 @@ def fuse(outputs: Sequence[Definition], math: str = "accurate", exact: bool = Fa
     carry = _unchanged if exact else carried
     for step in (
         factoring.factor, with_opened_extremes, read_in_one_order, _inline, carry, lower, joined_ranges, thinned,
-        tabulate, summed_first, partial(lift, exact=exact), solve_strides, arrange, _order_axes, scattered, _pack,
+        tabulate, summed_first, windows_held, partial(lift, exact=exact), solve_strides, arrange, _order_axes,
+        scattered, _pack,
     ):  # fmt: skip
         mapping = _chained(mapping, step)
     wanted = list(mapping.values())

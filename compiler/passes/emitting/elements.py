@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field
 
 from sympile.compiler.code.lanes import Lanes
@@ -36,6 +36,7 @@ class Elements:
     forwarded: dict[Definition, Callable[[Place], Value]] = field(default_factory=dict)
     packed: dict[Node, Callable[[Place], Value]] = field(default_factory=dict)  # operands that lie ready in a panel
     columns: dict[object, tuple[Value, list[Value]]] = field(default_factory=dict)  # of narrow arrays (columns.py)
+    decided: Mapping[Node, bool] = field(default_factory=dict)  # conditions on indices that are known (interior.py)
     inlines: bool = False  # whether vector math on wide lanes is written where it stands
 
     # ------------------------------------------------------------------------------------------ scopes
@@ -103,7 +104,7 @@ class Elements:
         stack = [(node, key, False)]
         while stack:
             item, own, ready = stack.pop()
-            needs = () if ready or item in self.packed else parts(item)
+            needs = () if ready or item in self.packed else self._parts(item)
             missing: list[tuple[Node, object, bool]]
             if single:
                 missing = [(p, p, False) for p in needs if find(p) is None]
@@ -119,6 +120,32 @@ class Elements:
         result = find(key)
         assert result is not None
         return result
+
+    def _parts(self, node: Node) -> tuple[Node, ...]:
+        """What must be written before a node; of a choice that is known, what is chosen."""
+        if self.decided and node.op in ("when", "select"):
+            conditions = node.args[1:] if node.op == "when" else node.args[:1]
+            truths = [self.truth(condition) for condition in conditions]
+            if node.op == "select" and truths[0] is not None:
+                return (node.args[1 if truths[0] else 2],)
+            if node.op == "when" and False in truths:
+                return ()
+            if node.op == "when":
+                return (node.args[0], *[c for c, truth in zip(conditions, truths, strict=True) if truth is None])
+        return parts(node)
+
+    def truth(self, condition: Node) -> bool | None:
+        """What is known of a condition."""
+        if condition.op in ("ge", "eq"):
+            return self.decided.get(condition)
+        if condition.op == "not":
+            inner = self.truth(condition.args[0])
+            return None if inner is None else not inner
+        if condition.op in ("and", "or"):
+            ends = condition.op == "or"  # the truth of one operand that tells that of all
+            truths = {self.truth(arg) for arg in condition.args}
+            return ends if ends in truths else None if None in truths else not ends
+        return None
 
     def wide_value(self, node: Node, place: Place) -> Value:
         """The value in every lane."""
@@ -153,5 +180,8 @@ class Elements:
 
     def condition(self, node: Node, place: Place, lanes: Lanes) -> Value:
         """A truth, in every lane where wide lanes are asked for."""
+        known = self.truth(node) if self.decided else None
+        if known is not None:
+            return lanes.truth_constant(known)
         own = self.value(node, place)
         return own if self.is_wide(node) or lanes is not self.wide else lanes.splat(own)

@@ -49,7 +49,7 @@ def address_in(
     scattered: Value | None = None
     within: Value | None = None
     for node, length, stride in zip(at, shape, strides, strict=True):
-        clamp = not stays_inside(node, length)
+        clamp = not stays_inside(node, length) and not _is_decided(elements, node, length)
         simple = _along(elements, node)
         if clamp and simple and elements.scalar.target.masked and elements.wide.lanes > 1:
             own, clamp, inside = _lanes_inside(elements, node, length, place), False, False
@@ -94,11 +94,20 @@ def _first_lane(elements: Elements, node: Node, length: Node | None, place: Plac
 
 def _lanes_inside(elements: Elements, node: Node, length: Node, place: Place) -> Value:
     """Where a position along the lanes lies inside: guards ask the same, so that the mask is there already."""
-    bounds = (at_least_zero(node), at_least_zero(sub(sub(length, ONE), node)))
+    bounds = _bounds(node, length)
     if ZERO in bounds:
         return elements.wide.truth_constant(False)
     asked = [elements.condition(bound, place, elements.wide) for bound in bounds if bound is not ONE]
     return asked[0] if len(asked) == 1 else elements.wide.both(*asked)
+
+
+def _bounds(node: Node, length: Node) -> tuple[Node, Node]:
+    return at_least_zero(node), at_least_zero(sub(sub(length, ONE), node))
+
+
+def _is_decided(elements: Elements, node: Node, length: Node) -> bool:
+    """Whether a position is known to lie inside in this tile."""
+    return bool(elements.decided) and all(b is ONE or elements.truth(b) for b in _bounds(node, length))
 
 
 def _rises(node: Node) -> bool:

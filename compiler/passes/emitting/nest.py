@@ -15,6 +15,7 @@ from sympile.compiler.passes.emitting.blocks import Blocks
 from sympile.compiler.passes.emitting.cell_stores import CellStores
 from sympile.compiler.passes.emitting.elements import Elements
 from sympile.compiler.passes.emitting.extents import Run, run_of
+from sympile.compiler.passes.emitting.interior import interior_of
 from sympile.compiler.passes.emitting.memory import address
 from sympile.compiler.passes.emitting.places import Place
 from sympile.compiler.passes.emitting.running_nest import RunningNest
@@ -229,6 +230,26 @@ class Nest:
         )
 
     def _elementwise(self, rows: int, vectors: int, masked: bool) -> None:
+        """A tile: in the interior without what guards would ask there."""
+        copies = rows * vectors * self.loops.seconds
+        inner = None if masked or self.watch is not None else interior_of(self.elements, self.bodies(), copies)
+        if inner is None:
+            self._tile(rows, vectors, masked)
+            return
+        along = {self.loops.row: rows, self.loops.vector: vectors * self.elements.wide.lanes}
+        spans = {**{i: n for i, n in along.items() if i is not None}, **self._second()}
+        with self.elements.frame.function.either(inner.holds(self.elements, spans)) as choice:
+            with choice.then():
+                self.elements.decided = inner.decided
+                self._tile(rows, vectors, masked)
+                self.elements.decided = {}
+            with choice.otherwise():
+                self._tile(rows, vectors, masked)
+
+    def _second(self) -> dict[Node, int]:
+        return {} if self.loops.second is None else {self.loops.second: self.loops.seconds}
+
+    def _tile(self, rows: int, vectors: int, masked: bool) -> None:
         self.elements.push()
         for place in self.places(rows, vectors, masked):
             self.write_members(self.group.members, place)

@@ -195,6 +195,11 @@ def _half_power(lanes: Lanes, base: Value, numerator: int) -> Value:
 
 def _when(elements: Elements, node: Node, place: Place) -> Value:
     lanes = elements.lanes_of(node)
+    truths = [elements.truth(condition) for condition in node.args[1:]] if elements.decided else []
+    if False in truths:
+        return lanes.constant(0.0)
+    if truths and None not in truths:
+        return elements.operand(lanes, node.args[0], place)
     mask = all_of(elements, lanes, node.args[1:], place)
     return lanes.select(mask, elements.operand(lanes, node.args[0], place), 0.0)
 
@@ -202,6 +207,8 @@ def _when(elements: Elements, node: Node, place: Place) -> Value:
 def all_of(elements: Elements, lanes: Lanes, conditions: Iterable[Node], place: Place) -> Value:
     mask: Value | None = None
     for condition in conditions:
+        if elements.decided and elements.truth(condition):
+            continue
         own = elements.condition(condition, place, lanes)
         mask = own if mask is None else lanes.both(mask, own)
     return mask if mask is not None else lanes.truth_constant(True)
@@ -209,6 +216,9 @@ def all_of(elements: Elements, lanes: Lanes, conditions: Iterable[Node], place: 
 
 def _select(elements: Elements, node: Node, place: Place) -> Value:
     lanes = elements.lanes_of(node)
+    known = elements.truth(node.args[0]) if elements.decided else None
+    if known is not None:
+        return elements.operand(lanes, node.args[1 if known else 2], place)
     mask = elements.condition(node.args[0], place, lanes)
     return lanes.select(mask, *[elements.operand(lanes, a, place) for a in node.args[1:]])
 
