@@ -50,10 +50,8 @@ def log10(x: Number) -> Number:
     k, r, piece = reduced.k, reduced.r, reduced.piece
     factor, rest = parts(x, "1/ln10")
     high, low = parts(x, "lg2_short")
-    first = r * factor
-    lost = r.fma(rest, r.fma(factor, -first))
-    tail = (r * r).fma(r.polynomial(fitted(x, "log10")), k.fma(low, lost + entry(piece, "log10_low")))
-    return log_specials(x, k.fma(high, entry(piece, "log10_high")) + (first + tail))
+    tail = (r * r).fma(r.polynomial(fitted(x, "log10")), r.fma(rest, k.fma(low, entry(piece, "log10_low"))))
+    return log_specials(x, k.fma(high, entry(piece, "log10_high")) + r.fma(factor, tail))
 
 
 HALF_WAY = {64: 512, 32: 64}            # half of all exponents: what is below 2**512, or 2**-512 of what is above, can be squared
