@@ -25,6 +25,8 @@ NEAR = 128  # numbers of an example that wait on the stack for the next group, a
 
 def abreast(groups: Sequence[Group]) -> list[range]:
     """The numbers of neighbours that may take turns; none of them needs another example of what the others store."""
+    if not any(_is_wide(group) and _goes_by_examples(group) for group in groups):
+        return []
     runs: list[range] = []
     for fits, numbers in groupby(range(len(groups)), key=lambda number: _goes_by_examples(groups[number])):
         if fits:
