@@ -70,6 +70,31 @@ def test_the_fit_is_the_same(loss: sp.Expr, gone: set[str], batch_size: int | No
     assert result.parameters[b] == pytest.approx(at[b], rel=1e-12)
 
 
+def gated(steps: int) -> Model:
+    """h = (1 - z) h + z c, of logarithms of the data."""
+    X, U, V = sp.MatrixSymbol("X", steps, 4), sp.MatrixSymbol("U", 4, 4), sp.MatrixSymbol("V", 4, 4)
+    h: Any = sp.ZeroMatrix(4, 1)
+    for step in range(steps):
+        u = sm.log(X[step, :].T)
+        z, c = sm.sigmoid(U * h + u), sm.tanh(V * h + u)
+        h = sp.HadamardProduct(sp.OneMatrix(4, 1) - z, h) + sp.HadamardProduct(z, c)
+    return sm.compile(sm.sum(sp.HadamardProduct(h, h)), [U, V])
+
+
+def work_of_step(model: Model, kind: str) -> int:
+    """How many operations stand in the loops of the step of a fit of that kind."""
+    training = next(t for title, t in model._steps.kinds().items() if title == kind)
+    assert training is not None
+    return sum(group.contents.operations for group in training.step.fused.groups)
+
+
+@pytest.mark.parametrize("kind", ["full batch", "batches"])
+def test_states_stay_when_functions_of_data_leave(kind: str) -> None:
+    """A state that is written out where it is read holds all states before it, and its slopes hold them again."""
+    assert "log" not in operations(gated(3), kind)
+    assert work_of_step(gated(12), kind) < 8 * work_of_step(gated(3), kind)
+
+
 def test_what_mixes_examples_stays_in_the_step_of_batches() -> None:
     model = sm.compile((a * (x - sm.batch_mean(x)) - y) ** 2, [a])
     data = {x: XS, y: YS}

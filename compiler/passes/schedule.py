@@ -17,7 +17,7 @@ from sympile.compiler.passes.scheduling.factors import shared_first
 from sympile.compiler.passes.scheduling.halves import exchangeable
 from sympile.compiler.passes.scheduling.packing import packing
 from sympile.compiler.passes.scheduling.strides import loads_in, own_stride, strides_along
-from sympile.compiler.passes.scheduling.tiles import best_tile, length_of
+from sympile.compiler.passes.scheduling.tiles import Tile, best_tile, deciding, length_of
 from sympile.compiler.records import dataclass
 from sympile.compiler.rules.costs import PICOSECONDS, picoseconds
 from sympile.compiler.rules.machine import pays_twice
@@ -70,11 +70,12 @@ class Loops:
 
 def schedule(fused: Fused, core: Core) -> dict[Definition, Loops]:
     """The loops of every group (by its first member) on such a core."""
-    return {g.members[0]: loops_of(g, core) for g in fused.groups if g.members[0].kind == "formula"}
+    tiles: dict[object, Tile] = {}
+    return {g.members[0]: loops_of(g, core, tiles) for g in fused.groups if g.members[0].kind == "formula"}
 
 
-def loops_of(group: Group, core: Core) -> Loops:
-    """The loops of one group."""
+def loops_of(group: Group, core: Core, tiles: dict[object, Tile] | None = None) -> Loops:
+    """The loops of one group; tiles that were chosen for others serve those alike."""
     lanes = core.lanes
     if group.rows is not None:
         return Loops((), group.domain[0], lanes, None, 1, group.domain[1:], lanes)
@@ -84,7 +85,7 @@ def loops_of(group: Group, core: Core) -> Loops:
     if scatter_axis(first) is not None:
         return _scatter_loops(first, lanes)
     if first.reduced and first.axes:
-        return _reduction_loops(group, first, core)
+        return _reduction_loops(group, first, core, {} if tiles is None else tiles)
     if group.way is not None:
         return _running_loops(group, group.way[0], lanes)
     bodies = [group.body(tensor) for tensor in group.results]
@@ -185,9 +186,11 @@ def _rows(group: Group, vector: Node, outer: tuple[Node, ...]) -> tuple[Node | N
     return row, length if length <= most and extent(row).op == "const" else most
 
 
-def _reduction_loops(group: Group, first: Definition, core: Core) -> Loops:
+def _reduction_loops(group: Group, first: Definition, core: Core, tiles: dict[object, Tile]) -> Loops:
     """Sums of which there are several: a tile of them is kept in registers."""
-    tile = best_tile(first, core, exchangeable(group))
+    pairs = exchangeable(group)
+    key = (pairs, deciding(first))
+    tile = tiles[key] = tiles.get(key) or best_tile(first, core, pairs)
     vector = tile.vector
     lanes = lanes_along(vector, core.lanes)
     reduced = tuple(i for i in first.reduced if i is not vector)

@@ -12,7 +12,7 @@ from math import prod
 from sympile.compiler.code.target import Core
 from sympile.compiler.graph.conditions import conditions_of, unguarded
 from sympile.compiler.graph.definition import Definition, extent_value
-from sympile.compiler.graph.node import Node, extent, postorder
+from sympile.compiler.graph.node import Node, extent, postorder, target
 from sympile.compiler.passes.fusing.group import costly
 from sympile.compiler.passes.scheduling.halves import Pair
 from sympile.compiler.passes.scheduling.strides import loads_in, own_stride, strides_along
@@ -77,6 +77,23 @@ def best_tile(tensor: Definition, core: Core, exchangeable: Container[Pair] = ()
     models = [_model(tensor, vector, loads, core, exchangeable) for vector in (*tensor.axes, *tensor.reduced)]
     tiles = [(model.cycles(tile), order, tile) for model in models for order, tile in enumerate(model.tiles())]
     return min(tiles, key=lambda found: found[:2])[2]
+
+
+def deciding(tensor: Definition) -> object:
+    """All that decides a tile: the formula, but of the tensors read only their shapes, and which are the same."""
+    tensors: dict[Definition, int] = {}
+    places: dict[Node, int] = {}
+    parts: list[object] = []
+    for node in postorder([tensor.formula]):
+        places[node] = len(places)
+        if "read" not in node.ops:
+            parts.append(node)
+            continue
+        data: object = node.data
+        if node.op == "read":
+            data = tensors.setdefault(target(node), len(tensors)), target(node).shape
+        parts.append((node.op, data, tuple([places[arg] for arg in node.args])))
+    return tensor.axes, tensor.reduced, tensor.monoid, tuple(parts)
 
 
 def _weight(body: Node) -> int:

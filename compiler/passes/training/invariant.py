@@ -23,11 +23,12 @@ from sympile.compiler.graph.definition import (
     is_whole,
     read,
 )
+from sympile.compiler.graph.inline import inlined
 from sympile.compiler.graph.node import Node, extent, postorder, target
 from sympile.compiler.graph.rebuild import rebuild
 from sympile.compiler.graph.reduce import always_in_range
 from sympile.compiler.passes.fusing.group import costly
-from sympile.compiler.passes.fusing.keep import inlined_around_windows
+from sympile.compiler.passes.fusing.keep import kept
 from sympile.compiler.records import dataclass
 
 PREFIX = "#"  # no symbol of a user begins with it
@@ -48,7 +49,7 @@ def prepare(outputs: Mapping[str, Definition], whole: bool) -> Prepared:
         outputs: the step's outputs by label.
         whole: every step sees all examples; else a batch, and only what belongs to one example stays the same.
     """
-    flat = inlined_around_windows(list(outputs.values()), numbers=True)
+    flat = inlined(given := list(outputs.values()), kept(given).__contains__)  # as the step itself will be
     wanted = {label: flat[tensor] for label, tensor in outputs.items()}
     run = _Run(Fixed(whole))
     new = run.rewritten(wanted.values())
