@@ -260,6 +260,26 @@ def test_two_fits_at_once() -> None:
     assert results == [expected, expected]
 
 
+FIRST_FITS = """
+import threading, sympy as sp, sympile as sm
+x, y, a = sp.symbols("x y a")
+model = sm.compile((a*x - y)**2, a)
+ready, fitted = threading.Barrier(8), []
+def fit():
+    ready.wait()
+    fitted.append(float(model.fit({x: [1, 2], y: [3, 6]}, epochs=3, start={a: 1}).parameters[a]))
+threads = [threading.Thread(target=fit) for _ in range(8)]
+[t.start() for t in threads], [t.join() for t in threads]
+print(len(fitted), len(set(fitted)))
+"""
+
+
+def test_first_fits_of_a_process_at_once() -> None:
+    """What a fit needs is loaded by one of them, and the others wait until it is whole."""
+    done = subprocess.run([sys.executable, "-c", FIRST_FITS], capture_output=True, text=True, timeout=100)
+    assert done.stdout.split() == ["8", "1"], done.stderr
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Python 3.12: forking where there are threads
 def test_a_forked_child_starts_its_own_workers() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
@@ -312,7 +311,7 @@ class Model:
             ValuesError: the data do not fit the formula.
             StationaryStart: every gradient is exactly 0 at the start.
         """
-        fitting = sys.modules.get(FITTING) or import_module(FITTING)  # optional: not every model is trained
+        fitting = import_module(FITTING)  # optional: not every model is trained
         options = fitting.Options(
             epochs=epochs,
             start=start,
