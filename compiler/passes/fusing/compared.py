@@ -6,7 +6,7 @@ would pass. So what an extreme is taken of is stored, unless it is rounded alike
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from sympile.compiler.graph.arithmetic import split
 from sympile.compiler.graph.conditions import CONDITIONS
@@ -23,9 +23,7 @@ EXACT = EXTREMES | CONDITIONS | {"relu", "abs", "when", "select"}  # what rounds
 def compared(outputs: Sequence[Definition]) -> set[Definition]:
     """Elementwise definitions to be stored, since an extreme over indices is looked for among their numbers."""
     order = computed(outputs)
-    pairs = [node.args for tensor in order for node in _comparisons(tensor)]
-    values = [one for pair in pairs for one, other in (pair, pair[::-1]) if _is_extreme(other)]
-    wanted = {target(node) for node in reads(*values) if _is_elementwise(target(node))}
+    wanted = looked_for(order)
     found: set[Definition] = set()
     roundings: dict[Definition, int] = {}
     for tensor in order if wanted else ():
@@ -36,6 +34,13 @@ def compared(outputs: Sequence[Definition]) -> set[Definition]:
             else:
                 roundings[tensor] = often
     return found
+
+
+def looked_for(tensors: Iterable[Definition]) -> set[Definition]:
+    """Elementwise definitions among whose numbers formulas look for an extreme over indices."""
+    pairs = [node.args for tensor in tensors for node in _comparisons(tensor)]
+    values = [one for pair in pairs for one, other in (pair, pair[::-1]) if _is_extreme(other)]
+    return {target(node) for node in reads(*values) if _is_elementwise(target(node))}
 
 
 def with_opened_extremes(outputs: Sequence[Definition]) -> dict[Definition, Definition]:

@@ -20,6 +20,7 @@ from sympile.compiler.graph.node import Node, extent, postorder, target
 from sympile.compiler.graph.rebuild import substitute
 from sympile.compiler.graph.running import runs
 from sympile.compiler.passes.fusing.cells import listed_axes
+from sympile.compiler.passes.fusing.compared import looked_for
 from sympile.compiler.passes.fusing.group import Group, Rows, contents_of, costly, scatter_axis
 from sympile.compiler.records import dataclass
 
@@ -294,7 +295,8 @@ def _joined(
     alone = {t for t in members if t not in outputs and inside.issuperset(readers.get(t, ()))}
     domain = tuple(i for i in dict.fromkeys([row_of(members[0]), *map(common_index, members)]) if i is not None)
     stages = stages_of(members)
-    local = frozenset(t for t in alone if _may_be_local(t, readers.get(t, ()), stages))
+    again = alone.difference(looked_for(inside))  # what may be computed a second time, and rounded otherwise
+    local = frozenset(t for t in alone if _may_be_local(t, readers.get(t, ()), stages, t in again))
     bodies = {t: common_body(t) for t in members} | {f: f.formula for f in finishes.values()}
     passing = frozenset(t for t in alone - local if kind_of(t) == "element" and _is_narrow(t))
     group = Group(tuple(members), domain, bodies=bodies, rows=Rows(local, passing, finishes))
@@ -306,14 +308,16 @@ def _is_narrow(tensor: Definition) -> bool:
     return width.op == "const" and extent_value(width) <= WIDEST
 
 
-def _may_be_local(tensor: Definition, readers: Sequence[Definition], stages: Mapping[Definition, int]) -> bool:
-    """Elements are computed anew in a later stage, unless that is costly."""
+def _may_be_local(
+    tensor: Definition, readers: Sequence[Definition], stages: Mapping[Definition, int], again: bool
+) -> bool:
+    """Elements are computed anew in a later stage, if they may be, unless that is costly."""
     if kind_of(tensor) == "column" or kind_of(tensor) == "total":
         return False
     if kind_of(tensor) != "element":
         return True
     later = any(stages[reader] > stages[tensor] for reader in readers)
-    return not later or not any(costly(n) and n.free for n in postorder([tensor.formula]))
+    return not later or (again and not any(costly(n) and n.free for n in postorder([tensor.formula])))
 
 
 def stages_of(members: Sequence[Definition]) -> dict[Definition, int]:
