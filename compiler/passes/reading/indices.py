@@ -17,6 +17,7 @@ from sympile.compiler.graph.node import ONE, ZERO, Node, extent, index, number, 
 from sympile.compiler.graph.ranges import largest, smallest, stays_inside
 from sympile.compiler.graph.reduce import reduce
 from sympile.compiler.language.tensor import Tensor
+from sympile.compiler.passes.reading.around import goes_around, read_around
 from sympile.compiler.passes.reading.engine import Bindings, Reader, Row
 from sympile.compiler.passes.reading.scalars import nothing
 from sympile.compiler.passes.reading.values import Value, lifted
@@ -120,6 +121,8 @@ def _length_from_range(reader: Reader, item: Any, at: Node) -> Node:
 
 
 def _indexed(reader: Reader, item: Any, values: list[Value], bindings: Bindings) -> Value:
+    if goes_around(item.indices):
+        return Value(read_around(reader, item.indices, bindings, position, lambda at: item.base[tuple(at)]))
     symbol, at = indexed_symbol(reader, item, bindings)
     for p, n in zip(at, symbol.declared, strict=True):
         reader.check_range(item, p, n)

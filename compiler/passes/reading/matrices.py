@@ -17,6 +17,7 @@ from sympile.compiler.graph.node import ONE, ZERO, Node, const, index
 from sympile.compiler.graph.rebuild import function, substitute
 from sympile.compiler.graph.reduce import total
 from sympile.compiler.language.advice import advice
+from sympile.compiler.passes.reading.around import goes_around, read_around
 from sympile.compiler.passes.reading.engine import Bindings, Reader, Row
 from sympile.compiler.passes.reading.indices import position
 from sympile.compiler.passes.reading.scalars import arguments, nothing, over_elements
@@ -202,8 +203,10 @@ def _slice(reader: Reader, item: Any, values: list[Value], bindings: Bindings) -
 
 def _element(reader: Reader, item: Any, values: list[Value], bindings: Bindings) -> Value:
     """A[i, j]; a symbol that is no index is integer data."""
-    (matrix,) = values
-    points = [position(reader, p, bindings, n) for p, n in zip(item.args[1:], matrix.shape, strict=True)]
+    (matrix,), written = values, item.args[1:]
+    if goes_around(written):
+        return Value(read_around(reader, written, bindings, position, lambda at: item.args[0][tuple(at)]))
+    points = [position(reader, p, bindings, n) for p, n in zip(written, matrix.shape, strict=True)]
     return Value(reader_element(reader, item, matrix, points))
 
 

@@ -18,6 +18,7 @@ from sympile.compiler.graph.rebuild import function, substitute
 from sympile.compiler.graph.reduce import reduce, total
 from sympile.compiler.language.indexing import place, span
 from sympile.compiler.language.sizes import is_array
+from sympile.compiler.passes.reading.around import goes_around, read_around
 from sympile.compiler.passes.reading.engine import Bindings, Reader, Row
 from sympile.compiler.passes.reading.indices import comprehension, position
 from sympile.compiler.passes.reading.matrices import chain, dot_product
@@ -231,8 +232,10 @@ def _tensor(reader: Reader, item: Any, values: list[Value], bindings: Bindings) 
 
 
 def _element(reader: Reader, item: Any, values: list[Value], bindings: Bindings) -> Value:
-    value = values[0]
-    points = [position(reader, p, bindings, n) for p, n in zip(item.operands[1:], value.shape, strict=True)]
+    value, written = values[0], item.operands[1:]
+    if goes_around(written):
+        return Value(read_around(reader, written, bindings, position, lambda at: item.operands[0][tuple(at)]))
+    points = [position(reader, p, bindings, n) for p, n in zip(written, value.shape, strict=True)]
     for point, length in zip(points, value.shape, strict=True):
         reader.check_range(item, point, length)
     return Value(at(value, points))
