@@ -11,10 +11,24 @@ from sympile.compiler.code.value import Value, typed
 def packed(wide: Lanes, vectors: Sequence[Value], combine: Callable[[Lanes, Value, Value], Value]) -> Value:
     """The reductions of so many vectors, side by side: pairs are halved into one vector, until one number each is left.
 
-    The order is that of `Lanes.reduce_add` of each: lane i with lane i + n/2, then the halves again.
+    The order is that of `Lanes.reduce_add` of each: lane i with lane i + n/2, then the halves again. Neighbours come
+    together last, so that the last numbers of two vectors are exchanged between neighbouring lanes, which is quick.
     """
+    if len(vectors) > 1 and wide.lanes > 2:
+        even, odd = [_down_to(2, wide, list(vectors[start::2]), combine) for start in (0, 1)]
+        lanes = _count(even)
+        places = [place for k in range(0, lanes, 2) for place in (k, lanes + k)]
+        halves = [_shuffled(wide, even, odd, [place + shift for place in places]) for shift in (0, 1)]
+        return combine(wide.narrowed(lanes), halves[0], halves[1])
+    return _down_to(1, wide, list(vectors), combine)
+
+
+def _down_to(
+    last: int, wide: Lanes, vectors: Sequence[Value], combine: Callable[[Lanes, Value, Value], Value]
+) -> Value:
+    """Segments of so many numbers, one of each vector."""
     now, segment = list(vectors), wide.lanes
-    while segment > 1:
+    while segment > last:
         segment //= 2
         pairs = [now[k : k + 2] for k in range(0, len(now), 2)]
         now = [_halved(wide, pair, segment, combine) for pair in pairs]

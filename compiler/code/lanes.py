@@ -95,10 +95,14 @@ class Lanes:
         kind = self.vector(scalar.type)
         if self.lanes == 1 or not scalar.text.startswith("%"):  # there is a way to write constants
             return self._splat_literal(scalar.type, scalar.text, kind)
-        first = self.function.once(f"insertelement {kind} poison, {typed(scalar)}, i64 0", kind)
-        return self.function.once(
-            f"shufflevector {typed(first)}, {kind} poison, <{self.lanes} x i32> zeroinitializer", kind
-        )
+        known = self.function.spread.get(scalar.text)
+        first = known or self.function.once(f"insertelement {kind} poison, {typed(scalar)}, i64 0", kind)
+        return first if known is not None and known.type == kind else self.spread(first, 0)
+
+    def spread(self, vector: Value, lane: int) -> Value:
+        """One lane of a vector of any length in every lane."""
+        mask, element = f"<{self.lanes} x i32> splat (i32 {lane})", vector.type[vector.type.index("x ") + 2 : -1]
+        return self.function.once(f"shufflevector {typed(vector)}, {vector.type} poison, {mask}", self.vector(element))
 
     def counting(self, start: Integer = 0, step: int = 1) -> Value:
         """The i64 vector start, start + step, start + 2*step, ..."""
@@ -231,10 +235,6 @@ class Lanes:
             return mask
         packed = self.function.emit(f"bitcast {typed(mask)} to i{self.lanes}", f"i{self.lanes}")
         return self.function.emit(f"icmp ne {typed(packed)}, 0", "i1")
-
-    def as_number(self, mask: Value) -> Value:
-        """1 where the mask holds, else 0."""
-        return self.select(mask, 1.0, 0.0)
 
     # --------------------------------------------------------------------------------------- bits, integers
 

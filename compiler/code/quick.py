@@ -46,16 +46,22 @@ def zero_or_beyond(k: Lanes, value: Value) -> Value:
 def reciprocal(k: Lanes, value: Value) -> Value:
     """1 / value within 1 ulp, without a division; only where `has_one`.
 
-    Newton's steps r + r (1 - x r) from the processor's guess; what that has for 0, inf and nan is right and stays. Past
-    the guess they are fused multiply-adds, and the last one's error is its rounding and an eighth of an ulp.
+    Newton's steps r + r (1 - x r) from the processor's guess r; what that has for 0, inf and nan is right and stays.
+    Two steps are r + r m with m = e (1 + e + e²), e = 1 - x r, so that what chooses is a mask of the last instruction.
+    The error is its rounding and e⁴, an eighth of an ulp. (r e is quicker than m, but may underflow.)
     """
     return by_registers(k, _reciprocal, value)
 
 
 def _reciprocal(k: Lanes, value: Value) -> Value:
     guess = _guess(k, value)
-    near = k.compare("ogt", k.fma(k.neg(value), guess, 1.0), -1.0)  # of 0, inf and nan it is nan or -inf
-    return k.select(near, _refined(k, value, guess), guess)
+    opposite = k.neg(value)
+    error = k.fma(opposite, guess, 1.0)
+    near = k.compare("ogt", error, -1.0)  # of 0, inf and nan it is nan or -inf
+    if STEPS[k.bits] == 1:
+        return k.select(near, k.fma(guess, error, guess), guess)
+    more = k.fma(error, error, k.fma(opposite, guess, 2.0))
+    return k.select(near, k.fma(guess, k.mul(error, more), guess), guess)
 
 
 def _guess(k: Lanes, value: Value, name: str = "rcp14") -> Value:

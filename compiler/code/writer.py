@@ -97,7 +97,7 @@ class Function:
 
     __slots__ = (
         "_allocas", "_begun", "_count", "_known", "_lines",
-        "arguments", "block", "head", "module", "name", "result",
+        "arguments", "block", "head", "module", "name", "result", "spread",
     )  # fmt: skip
 
     def __init__(
@@ -119,6 +119,7 @@ class Function:
         self.block = "entry"
         self._count, self._lines, self._allocas = 0, list[str](), list[str]()
         self._begun = 0  # the line with which the block began
+        self.spread: dict[str, Value] = {}  # numbers that all lanes of a vector hold, which is there wherever they are
         self._known: dict[str, Value] = {}  # what the block has computed of integers and addresses
         module.functions[name] = self
 

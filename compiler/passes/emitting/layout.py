@@ -57,6 +57,8 @@ class Frame:
     keeps: bool = False  # whether powers of the step may be kept in memory, which threads must not share
     refines: bool = False  # whether reciprocals in its loops are refined guesses, since divisions would take longer
     orders: Mapping[Node, tuple[Node, ...]] = field(default_factory=dict)  # of the terms of a sum, where that matters
+    joint: tuple[Definition | None, ...] = ()  # sums that become the lanes of one register, `joined`
+    joined: Value | None = None
 
     def enter(self, tensors: Iterable[Definition], sizes: Iterable[str]) -> None:
         """Loads what the function is going to need."""

@@ -182,7 +182,7 @@ def _divide(elements: Elements, node: Node, place: Place) -> Value:
     """The processor's division; where many stand in a row, a reciprocal without one."""
     lanes = elements.lanes_of(node)
     above, below = (elements.operand(lanes, arg, place) for arg in node.args)
-    many = elements.frame.refines and lanes is elements.wide and elements.mask is None
+    many = elements.frame.refines and lanes is elements.wide
     return reciprocal(lanes, below) if many and node.args[0] is ONE and has_one(lanes) else lanes.div(above, below)
 
 

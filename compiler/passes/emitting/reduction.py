@@ -17,7 +17,7 @@ from sympile.compiler.graph.node import Node
 from sympile.compiler.passes.emitting.bounds import Bounds
 from sympile.compiler.passes.emitting.elements import Elements
 from sympile.compiler.passes.emitting.extents import Run
-from sympile.compiler.passes.emitting.operations import all_of, grown, growth
+from sympile.compiler.passes.emitting.operations import Growth, all_of, grown, growth
 from sympile.compiler.passes.emitting.places import Place
 from sympile.compiler.passes.emitting.turns import Block, range_of
 from sympile.compiler.records import dataclass
@@ -62,7 +62,7 @@ def accumulated(
     if monoid == "sum":
         if conditions_of(body):
             masks.insert(0, all_of(elements, lanes, conditions_of(body), place))
-        more = growth(elements, lanes, unguarded(body), place)
+        more = _growth(elements, lanes, unguarded(body), place)
     else:
         more = elements.operand(lanes, body, place), None
     narrow = register or lanes
@@ -79,6 +79,14 @@ def accumulated(
 
 def _cut(lanes: Lanes, at: int, count: int, value: Value) -> Value:
     return value if count == lanes.lanes else share(lanes, value, at, count)
+
+
+def _growth(elements: Elements, lanes: Lanes, term: Node, place: Place) -> Growth:
+    """What a term adds to a sum; a square is added in one instruction, as products are."""
+    if term.op != "pow" or term.data != 2:
+        return growth(elements, lanes, term, place)
+    base = elements.operand(lanes, term.args[0], place)
+    return base, base
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial, reduce
 from typing import TYPE_CHECKING
 
@@ -113,6 +113,7 @@ class SharedSums:
         """Adds accumulators and their lanes up: of several sums at once, where they are on their way to memory."""
         lanes = self.nest.elements.wide
         by_monoid: dict[str, list[tuple[Definition, Value]]] = {}
+        wholes: dict[Definition, Value] = {}
         for k, tensor in enumerate(sums):
             parts = [lanes.load(slots[at]) if slots else results[at] for at in range(k * copies, (k + 1) * copies)]
             while len(parts) > 1:
@@ -120,13 +121,31 @@ class SharedSums:
                     COMBINE[str(tensor.monoid)](lanes, *parts[i : i + 2]) if i + 1 < len(parts) else parts[i]
                     for i in range(0, len(parts), 2)
                 ]
+            wholes[tensor] = parts[0]
+        joined = self._joined(wholes)
+        for tensor, whole in wholes.items():
+            if tensor in joined:
+                continue
             if slots and lanes.lanes > 1:
-                by_monoid.setdefault(str(tensor.monoid), []).append((tensor, parts[0]))
+                by_monoid.setdefault(str(tensor.monoid), []).append((tensor, whole))
             else:
-                self.nest.store(tensor, ACROSS[str(tensor.monoid)](lanes, parts[0]), Place())
-        for monoid, wholes in by_monoid.items():
-            for start in range(0, len(wholes), lanes.lanes):
-                self._several(monoid, wholes[start : start + lanes.lanes])
+                self.nest.store(tensor, ACROSS[str(tensor.monoid)](lanes, whole), Place())
+        for monoid, several in by_monoid.items():
+            for start in range(0, len(several), lanes.lanes):
+                self._several(monoid, several[start : start + lanes.lanes])
+
+    def _joined(self, wholes: Mapping[Definition, Value]) -> set[Definition]:
+        """Sums that are wanted side by side: the same bits as one after the other. Returns which they were."""
+        frame, lanes = self.nest.elements.frame, self.nest.elements.wide
+        wanted = frame.joint
+        if not wanted or lanes.lanes < len(wanted) or not set(filter(None, wanted)) <= set(wholes):
+            return set()
+        nothing = lanes.constant(0.0)
+        frame.joined = packed(lanes, [nothing if t is None else wholes[t] for t in wanted], COMBINE["sum"])
+        for lane, tensor in enumerate(wanted):
+            if tensor is not None:
+                self.nest.store(tensor, lanes.narrowed(len(wanted)).extract(frame.joined, lane), Place())
+        return set(filter(None, wanted))
 
     def _several(self, monoid: str, wholes: Sequence[tuple[Definition, Value]]) -> None:
         """The lanes of up to as many sums as there are lanes: the same bits as one after the other."""

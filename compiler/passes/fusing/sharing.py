@@ -42,12 +42,21 @@ def shared_products(bodies: Sequence[Node], exact: bool = False) -> list[Node]:
 def _factors(product: Node) -> tuple[Node, ...]:
     """The factors without the constant, which stands in front.
 
-    1/x^2 is 1/x twice, so that u/x and v/x are found in u*v/x^2.
+    1/x^2 is 1/x twice, so that u/x and v/x are found in u*v/x^2; so is (1/x)^2.
     """
     factors = product.args[len(_constant(product)) :]
-    if not any(f.op == "pow" and f.data in REPEATED for f in factors):
+    if not any(f.op == "pow" and (f.data in REPEATED or _is_quotients(f)) for f in factors):
         return factors
-    return tuple(part for f in factors for part in _repeated(f))
+    return tuple(sorted([part for f in factors for part in _repeated(f)], key=lambda part: part.key))
+
+
+def _is_quotients(factor: Node) -> bool:
+    """Whether a factor is a quotient several times."""
+    return factor.op == "pow" and factor.data in REPEATED.values() and _is_quotient(factor.args[0])
+
+
+def _is_quotient(node: Node) -> bool:
+    return node.op == "pow" and node.data == -1
 
 
 def _constant(product: Node) -> tuple[Node, ...]:
@@ -55,15 +64,20 @@ def _constant(product: Node) -> tuple[Node, ...]:
 
 
 def _repeated(factor: Node) -> list[Node]:
+    if _is_quotients(factor):
+        assert isinstance(factor.data, int)
+        return [factor.args[0]] * factor.data
     if factor.op != "pow" or factor.data not in REPEATED:
         return [factor]
     return [make("pow", factor.args[0], data=-1)] * REPEATED[factor.data]
 
 
-def _gathered(factors: Sequence[Node]) -> list[Node]:
-    """What stands there several times is one power."""
+def _gathered(factors: Sequence[Node], held: bool) -> list[Node]:
+    """What stands there several times is one power: of the quotient, where that is held."""
     counts = Counter(factors)
-    return [f if n == 1 else make("pow", f.args[0], data=-n) for f, n in counts.items()]
+    return [
+        f if n == 1 else make("pow", f, data=n) if held else make("pow", f.args[0], data=-n) for f, n in counts.items()
+    ]
 
 
 def _frequent_pairs(nodes: Sequence[Node]) -> list[Pair]:
@@ -108,7 +122,8 @@ def _product(node: Node, changed: Mapping[Node, Node], rank: Mapping[Pair, int])
             factors.remove(a)
             factors.remove(b)
             joined.append(make("mul", _now(a, changed), _now(b, changed)))
-    parts = (*_constant(node), *joined, *_gathered([_now(factor, changed) for factor in factors]))
+    held = any(map(_is_quotients, node.args))
+    parts = (*_constant(node), *joined, *_gathered([_now(factor, changed) for factor in factors], held))
     return parts[0] if len(parts) == 1 else make("mul", *parts)
 
 

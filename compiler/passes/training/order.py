@@ -11,6 +11,7 @@ from sympile.compiler.passes.fusing.group import Group
 from sympile.compiler.records import dataclass
 from sympile.compiler.rules.costs import CYCLES, cycles
 
+LATE = 100  # cycles
 ROUNDS = 3  # of asking when the carried numbers of a step are ready, which follows from when those of the last one were
 
 
@@ -31,6 +32,14 @@ def orders(groups: Iterable[Group], carried: Mapping[Definition, Definition]) ->
     return run.orders
 
 
+def with_last(bodies: Iterable[Node], late: Definition) -> dict[Node, tuple[Node, ...]]:
+    """The same where everything is ready but one tensor."""
+    run = _Run({late: LATE})
+    for node in postorder(bodies, run.nodes):
+        run.nodes[node] = run.node(node)
+    return run.orders
+
+
 @dataclass(slots=True)
 class _Run:
     """When every value is ready, in cycles."""
@@ -41,10 +50,10 @@ class _Run:
 
     def tensor(self, tensor: Definition, body: Node) -> None:
         for node in postorder([body], self.nodes):
-            self.nodes[node] = self._node(node)
+            self.nodes[node] = self.node(node)
         self.tensors[tensor] = self.nodes[body] + (CYCLES["reduced"] if tensor.reduced else 0)
 
-    def _node(self, node: Node) -> int:
+    def node(self, node: Node) -> int:
         if node.op == "read":
             return self.tensors.get(target(node), 0)
         if node.op == "add":

@@ -27,6 +27,8 @@ from sympile.compiler.graph.rebuild import substitute
 from sympile.compiler.passes.fusing.keep import inlined_around_windows
 from sympile.compiler.passes.training.entries import Entries, NotSmall
 from sympile.compiler.passes.training.invariant import PREFIX
+from sympile.compiler.passes.training.joint import Joint, joint, side_by_side
+from sympile.compiler.passes.training.joint import Rule as RuleJoint
 from sympile.compiler.passes.training.powers import Power, with_powers_carried
 from sympile.compiler.passes.training.reciprocals import with_reciprocals
 from sympile.compiler.passes.training.settled import settled
@@ -61,6 +63,7 @@ class Resident:
         numbers: the rule's numbers (inputs) by name, STEP and EPOCH among them.
         once: inputs that are computed before the first step.
         powers: inputs that follow from their values in the step before.
+        joint: the same step with all entries side by side, where it has that form.
     """
 
     objective: Definition
@@ -70,6 +73,7 @@ class Resident:
     numbers: dict[str, Definition]
     once: dict[Definition, Definition]
     powers: dict[Definition, Power]
+    joint: Joint | None
 
     @property
     def outputs(self) -> list[Definition]:
@@ -101,7 +105,8 @@ class Resident:
         powers = {t.name: power.value for t, power in self.powers.items()}
         factors = {f"factor of {t.name}": power.factor for t, power in self.powers.items()}
         once = {t.name: value for t, value in self.once.items()}
-        return {"objective": self.objective, **gradient, **after, **once, **powers, **factors}
+        wide = {f"joint {k}": part for k, part in enumerate(self.joint.parts if self.joint else ())}
+        return {"objective": self.objective, **gradient, **after, **once, **powers, **factors, **wide}
 
 
 def resident(
@@ -188,7 +193,8 @@ def _updated(
         for name, tensor in own.items():
             known[tensor] = Entry(name, entry.parameter, entry.position)
             carried[tensor] = elementwise((), substitute(bodies[name], places))
-    return _settled(objective, slopes, carried, known, numbers)
+    wide = side_by_side(bodies, update.reads, numbers, len(plain))
+    return _settled(objective, slopes, carried, known, numbers, wide)
 
 
 def _body(tensor: Definition) -> Node:
@@ -203,14 +209,16 @@ def _settled(
     carried: Mapping[Definition, Definition],
     known: dict[Definition, Entry],
     numbers: dict[str, Definition],
+    wide: RuleJoint,
 ) -> Resident:
     """What no step changes is computed once."""
-    outputs = [objective, *slopes.values(), *carried.values()]
+    outputs = [objective, *slopes.values(), *carried.values(), *wide.bodies.values()]
     flat = inlined(outputs)
     moving, powers = with_powers_carried([flat[t] for t in outputs], [numbers[STEP], numbers[EPOCH]])
     now = {old: moving.get(flat[old], flat[old]) for old in outputs}
     parts = [part for power in powers.values() for part in (power.value, power.factor)]
-    new, once = settled([*now.values(), *parts])
+    side = joint([now[slope] for slope in slopes.values()], wide, {k: now[t] for k, t in wide.bodies.items()})
+    new, once = settled([*now.values(), *parts, *(side.parts if side else ())])
     now = {old: new.get(tensor, tensor) for old, tensor in now.items()}
     return Resident(
         now[objective],
@@ -220,6 +228,7 @@ def _settled(
         numbers,
         once,
         {made: Power(new[power.value], _plain(new.get(power.factor, power.factor))) for made, power in powers.items()},
+        side and side.renamed(lambda tensor: new.get(tensor, tensor)),
     )
 
 

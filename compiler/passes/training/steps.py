@@ -15,7 +15,7 @@ from sympile.compiler.code.underflow import entered_with
 from sympile.compiler.code.value import Integer, Value, i64, typed
 from sympile.compiler.code.writer import Function, Module
 from sympile.compiler.graph.definition import Definition
-from sympile.compiler.graph.node import postorder
+from sympile.compiler.graph.node import postorder, reads, target
 from sympile.compiler.passes.assemble import as_array, as_room, demands_of
 from sympile.compiler.passes.built import Stages
 from sympile.compiler.passes.emit import ELEMENT, size_names, sizes_of, write_group
@@ -27,7 +27,9 @@ from sympile.compiler.passes.fusing.group import Fused
 from sympile.compiler.passes.reading.scope import Constraint
 from sympile.compiler.passes.schedule import Loops, schedule
 from sympile.compiler.passes.scheduling.lifetimes import stays
-from sympile.compiler.passes.training.order import orders
+from sympile.compiler.passes.training.joint import Joint, body_of
+from sympile.compiler.passes.training.keeping import Keeping, SideBySide, Singly, is_known
+from sympile.compiler.passes.training.order import orders, with_last
 from sympile.compiler.passes.training.powers import EVERY
 from sympile.compiler.passes.training.resident import Resident
 from sympile.compiler.passes.training.update import EPOCH, PARAMETER, STEP
@@ -38,6 +40,7 @@ from sympile.compiler.rules.costs import OPERATIONS, operations
 ENTRY = "sympile_steps"
 LOOP = "steps"
 OBJECTIVE = "objective"
+FEWEST_SUMS = 2  # in slopes, from which on their numbers are side by side
 Nests = Mapping[Definition, Loops]
 
 
@@ -45,12 +48,31 @@ def steps_stages(
     made: Resident, dtype: str, target: Target, math: str, constraints: Sequence[Constraint]
 ) -> Stages:
     """The loop of a step and its update."""
-    fused, before = _with_shared_divisors(fuse(made.outputs, math)), fuse(list(made.once.values()), math)
+    fused = _joint(made, math, target.lanes(ELEMENT[dtype]))
+    side = made.joint if fused is not None else None
+    fused, before = fused or _fused(made.outputs, math), fuse(list(made.once.values()), math)
     powers, factors = fuse(made.values_of_powers, math), fuse([t for t in made.factors if t.kind != "input"], math)
     core = target.core(ELEMENT[dtype])
     loops = {tensor: nest for part in (fused, before, powers, factors) for tensor, nest in schedule(part, core).items()}
-    program = StepsLoop(made, fused, loops, before, powers, factors, dtype, target).program()
+    program = StepsLoop(made, fused, loops, before, powers, factors, dtype, target, side).program()
     return Stages(replace(program, demands=demands_of(constraints)), fused, loops, {})
+
+
+def _joint(made: Resident, math: str, lanes: int) -> Fused | None:
+    """The groups of a step whose entries are side by side, where that pays."""
+    side = made.joint
+    if side is None or side.lanes > lanes or len(set(filter(None, side.sums))) < FEWEST_SUMS:
+        return None
+    numbers = [tensor for tensor in side.numbers if not is_known(made, tensor)]
+    fused = _fused([made.objective, *numbers], math)
+    sums = {fused.outputs[total] for total in side.sums if total is not None}
+    one = [group for group in fused.groups if sums & set(group.members)]
+    together = len(one) == 1 and sums <= set(one[0].members) and len(one[0].domain) == 1
+    return fused if together and one[0].rows is None and one[0].way is None else None
+
+
+def _fused(outputs: Sequence[Definition], math: str) -> Fused:
+    return _with_shared_divisors(fuse(outputs, math))
 
 
 def _with_shared_divisors(fused: Fused) -> Fused:
@@ -72,6 +94,7 @@ class StepsLoop:
         fused, loops: the same in groups.
         before: what is computed once.
         powers, factors: of what is carried by multiplications, its value in any step, and by what it grows.
+        side: the formulas over entries side by side, where these are computed so.
     """
 
     made: Resident
@@ -82,8 +105,10 @@ class StepsLoop:
     factors: Fused
     dtype: str
     target: Target
+    side: Joint | None = None
     layout: Layout = field(default_factory=Layout)
     frame: Frame = field(init=False)
+    kept: Keeping = field(init=False)
     exits: list[tuple[str, list[Value]]] = field(default_factory=list)  # blocks that leave: steps done, status, numbers
 
     @property
@@ -102,7 +127,8 @@ class StepsLoop:
         module = Module(self.target)
         function = Function(module, LOOP, [("ptr", "job")])
         table = function.load("ptr", function.gep("i64", function.arguments[0], JOB["step_table"]), 8)
-        carried = {number: self.fused.outputs[after] for number, after in self.made.carried.items()}
+        after = self.made.carried if self.side is None else {}  # or all are ready at once
+        carried = {number: self.fused.outputs[tensor] for number, tensor in after.items()}
         self.frame = Frame(
             function,
             self.layout,
@@ -174,7 +200,8 @@ class StepsLoop:
         factors = [frame.scalars[self.factors.outputs.get(factor, factor)] for factor in self.made.factors]
         job = _Job(function)
         places = {label: frame.extra(label) for label in self._outputs()}
-        first = [frame.scalars[tensor] for tensor in self.made.carried]
+        self.kept = self._keeping(places, scalar)
+        first = self.kept.start()
         limit = job.limit()
         with function.loop(0, limit, 1, [*first, *factors]) as loop:
             numbers, powers = loop.carried[: len(first)], loop.carried[len(first) :]
@@ -182,6 +209,27 @@ class StepsLoop:
             powers = self._powers(job, loop.index, powers, factors, scalar)
             loop.next = [*self._step(job, loop.index, numbers, places, scalar), *powers]
         self._finish(job, limit, loop.results[: len(first)], places[OBJECTIVE], scalar)
+
+    def _keeping(self, places: Mapping[str, Value], scalar: Lanes) -> Keeping:
+        """How the numbers are carried from step to step."""
+        if self.side is None:
+            return Singly(self.frame, self.made, self.fused.outputs, places, scalar)
+        bodies = [body_of(part) for after in self.side.after.values() for part in after.parts]
+        self.frame.orders = {**self.frame.orders, **with_last(bodies, self.side.slope)}
+        self.frame.joint = self._lanes_of_sums(self.side)
+        spread = scalar.narrowed(self.target.lanes(ELEMENT[self.dtype]))
+        read = reads(*[group.body(tensor) for group in self.fused.groups for tensor in group.results])
+        wanted = {target(node): k for k, node in enumerate(read)}
+        return SideBySide(self.frame, self.made, self.fused.outputs, places, scalar, self.side, spread, wanted)
+
+    def _lanes_of_sums(self, side: Joint) -> tuple[Definition | None, ...]:
+        """The sums in the slopes, and others that find a lane."""
+        lanes = [None if total is None else self.fused.outputs[total] for total in side.sums]
+        wanted = set(filter(None, lanes))
+        group = next(group for group in self.fused.groups if wanted <= set(group.members))
+        others = [t for t in group.members if t.monoid == "sum" and t not in wanted]
+        lanes += others[: side.lanes - len(lanes)]
+        return (*lanes, *[None] * (side.lanes - len(lanes)))
 
     def _powers(
         self, job: _Job, done: Value, before: Sequence[Value], factors: Sequence[Value], scalar: Lanes
@@ -232,16 +280,14 @@ class StepsLoop:
         self, job: _Job, done: Value, numbers: Sequence[Value], places: Mapping[str, Value], scalar: Lanes
     ) -> list[Value]:
         """One step; returns the new numbers."""
-        frame, made = self.frame, self.made
-        frame.scalars.update(zip(made.carried, numbers, strict=True))
+        self.kept.enter(numbers)
         self._count(i64(self.function.add(job.number("step"), done)), scalar)
         self._write_groups(self.fused, scalar)
-        found = {label: frame.scalars[self.fused.outputs[t]] for label, t in self._outputs().items()}
-        for label, value in found.items():
-            scalar.store(value, places[label])
-        self._leave(_not_finite(scalar, list(found.values())), done, NOT_FINITE, numbers)
-        after = [frame.scalars[self.fused.outputs[t]] for t in made.carried.values()]
-        job.remember(done, _wide(scalar, found[OBJECTIVE]))
+        loss = self.frame.scalars[self.fused.outputs[self.made.objective]]
+        scalar.store(loss, places[OBJECTIVE])
+        self._leave(self.kept.slopes(loss), done, NOT_FINITE, numbers)
+        after = self.kept.after()
+        job.remember(done, _wide(scalar, loss))
         self._record(job, done, after, scalar)
         return after
 
@@ -253,7 +299,7 @@ class StepsLoop:
             count = function.add(function.add(job.number("step"), done), 1)
             row = function.gep(scalar.element, path, function.mul(count, job.number("path_count")))
             first = function.emit(f"ptrtoint {typed(job.pointer('parameter'))} to i64", "i64")
-            for tensor, value in zip(self.made.carried, numbers, strict=True):
+            for tensor, value in zip(self.made.carried, self.kept.singly(numbers), strict=True):
                 if self.made.entries[tensor].kind == PARAMETER:
                     at = function.emit(f"ptrtoint {typed(self.frame.pointer(tensor))} to i64", "i64")
                     scalar.store(value, function.gep("i8", row, function.sub(at, first)))
@@ -270,18 +316,11 @@ class StepsLoop:
             ways.append((label, values))
         function.begin(out)
         done, status, *last = function.merge(ways)
-        for tensor, value in zip(self.made.carried, last, strict=True):
+        for tensor, value in zip(self.made.carried, self.kept.singly(last), strict=True):
             scalar.store(value, self.frame.pointer(tensor))
+        self.kept.finish()
         job.leave(done, status, _wide(scalar, scalar.load(loss)))
         function.ret()
-
-
-def _not_finite(scalar: Lanes, values: Sequence[Value]) -> Value:
-    """Whether one of the numbers is nan or infinite: 0 * x is 0 or nan."""
-    total = scalar.mul(values[0], 0.0)
-    for value in values[1:]:
-        total = scalar.fma(value, 0.0, total)
-    return scalar.compare("une", total, 0.0)
 
 
 def _wide(scalar: Lanes, value: Value) -> Value:
