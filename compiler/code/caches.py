@@ -28,13 +28,18 @@ def own_caches(usual: Caches, system: Path = SYSTEM) -> Caches:
     return replace(usual, **{name: sizes[level] for level, name in LEVELS.items() if level in sizes})
 
 
+def _word(path: str) -> str:
+    with open(path, "rb", buffering=0) as file:
+        return file.read().decode().strip()
+
+
 @functools.cache
 def _levels(system: Path) -> dict[int, int]:
     """Bytes by level, of caches that hold data."""
     found: dict[int, int] = {}
     for folder in sorted(system.glob("index*")):
         try:
-            level, kind, size = ((folder / name).read_text().strip() for name in ("level", "type", "size"))
+            level, kind, size = (_word(f"{folder}/{name}") for name in ("level", "type", "size"))
             if kind in ("Data", "Unified"):
                 found[int(level)] = int(size[:-1]) * UNITS[size[-1]]
         except (OSError, ValueError, KeyError, IndexError):

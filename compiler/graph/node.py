@@ -276,21 +276,26 @@ def reads(*roots: Node) -> list[Node]:
 
 def brief(node: Node, limit: int = 400) -> str:
     """A one-line text for debugging and error messages; long ones are cut."""
+    if not node.args:
+        return _brief_text(node, [])[:limit]
     text: dict[Node, str] = {}
     for item in postorder([node]):
         text[item] = _brief_text(item, [text[a] for a in item.args])[:limit]
     return text[node]
 
 
+_INFIX = {"add": " + ", "mul": "*", "eq": " == "}
+
+
 def _brief_text(node: Node, args: list[str]) -> str:
-    leaves = {"const": str(node.data), "constant": str(node.data), "size": str(node.data), "hole": f"?{node.data}"}
-    if node.op in leaves:
-        return leaves[node.op]
+    if node.op in ("const", "constant", "size"):
+        return str(node.data)
+    if node.op == "hole":
+        return f"?{node.data}"
     if node.op == "index":
         return index_name(node)
-    infix = {"add": " + ", "mul": "*", "eq": " == "}
-    if node.op in infix:
-        return f"({infix[node.op].join(args)})"
+    if node.op in _INFIX:
+        return f"({_INFIX[node.op].join(args)})"
     if node.op == "pow":
         return f"{args[0]}^{node.data}"
     if node.op == "read":

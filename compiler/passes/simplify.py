@@ -249,7 +249,8 @@ def _instances(entry: Indexed, node: Node) -> Iterable[tuple[Found, Number]]:
     if pattern.op == "mul":
         return ((found, 1) for found in products(matcher, pattern, node, {}))
     if pattern.op == "pow":
-        exponent = Fraction(number(node)) / number(pattern)
+        own, unit = number(node), number(pattern)
+        exponent = 1 if own == unit else Fraction(own) / unit
         if exponent.denominator != 1 or exponent < 0:
             return ()
         return ((Found(bound, 1, ONE), exponent) for bound in matcher.match(pattern.args[0], node.args[0], {}))

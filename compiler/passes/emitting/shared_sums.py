@@ -49,19 +49,21 @@ class SharedSums:
             loops = function.loop(run.first, whole, step, carried)
             with loops as loop, self.nest.bind(vector, loop.index, hoist=False):
                 loop.next = self._sums_turn(sums, others, copies, loop.carried, slots, masked=False)
-            carried = loop.results
+            carried = list(loop.results)
         with self.nest.single_registers():
             carried = self._narrowed(lanes, sums, copies, carried, slots)
             lanes = self.nest.elements.wide
             masked = lanes.lanes > 1
+            stride = copies if memory else 1
             with (
-                function.loop(whole, run.last, lanes.lanes, carried) as rest,
+                function.loop(whole, run.last, lanes.lanes, carried[::copies]) as rest,  # the first copies grow
                 self.nest.bind(vector, rest.index, hoist=False),
             ):
                 self.nest.elements.mask = lanes.first(function.sub(run.last, rest.index)) if masked else None
-                rest.next = self._sums_turn(sums, others, 1, rest.carried, slots, masked, stride=copies)
+                rest.next = self._sums_turn(sums, others, 1, rest.carried, slots, masked, stride)
                 self.nest.elements.mask = None
-            self._sums_end(sums, copies, rest.results, slots)
+            carried[::copies] = rest.results
+            self._sums_end(sums, copies, carried, slots)
 
     def _narrowed(
         self, before: Lanes, sums: Sequence[Definition], copies: int, carried: Sequence[Value], slots: Sequence[Value]

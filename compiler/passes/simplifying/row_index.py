@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import field
 from fractions import Fraction
+from functools import cache
 
 from sympile.compiler.graph.arithmetic import mul, split
 from sympile.compiler.graph.definition import Definition
@@ -65,17 +66,25 @@ def by_operation(rows: Iterable[Rewrite], names: Mapping[Definition, str]) -> Ro
 
 
 def _indexed(row: Rewrite, matcher: Matcher) -> Indexed:
-    scale, pattern = split(row.before) if split(row.before)[1].op == "add" else (1, row.before)
-    after = mul(const(Fraction(1) / scale), row.after)
+    return Indexed(row, *_sought(row), matcher)
+
+
+@cache
+def _sought(row: Rewrite) -> tuple[Node, Node, frozenset[str], tuple[tuple[str, frozenset[str]], ...]]:
+    """What is the same in every run: the pattern, what it becomes, what it needs."""
+    scale, pattern = split(row.before)
+    if pattern.op != "add":
+        scale, pattern = 1, row.before
+    after = row.after if scale == 1 else mul(const(Fraction(1) / scale), row.after)
     if pattern.op == "call":
-        return Indexed(row, pattern, after, frozenset(), (), matcher)
+        return pattern, after, frozenset(), ()
     inner = []
     if row.through is Through.NOTHING:
         for operand in map(_inside, pattern.args):
             needs = _needs(operand)
             if needs and operand.op not in ("over", "each", "mul"):
                 inner.append((operand.op, needs))
-    return Indexed(row, pattern, after, _needs(pattern), tuple(inner), matcher)
+    return pattern, after, _needs(pattern), tuple(inner)
 
 
 def _inside(operand: Node) -> Node:
