@@ -29,9 +29,11 @@ class Copy:
         return [sum(self.pieces[:k]) for k in range(len(self.pieces) - 1)]
 
 
+SINGLE = {1: "i32", 2: "i64"}  # words: rows that are one number
+TURNS = 4  # of those a turn
 # Pieces need no masks, which cost more than what is copied twice; and short pieces rarely lie on two cache lines.
 COPIES = (
-    *(Copy(pieces) for pieces in ((1,), (2,), (2, 2), (4, 4), (8, 4), (8, 8), (16, 4), (16, 8), (16, 16))),
+    *(Copy(pieces) for pieces in ((2, 2), (4, 4), (8, 4), (8, 8), (16, 4), (16, 8), (16, 16))),
     Copy((16, 16, 8), ahead=12),
 )
 
@@ -45,6 +47,7 @@ define internal void @gather(ptr noalias %source, ptr noalias %buffer, i64 %word
 entry:
   %last = sub i64 %rows, 1
 {_choice()}
+{"".join(map(_single_words, SINGLE))}
 {"".join(_short_rows(copy) for copy in COPIES)}
 {_LONG_ROWS}
 out:
@@ -54,11 +57,46 @@ out:
 
 def _choice() -> str:
     """Which copy fits the length of the rows."""
-    cases, shortest = [], 1
+    cases, shortest = [f"    i64 {words}, label %to.{words}" for words in SINGLE], max(SINGLE) + 1
     for copy in COPIES:
         cases += [f"    i64 {words}, label %{copy.label}" for words in range(shortest, copy.most + 1)]
         shortest = copy.most + 1
     return "\n".join(["  switch i64 %words, label %row [", *cases, "  ]"])
+
+
+def _single_words(words: int) -> str:
+    """Rows of one number: some a turn, so that little but loads and stores is left of it."""
+    name, kind = f"to.{words}", SINGLE[words]
+    some = "".join(_number(f"{name}.{k}", kind, f"%{name}.r", k) for k in range(TURNS))
+    return f"""{name}:
+  %{name}.whole = and i64 %rows, -{TURNS}
+  br label %{name}.look
+{name}.look:
+  %{name}.r = phi i64 [0, %{name}], [%{name}.next, %{name}.some]
+  %{name}.more = icmp ult i64 %{name}.r, %{name}.whole
+  br i1 %{name}.more, label %{name}.some, label %{name}.left
+{name}.some:
+{some}  %{name}.next = add i64 %{name}.r, {TURNS}
+  br label %{name}.look
+{name}.left:
+  %{name}.s = phi i64 [%{name}.whole, %{name}.look], [%{name}.s.next, %{name}.one]
+  %{name}.again = icmp ult i64 %{name}.s, %rows
+  br i1 %{name}.again, label %{name}.one, label %out
+{name}.one:
+{_number(f"{name}.s", kind, f"%{name}.s", 0)}  %{name}.s.next = add i64 %{name}.s, 1
+  br label %{name}.left
+"""
+
+
+def _number(own: str, kind: str, first: str, beyond: int) -> str:
+    return f"""  %{own}.r = add i64 {first}, {beyond}
+  %{own}.o.p = getelementptr i64, ptr %order, i64 %{own}.r
+  %{own}.o = load i64, ptr %{own}.o.p
+  %{own}.a = getelementptr {kind}, ptr %source, i64 %{own}.o
+  %{own}.b = getelementptr {kind}, ptr %buffer, i64 %{own}.r
+  %{own}.v = load {kind}, ptr %{own}.a, align 4
+  store {kind} %{own}.v, ptr %{own}.b, align 4
+"""
 
 
 def _short_rows(copy: Copy) -> str:
