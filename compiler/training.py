@@ -83,7 +83,7 @@ def build_training(
     step = build(work, now, inputs, dtype, ordered=ordered)
     if prepared or columns is not None or written is not None:
         return Training(step, before, prepared, columns, outputs)
-    return Training(step, (), {}) if ordered and may_be_chosen(inputs) and step.program.chosen else None
+    return Training(step, (), {}) if ordered and may_be_chosen(inputs) else None
 
 
 def _build_alone(work: Work, outputs: Mapping[str, Definition], dtype: str) -> Built:

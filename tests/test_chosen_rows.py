@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -47,6 +48,14 @@ def two_arrays(width: int) -> tuple[Any, list[Any], Data]:
     return (sm.tanh(sm.dot(u, w) + c * sm.dot(v, u)) - y) ** 2, [w, c], data
 
 
+def curve(width: int) -> tuple[Any, list[Any], Data]:
+    """Single numbers of an example, which loops have in their lanes."""
+    a, b, c, u, y = sp.symbols("a b c u y")
+    rng = np.random.default_rng(width)
+    data = {u: rng.random(EXAMPLES), y: rng.normal(size=EXAMPLES)}
+    return (a * sp.exp(-b * u) + c - y) ** 2, [a, b, c], data
+
+
 def class_numbers(width: int) -> tuple[Any, list[Any], Data]:
     """A number beside the row that says which row of a parameter is meant."""
     x, E = sp.MatrixSymbol("x", width, 1), sm.Tensor("E", (5, width))
@@ -58,7 +67,7 @@ def class_numbers(width: int) -> tuple[Any, list[Any], Data]:
 
 
 MODELS: dict[str, Callable[[int], tuple[Any, list[Any], Data]]] = {
-    "weighted": logistic, "softmax": softmax, "two arrays": two_arrays,
+    "weighted": logistic, "softmax": softmax, "two arrays": two_arrays, "curve": curve,
 }  # fmt: skip
 
 
@@ -76,7 +85,8 @@ def ready(model: sm.Model) -> Ready:
 @pytest.mark.parametrize("batch", [1, 2, 7, 8, 9, 16, 25, 32, EXAMPLES - 1])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize(("name", "width"), [("weighted", 2), ("weighted", 3), ("weighted", 10), ("softmax", 5),
-                                             ("softmax", 7), ("two arrays", 4), ("two arrays", 9)])  # fmt: skip
+                                             ("softmax", 7), ("two arrays", 4), ("two arrays", 9), ("weighted", 11),
+                                             ("weighted", 33), ("two arrays", 20), ("curve", 1)])  # fmt: skip
 def test_the_same_bits_as_in_order(name: str, width: int, dtype: str, batch: int) -> None:
     """Rows that come several times, or not at all, are as good as others."""
     loss, parameters, data = MODELS[name](width)
@@ -122,9 +132,11 @@ def test_several_epochs_drawn_here() -> None:
     ("build", "width", "chosen"),
     [
         pytest.param(logistic, 10, {"x", "y", "s"}, id="everything of an example"),
-        pytest.param(logistic, 11, set(), id="rows that lie along the lanes"),
+        pytest.param(logistic, 11, {"x", "y", "s"}, id="rows that lie along the lanes"),
+        pytest.param(logistic, 129, {"y", "s"}, id="no long rows"),
+        pytest.param(curve, 1, {"u", "y"}, id="single numbers"),
         pytest.param(softmax, 6, {"t"}, id="not what a product with a matrix reads"),
-        pytest.param(class_numbers, 4, set(), id="integers"),
+        pytest.param(class_numbers, 4, {"y"}, id="no integers, nor what is multiplied by rows that they choose"),
     ],
 )
 def test_which_data_are_read_so(
@@ -157,3 +169,14 @@ def test_threads_give_the_same_bits() -> None:
     pool.stop()
     for other in found[1:]:
         np.testing.assert_array_equal(found[0], other)
+
+
+@pytest.mark.parametrize(("width", "asked"), [(20, True), (10, False)])
+def test_the_rows_of_the_next_block_are_asked_for(width: int, asked: bool) -> None:
+    """Where they lie along the lanes: turned over, more of them are under way at once."""
+    loss, parameters, data = logistic(width)
+    model = sm.compile(loss, parameters)
+    fitted(model, data, batch_size=16)
+    training = ready(model).training
+    assert training is not None
+    assert bool(re.search(r"@llvm\.prefetch\.p0\(ptr %\w+, i32 0", training.step.stages.program.code.text)) == asked

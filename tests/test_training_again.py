@@ -58,7 +58,7 @@ def compilations(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def test_a_second_fit_compiles_nothing(compilations: list[Any]) -> None:
-    """Nor with other rows, another batch, another rate, other data, another seed."""
+    """Nor with other rows, another batch, another rate, other data, another seed; in order is one step, shuffled another."""
     w, v = sp.MatrixSymbol("w_again", D, 1), sp.MatrixSymbol("v_again", D, 1)
     model = sm.compile((sm.dot(w, v) - sp.Symbol("q")) ** 2, [w], prediction=sm.dot(w, v))
 
@@ -69,6 +69,7 @@ def test_a_second_fit_compiles_nothing(compilations: list[Any]) -> None:
 
     once(N, batch_size=8)
     assert compilations
+    once(N, batch_size=8, shuffle=False)
     compilations.clear()
     once(N, batch_size=8)
     once(31, batch_size=4, seed=5, shuffle=False)

@@ -1,4 +1,4 @@
-"""Lines of large results are asked for ahead of the stores to them, on processors whose stores wait for their lines."""
+"""Memory that is asked for ahead: lines of large results, where stores wait for them, and rows of data in any order."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from math import prod
 from sympile.compiler.code.lanes import Lanes
 from sympile.compiler.code.target import LINE
 from sympile.compiler.code.value import Integer, Value, literal
-from sympile.compiler.graph.definition import Definition, extent_value
+from sympile.compiler.graph.definition import EXAMPLES, Definition, extent_value
 from sympile.compiler.passes.emitting.layout import Frame
+from sympile.compiler.passes.fusing.group import Group
 
 AHEAD = 2048  # bytes: as far as results are written in the time that a line takes to come
 
@@ -23,6 +24,23 @@ def ask(frame: Frame, lanes: Lanes, tensor: Definition, pointer: Value, along: I
         there = function.gep("i8", pointer, AHEAD + offset, inside=False)
         words = (literal(1, "i32"), literal(3, "i32"), literal(1, "i32"))  # to write, to the nearest cache, data
         function.call("void", "@llvm.prefetch.p0", there, *words)
+
+
+def ask_for_rows(frame: Frame, scalar: Lanes, group: Group, start: Integer, count: int) -> None:
+    """Asks for rows of data that come next, which do not follow each other where an order says which they are."""
+    arrays = [t for t in group.contents.operands if t in frame.layout.chosen]
+    if frame.order is None or not arrays:
+        return
+    function, last = frame.function, frame.function.sub(frame.extent(EXAMPLES), 1)
+    words = (literal(0, "i32"), literal(3, "i32"), literal(1, "i32"))  # to read, to the nearest cache, data
+    for row in range(count):
+        at = function.min(function.add(start, row), last)
+        example = function.load("i64", function.gep("i64", frame.order, at), 8)
+        for tensor in arrays:
+            width = prod(map(extent_value, tensor.shape[1:]))
+            first = function.gep(scalar.element, frame.pointer(tensor), function.mul(example, width))
+            for number in dict.fromkeys([*range(0, width, LINE // scalar.bytes), width - 1]):
+                function.call("void", "@llvm.prefetch.p0", function.gep(scalar.element, first, number), *words)
 
 
 def _is_near(lanes: Lanes, tensor: Definition) -> bool:

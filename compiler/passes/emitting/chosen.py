@@ -1,7 +1,8 @@
 """Data whose rows are read where they lie, through the order of a batch, instead of copied into a batch first.
 
-A block of rows with few entries turns them over in registers (narrow_block.py), from wherever they are: copying them
-before takes an instruction for each piece to read and one to write, and the block waits for what was just written.
+Loops over blocks of rows read each row once or twice, from wherever it is, and loops with examples in the lanes gather
+single numbers: copying them before takes an instruction for each piece to read and one to write, and who reads them
+waits for what was just written. What products of matrices read, again and again, is copied.
 """
 
 from __future__ import annotations
@@ -9,35 +10,44 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from sympile.compiler.graph.definition import EXAMPLE, Definition, extent_value
+from sympile.compiler.graph.node import postorder, target
+from sympile.compiler.graph.running import runs
 from sympile.compiler.passes.emitting.alike import repeated
-from sympile.compiler.passes.fusing.group import Fused, Group
-from sympile.compiler.passes.fusing.rowwise import NARROW, are_narrow
+from sympile.compiler.passes.fusing.group import Fused, Group, scatter_axis
 from sympile.compiler.passes.schedule import Loops
+
+LONGEST = 128  # numbers of a row: longer ones are copied, the next ones asked for meanwhile
 
 
 def may_be_chosen(inputs: Iterable[Definition]) -> bool:
-    """Whether there are rows of few entries at all: quickly seen, before loops are known."""
-    return any(_is_data(t) and len(t.axes) == 2 and extent_value(t.shape[1], NARROW + 1) <= NARROW for t in inputs)
+    """Whether there are rows that are short enough at all: quickly seen, before loops are known."""
+    return any(_is_data(t) and len(t.axes) <= 2 for t in inputs)
 
 
 def chosen_rows(
     inputs: Iterable[Definition], outputs: Iterable[Definition], fused: Fused, loops: Mapping[Definition, Loops]
 ) -> frozenset[Definition]:
-    """The inputs of which nothing is read but rows of examples, by blocks of rows with few entries."""
+    """The inputs of which nothing is read but rows of examples, in such loops."""
     alike = repeated(fused.groups)
     elsewhere, found = set(outputs), set[Definition]()
     for number, group in enumerate(fused.groups):
-        if number not in alike and _is_block(group, loops):
-            found.update(group.contents.operands)
-        else:
-            elsewhere.update(_operands(group))
-    return frozenset(t for t in inputs if t in found and t not in elsewhere and _is_data(t))
+        here = set() if number in alike else _read_by_rows(group, loops)
+        found |= here
+        elsewhere.update(t for t in _operands(group) if t not in here)
+    return frozenset(t for t in inputs if t in found and t not in elsewhere)
 
 
-def _is_block(group: Group, loops: Mapping[Definition, Loops]) -> bool:
+def _read_by_rows(group: Group, loops: Mapping[Definition, Loops]) -> set[Definition]:
+    """The data of which a group reads the rows that it goes through, and nothing else."""
     own = loops.get(group.members[0])
-    by_examples = group.rows is not None and group.domain[0] is EXAMPLE
-    return by_examples and own is not None and own.lanes > 1 and are_narrow(group.members)
+    if own is None or EXAMPLE not in group.domain[:1] or any(scatter_axis(t) or runs(t) for t in group.results):
+        return set()
+    if group.rows is None and (group.domain != (EXAMPLE,) or own.vector is not EXAMPLE):
+        return set()
+    reads = [n for t in group.results for n in postorder([group.body(t)]) if n.op == "read" and _is_data(target(n))]
+    other = {target(n) for n in reads if n.args[0] is not EXAMPLE or any(EXAMPLE in i.free for i in n.args[1:])}
+    deep = 2 if group.rows is not None else 1
+    return {t for t in map(target, reads) if t not in other and len(t.axes) <= deep}
 
 
 def _operands(group: Group) -> list[Definition]:
@@ -45,4 +55,7 @@ def _operands(group: Group) -> list[Definition]:
 
 
 def _is_data(tensor: Definition) -> bool:
-    return tensor.kind == "input" and tensor.batched and not tensor.integer
+    """Whether a tensor holds a short row for each example."""
+    if tensor.kind != "input" or not tensor.batched or tensor.integer:
+        return False
+    return all(length.op == "const" and extent_value(length) <= LONGEST for length in tensor.shape[1:])

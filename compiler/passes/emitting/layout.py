@@ -49,6 +49,7 @@ class Frame:
     table: Value
     pointers: dict[Definition, Value] = field(default_factory=dict)
     lengths: dict[str, Value] = field(default_factory=dict)
+    order: Value | None = None  # of the examples of a batch
     fuses: bool = True  # whether a product and a sum become one fused multiply-add
     scalars: dict[Definition, Value] = field(default_factory=dict)  # results without axes, while they are in registers
     inlines: bool = False  # whether vector math stands in its loops: around a call all vector registers are saved
@@ -62,6 +63,8 @@ class Frame:
 
     def enter(self, tensors: Iterable[Definition], sizes: Iterable[str]) -> None:
         """Loads what the function is going to need."""
+        if self.layout.chosen:
+            self.order = self.extra(ORDER)
         for tensor in tensors:
             self.pointers[tensor] = self._load(self.layout.tensors[tensor], "ptr")
         for name in sizes:

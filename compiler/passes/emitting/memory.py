@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sympile.compiler.code.value import Integer, Value, i64, typed
+from sympile.compiler.code.lanes import Lanes
+from sympile.compiler.code.value import Integer, Value, i64, literal, typed
 from sympile.compiler.graph.affine import affine
 from sympile.compiler.graph.arithmetic import sub
 from sympile.compiler.graph.brackets import at_least_zero
-from sympile.compiler.graph.definition import Definition
+from sympile.compiler.graph.definition import EXAMPLE, Definition
 from sympile.compiler.graph.node import ONE, ZERO, Node, target
 from sympile.compiler.graph.ranges import stays_inside
 from sympile.compiler.passes.emitting.columns import column, width_of
@@ -28,8 +29,51 @@ def address(elements: Elements, tensor: Definition, at: tuple[Node, ...], place:
     Lanes inside is None where all of them are known to be, the masked end of an axis aside.
     """
     element = "i64" if tensor.integer else elements.scalar.element
-    strides = elements.frame.strides(tensor)
-    return address_in(elements, elements.frame.pointer(tensor), element, tensor.shape, strides, at, place)
+    strides, start = elements.frame.strides(tensor), elements.frame.pointer(tensor)
+    if tensor not in elements.frame.layout.chosen:
+        return address_in(elements, start, element, tensor.shape, strides, at, place)
+    within_row = address_in(elements, start, element, tensor.shape[1:], strides[1:], at[1:], place)
+    return _of_example(elements, element, within_row, strides[0], place)
+
+
+def _of_example(elements: Elements, element: str, within_row: Address, stride: Integer, place: Place) -> Address:
+    """The address in the rows of those examples that the order of a batch says."""
+    function, wide = elements.frame.function, elements.wide
+    pointer, along, offsets, within = within_row
+    example = example_at(elements, place)
+    if not elements.is_wide(EXAMPLE):
+        return function.gep(element, pointer, function.mul(example, stride)), along, offsets, within
+    apart = example
+    if stride != 1:
+        apart = function.emit(f"mul {typed(example)}, {wide.splat(i64(stride)).text}", example.type)
+    if offsets is not None:
+        apart = function.emit(f"add {typed(apart)}, {offsets.text}", apart.type)
+    return pointer, None, apart, within
+
+
+def example_at(elements: Elements, place: Place) -> Value:
+    """Which example is meant, or the examples in the lanes."""
+    function, wide, order = elements.frame.function, elements.wide, elements.frame.order
+    mask = elements.mask if place.masked and elements.is_wide(EXAMPLE) else None
+    key = ("example", elements.key_of(EXAMPLE, place), mask)
+    found = elements.find(key)
+    if found is not None:
+        return found
+    assert order is not None
+    first, beyond = integer_apart(elements, EXAMPLE, place)
+    at = function.gep("i64", order, function.add(first, beyond))
+    value = _load_indices(wide, at, mask) if elements.is_wide(EXAMPLE) else function.load("i64", at, 8)
+    elements.known[-1][key] = value
+    return value
+
+
+def _load_indices(wide: Lanes, pointer: Value, mask: Value | None) -> Value:
+    """As many i64 as there are lanes, side by side; those outside of the mask are not read, and 0."""
+    kind = wide.vector("i64")
+    if mask is None or wide.lanes == 1:
+        return wide.function.load(kind, pointer, 8)
+    name, nothing = f"@llvm.masked.load.v{wide.lanes}i64.p0", Value("zeroinitializer", kind)
+    return wide.function.call(kind, name, pointer, literal(8, "i32"), mask, nothing)
 
 
 def address_in(

@@ -20,7 +20,7 @@ from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import Node, extent, number, postorder, target
 from sympile.compiler.passes.emitting.ahead import ask
 from sympile.compiler.passes.emitting.elements import Elements
-from sympile.compiler.passes.emitting.layout import ORDER, Frame
+from sympile.compiler.passes.emitting.layout import Frame
 from sympile.compiler.passes.emitting.memory import address
 from sympile.compiler.passes.emitting.places import Place
 from sympile.compiler.passes.emitting.reduction import ACROSS, COMBINE, IDENTITY, accumulated
@@ -74,7 +74,6 @@ class NarrowBlock:
     stages: Mapping[Definition, int] = field(init=False)
     entries: dict[tuple[object, int], Value] = field(default_factory=dict)  # of this block
     examples: dict[int, Value] = field(default_factory=dict)  # the rows of this block, where an order says which
-    order: Value | None = None
     left: Integer | None = None  # rows, in a block that is not full
 
     def __post_init__(self) -> None:
@@ -91,8 +90,6 @@ class NarrowBlock:
 
     def hoist(self) -> None:
         """Writes what no row changes; sums over rows are empty."""
-        if self.frame.layout.chosen:
-            self.order = self.frame.extra(ORDER)
         self.elements.hoist([self.group.body(tensor) for tensor in self.group.members], frozenset())
         for tensor in self.group.members:
             if kind_of(tensor) in ("column", "total"):
@@ -199,8 +196,8 @@ class NarrowBlock:
         """Which example a row of the block is, where an order says."""
         if row not in self.examples:
             function = self.frame.function
-            assert self.order is not None
-            self.examples[row] = function.load("i64", function.gep("i64", self.order, at), 8)
+            assert self.frame.order is not None
+            self.examples[row] = function.load("i64", function.gep("i64", self.frame.order, at), 8)
         return self.examples[row]
 
     # ------------------------------------------------------------------------------------------ rows as a whole

@@ -15,10 +15,10 @@ from sympile.compiler.code.lanes import Lanes
 from sympile.compiler.code.value import Integer, Value
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import Node, extent
-from sympile.compiler.passes.emitting.ahead import ask
+from sympile.compiler.passes.emitting.ahead import ask, ask_for_rows
 from sympile.compiler.passes.emitting.elements import CONDITIONS, Elements
 from sympile.compiler.passes.emitting.layout import Frame
-from sympile.compiler.passes.emitting.memory import address
+from sympile.compiler.passes.emitting.memory import address, example_at
 from sympile.compiler.passes.emitting.places import Place
 from sympile.compiler.passes.emitting.reduction import COMBINE, IDENTITY, accumulated
 from sympile.compiler.passes.fusing.group import Group
@@ -86,6 +86,11 @@ class RowBlock:
         for elements, _ in contexts:
             elements.positions[self.row] = start
             elements.push()
+            if self.frame.order is not None:
+                for row in range(1 if elements is self.whole else self.rows):
+                    example_at(elements, Place(row))
+        if self.rows > 1:
+            ask_for_rows(self.frame, self.scalar, self.group, self.frame.function.add(start, self.rows), self.rows)
         for stage in range(max(self.stages.values()) + 1):
             for elements, members in contexts:
                 now = [tensor for tensor in members if self.stages[tensor] == stage]
