@@ -9,6 +9,7 @@ import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import mpmath
@@ -29,7 +30,7 @@ from sympile.compiler.graph.definition import (
     input_tensor,
     read,
 )
-from sympile.compiler.graph.node import ZERO, Node, const, index, number, size
+from sympile.compiler.graph.node import HALF, ZERO, Node, const, index, number, size
 from sympile.compiler.graph.rebuild import function
 from sympile.compiler.graph.reduce import total
 from sympile.compiler.passes.assemble import assemble, polynomial
@@ -634,3 +635,21 @@ def test_the_axes_of_right_sides() -> None:
     assert (sides.batch, sides.shared, sides.columns) == (0, EXAMPLES, M)
     sides = right_sides(called("solve", given("A", EXAMPLES, N, N), given("b", EXAMPLES, N)))
     assert (sides.batch, sides.shared, sides.columns) == (1, None, None)
+
+
+@pytest.mark.parametrize(("scale", "solves"), [(HALF, 1), (const(-4), 1), (const(Fraction(1, 3)), 2)])
+@pytest.mark.parametrize("turned", [False, True])
+def test_right_sides_that_differ_by_a_power_of_two_are_solved_once(scale: Node, solves: int, turned: bool) -> None:
+    """A⁻¹ (b/2) has the bits of half of A⁻¹ b; of a third of b it has not."""
+    i = index(const(4))
+    matrix, right = given("A", 4, 4), given("b", 4)
+    matrix = transposed(matrix) if turned else matrix
+    whole = called("solve", matrix, right)
+    part = called("solve", matrix, define((i,), (), None, mul(scale, read(right, i))))
+    outputs = factored([whole, part])
+    found = {t for t in definitions(outputs) if t.kind == "call" and t.routine.startswith("solve")}
+    assert len(found) == solves
+    A, b = np.random.default_rng(0).normal(size=(4, 4)), np.random.default_rng(1).normal(size=4)
+    (got, scaled), _ = compiled([whole, part]).run({"A": A, "b": b})
+    np.testing.assert_allclose(got, np.linalg.solve(A.T if turned else A, b), rtol=1e-12)
+    np.testing.assert_allclose(scaled, float(number(scale)) * got, rtol=1e-14)

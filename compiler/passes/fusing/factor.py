@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from math import frexp
 
-from sympile.compiler.graph.arithmetic import add
-from sympile.compiler.graph.definition import Definition, call, computed, define, definitions, read
+from sympile.compiler.graph.arithmetic import add, mul, split
+from sympile.compiler.graph.definition import Definition, call, computed, define, definitions, elementwise, read
 from sympile.compiler.graph.inline import rewritten
 from sympile.compiler.graph.mapping import Mapping
-from sympile.compiler.graph.node import ONE, Node, target
+from sympile.compiler.graph.node import ONE, Node, const, target
 from sympile.compiler.rules.linalg import ROUTINES
 
 
@@ -39,12 +40,24 @@ def _called(tensor: Definition, new: dict[Definition, Definition], uses: Counter
         return call(tensor.routine, [new[o] for o in tensor.operands], tensor.shape)
     matrix, transposed = _seen_through(tensor.operands[0])
     operands = [new[matrix], *[new[o] for o in tensor.operands[1:]]]
+    scale = ONE
+    if tensor.routine == "solve":
+        scale, operands[1] = _without_scale(operands[1])
     if uses[matrix] > 1:
         operands.append(_factors(new[matrix]))
-    if transposed and tensor.routine == "solve":
-        return call("solve_transposed", operands, tensor.shape)
+    if tensor.routine == "solve":
+        result = call("solve_transposed" if transposed else "solve", operands, tensor.shape)
+        return result if scale is ONE else elementwise(result.axes, mul(scale, read(result, *result.axes)))
     result = call(tensor.routine, operands, tensor.shape)
     return _transposed(result) if transposed and tensor.routine == "inv" else result
+
+
+def _without_scale(right: Definition) -> tuple[Node, Definition]:
+    """A power of two, and the right side without it: A⁻¹ (b/2) is half of A⁻¹ b, to the bit, which others may want."""
+    coefficient, rest = split(right.formula) if right.kind == "formula" and right.monoid is None else (1, ONE)
+    if coefficient in (0, 1) or rest is ONE or abs(frexp(coefficient)[0]) != 0.5:
+        return ONE, right
+    return const(coefficient), elementwise(right.axes, rest)
 
 
 def _factors(matrix: Definition) -> Definition:
