@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import sympy as sp
+from contraction_cases import CASES, halved, sizes
 from definition_cases import World
 from test_code_generation import DTYPES, compiled, run
-from test_contractions import CASES, halved, sizes
 
 import sympile as sm
 from sympile.compiler.graph.arithmetic import mul
