@@ -14,7 +14,16 @@ from sympile.compiler.code.target import Target, host
 from sympile.compiler.collection import collection_paused
 from sympile.compiler.errors import UnusedParameter
 from sympile.compiler.graph.arithmetic import mul, power
-from sympile.compiler.graph.definition import EXAMPLE, EXAMPLES, Definition, computed, elementwise, read, used
+from sympile.compiler.graph.definition import (
+    EXAMPLE,
+    EXAMPLES,
+    Definition,
+    computed,
+    definitions,
+    elementwise,
+    read,
+    used,
+)
 from sympile.compiler.graph.node import ONE, Node, extent, holding
 from sympile.compiler.graph.reduce import total
 from sympile.compiler.graph.verify import verify
@@ -24,13 +33,15 @@ from sympile.compiler.passes.assemble import assemble
 from sympile.compiler.passes.built import Built, Shelf, Stages, description
 from sympile.compiler.passes.call import python_call
 from sympile.compiler.passes.fuse import fuse
+from sympile.compiler.passes.fusing.group import Fused
 from sympile.compiler.passes.read import Output, demand_number, range_constraints, read_all, scalar_output
 from sympile.compiler.passes.reading.scope import Constraint, Scope
-from sympile.compiler.passes.schedule import schedule
+from sympile.compiler.passes.schedule import Loops, schedule
 from sympile.compiler.passes.simplify import Rewriting, simplify
 from sympile.compiler.program import BATCH, Code, Extent, Signature, Slot
 from sympile.compiler.records import dataclass
 
+Accept = Callable[[Fused, Mapping[Definition, Loops]], bool]
 LOSS, OBJECTIVE = "loss", "objective"
 GRADIENT = "gradient of "
 PREDICTION = "prediction of "
@@ -220,7 +231,7 @@ def build(
     """The program that computes some of the outputs, and the stages it comes through; see `assemble`."""
     target, given = target or this_machine(), list(inputs)
     return Built(
-        lambda: _stages(work, outputs, given, dtype, target, watched, ordered),
+        lambda: _all_stages(work, outputs, given, dtype, target, watched, ordered),
         lambda: description(outputs, given, work.constraints, dtype, target, rows_of(work.request, watched, ordered)),
         work.request.shelf,
         lambda made: assemble(
@@ -229,11 +240,49 @@ def build(
     )
 
 
+def build_rather(
+    work: Work, rather: Mapping[str, Definition], accept: Accept, outputs: Mapping[str, Definition], dtype: str
+) -> Built:
+    """The step of batches in an order with outputs of another form, if its loops are accepted, else as they are."""
+    target, rows = this_machine(), f"{rows_of(work.request, ordered=True)}, rather"
+    first, second = inputs_below(rather), inputs_below(outputs)
+    return Built(
+        lambda: (
+            _stages(work, rather, first, dtype, target, ordered=True, accept=accept)
+            or _all_stages(work, outputs, second, dtype, target, ordered=True)
+        ),
+        lambda: description(rather, first, work.constraints, dtype, target, rows),
+        work.request.shelf,
+        lambda made: assemble(
+            outputs, second, made.fused, made.loops, dtype, target, work.constraints, True, ordered=True
+        ),
+    )
+
+
+def inputs_below(outputs: Mapping[str, Definition]) -> list[Definition]:
+    """Whatever outputs read."""
+    return [tensor for tensor in definitions(outputs.values()) if tensor.kind == "input"]
+
+
 def rows_of(request: Request, watched: Definition | None = None, ordered: bool = False) -> str:
     """What decides, beside the formulas, how they are computed."""
     rows = f"{request.math}, exact" if request.rewrites == "exact" else request.math
     rows += ", ordered" if ordered else ""
     return rows if watched is None else f"{rows}, watched: {watched.name}"
+
+
+def _all_stages(
+    work: Work,
+    outputs: Mapping[str, Definition],
+    inputs: Sequence[Definition],
+    dtype: str,
+    target: Target,
+    watched: Definition | None = None,
+    ordered: bool = False,
+) -> Stages:
+    made = _stages(work, outputs, inputs, dtype, target, watched, ordered)
+    assert made is not None
+    return made
 
 
 @collection_paused()
@@ -245,14 +294,17 @@ def _stages(
     target: Target,
     watched: Definition | None = None,
     ordered: bool = False,
-) -> Stages:
-    """Fuse, schedule, emit."""
+    accept: Accept | None = None,
+) -> Stages | None:
+    """Fuse, schedule, emit; None where the loops are not accepted."""
     times: dict[str, float] = {}
     started = time.perf_counter()
     fused = fuse(list(outputs.values()), work.request.math, work.request.rewrites == "exact")
     times["fuse"] = time.perf_counter() - started
     loops = schedule(fused, target.core({"float64": "double", "float32": "float"}[dtype]))
     times["schedule"] = time.perf_counter() - started - times["fuse"]
+    if accept is not None and not accept(fused, loops):
+        return None
     program = assemble(outputs, inputs, fused, loops, dtype, target, work.constraints, False, watched, ordered)
     times["emit"] = time.perf_counter() - started - sum(times.values())
     if _asked("fuse"):

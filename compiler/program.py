@@ -10,6 +10,7 @@ from sympile.compiler.records import dataclass
 
 Extent = int | str  # a number, or the name of a size that arrays tell at run time; BATCH is the number of examples
 BATCH = "#examples"
+ORDER, ROWS = "#order", "#rows"  # which rows of all data are a batch, where they are read in place; how many there are
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +168,7 @@ GATHER_WORDS = (
     "buffer",
     "row_words",
     "table_word",
-)  # row_words: of 4 bytes; table_word: where the step finds the pointer
+)  # row_words: of 4 bytes, 0 of the order itself; table_word: where the step finds the pointer
 # Outcomes; SPOILED: an update has been made with a gradient that is not finite.
 RUNNING, STOPPED, DONE, NOT_FINITE, PAUSED, SINGULAR, SPOILED = range(7)
 

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field, replace
 
 from sympile.compiler.code.underflow import flush_bits
-from sympile.compiler.graph.definition import Definition, definitions
+from sympile.compiler.graph.definition import Definition
 from sympile.compiler.passes.built import Built, Shelf
 from sympile.compiler.passes.emitting.chosen import may_be_chosen
 from sympile.compiler.passes.reading.scope import Scope
+from sympile.compiler.passes.training.in_place import all_packed, in_place
 from sympile.compiler.passes.training.invariant import prepare
 from sympile.compiler.passes.training.least_squares import columns_of, least_squares
 from sympile.compiler.passes.training.loop import training_loop
@@ -17,8 +18,8 @@ from sympile.compiler.passes.training.powers import with_powers_kept
 from sympile.compiler.passes.training.reciprocals import with_near_quotients, with_reciprocals
 from sympile.compiler.passes.training.update import EPOCH, STEP, Rule, read_update
 from sympile.compiler.passes.training.update import GRADIENT as UPDATE_GRADIENT
-from sympile.compiler.pipeline import Request, Work, build, this_machine
-from sympile.compiler.program import Code
+from sympile.compiler.pipeline import Request, Work, build, build_rather, inputs_below, this_machine
+from sympile.compiler.program import ORDER, Code
 from sympile.compiler.records import dataclass
 
 Write = Callable[[Work, Mapping[str, Definition], str, bool], dict[str, Definition] | None]
@@ -41,6 +42,11 @@ class Training:
     prepared: dict[Definition, Definition]
     columns: dict[str, str] | None = None
     outputs: Mapping[str, Definition] = field(default_factory=dict)
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the step finds rows of a shuffled batch in all data, by their order (passes/training/in_place.py)."""
+        return any(array.name == ORDER for array in self.step.program.inputs)
 
 
 def build_training(
@@ -79,20 +85,19 @@ def build_training(
     now = outputs if written is None else written(work, outputs, dtype, whole)
     if now is None:
         return None
-    inputs = _inputs(now)
-    step = build(work, now, inputs, dtype, ordered=ordered)
-    if prepared or columns is not None or written is not None:
+    placed = in_place(outputs) if ordered and written is None else None
+    if placed is None:
+        step = build(work, now, inputs_below(now), dtype, ordered=ordered)
+    else:
+        step = build_rather(work, placed, all_packed, now, dtype)
+    if prepared or columns is not None or written is not None or placed is not None:
         return Training(step, before, prepared, columns, outputs)
-    return Training(step, (), {}) if ordered and may_be_chosen(inputs) else None
+    return Training(step, (), {}) if ordered and may_be_chosen(inputs_below(now)) else None
 
 
 def _build_alone(work: Work, outputs: Mapping[str, Definition], dtype: str) -> Built:
     """A program whose inputs are whatever it reads."""
-    return build(work, outputs, _inputs(outputs), dtype)
-
-
-def _inputs(outputs: Mapping[str, Definition]) -> list[Definition]:
-    return [t for t in definitions(outputs.values()) if t.kind == "input"]
+    return build(work, outputs, inputs_below(outputs), dtype)
 
 
 def build_update(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sympile.compiler.program import BATCH, GATHER_WORDS, JOB, KEPT_POWER_WORDS
+from sympile.compiler.program import BATCH, GATHER_WORDS, JOB, KEPT_POWER_WORDS, ORDER
 from sympile.compiler.program import Array as Slotted
 from sympile.compiler.records import dataclass
 from sympile.runtime.flat import FlatLayout
@@ -219,7 +219,9 @@ def _place_batches(shape: Shape, sizes: Mapping[str, int], table: int) -> tuple[
     words: list[int] = []
     buffers = []
     for array in program.inputs:
-        if is_data(array) and array.name not in shape.layout.offsets and array.name not in program.chosen:
+        if array.name == ORDER:
+            words += [0, 0, 0, table + 8 * array.slot]
+        elif is_data(array) and array.name not in shape.layout.offsets and array.name not in program.chosen:
             count, *row = shape.step.shape(array, sizes)
             kind = np.dtype(np.int64 if array.integer else program.dtype)
             buffers.append(aligned((count, *row) if shape.gathers else (0,), kind))
@@ -234,7 +236,8 @@ def _sources(shape: Shape, desk: Desk, gathers: npt.NDArray[np.int64]) -> Source
         if array.name in shape.layout.offsets:
             continue
         if is_data(array) and array.name not in shape.step.program.chosen:
-            found.append((array.name, gathers.data, at))
+            if array.name != ORDER:
+                found.append((array.name, gathers.data, at))
             at += len(GATHER_WORDS)
         else:
             found.append((array.name, desk.table.data, array.slot))

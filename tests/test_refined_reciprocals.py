@@ -12,7 +12,7 @@ from test_vector_math import DTYPE, ELEMENT, HOST, kernel, ulps
 
 import sympile as sm
 from sympile.compiler import small_steps
-from sympile.compiler.code.quick import over_root, quotient, reciprocal
+from sympile.compiler.code.quick import over_root, quotient, quotient_by_fixed, reciprocal
 from sympile.compiler.rules import machine_simple
 from sympile.runtime.model import course
 from sympile.runtime.optimizers import adagrad, adam, rmsprop
@@ -266,3 +266,20 @@ def test_divisions_that_hide_behind_other_work_stay(monkeypatch: pytest.MonkeyPa
     with_division(monkeypatch, 16)
     model, _ = fitted(p[0] * sp.exp(-p[1] * x) / (1 + p[2] * x**2), 37, "float64")
     assert "rcp14" not in code(model)
+
+
+@pytest.mark.parametrize("bits", [64, 32])
+@pytest.mark.parametrize("divisor", [1, 3, 49, 512, 1000, 60_001])
+def test_quotients_by_a_size_are_those_of_the_processor(divisor: int, bits: int) -> None:
+    positive = every_exponent(bits)
+    special = np.array([0.0, -0.0, np.inf, -np.inf, np.nan], DTYPE[bits])
+    above = np.concatenate([positive, -positive, special])
+    below = np.full_like(above, divisor)
+    inverse = DTYPE[bits].type(1) / below
+    got = kernel(quotient_by_fixed, 3, bits, HOST.lanes(ELEMENT[bits]))(above, below, inverse)
+    with np.errstate(all="ignore"):
+        wanted = above / below
+    usual = ~(np.abs(wanted) < np.finfo(DTYPE[bits]).tiny * 2.0 ** FRACTION[bits])  # else what is left may be rounded
+    np.testing.assert_array_equal(got[usual], wanted[usual])
+    np.testing.assert_array_equal(np.signbit(got[usual]), np.signbit(wanted[usual]))
+    np.testing.assert_allclose(got, wanted, rtol=0, atol=np.finfo(DTYPE[bits]).tiny)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from sympile.compiler.errors import ArgumentError, EmptyData, StationaryStart, did_you_mean, listed
 from sympile.compiler.pipeline import GRADIENT, OBJECTIVE
-from sympile.compiler.program import BATCH
+from sympile.compiler.program import BATCH, ORDER
 from sympile.compiler.records import dataclass
 from sympile.runtime.arguments import Bound
 from sympile.runtime.bench import is_data
@@ -166,6 +166,8 @@ def _moves(
     """Whether a step over the first examples changes a parameter."""
     inputs = {array.name: array for array in ready.native.program.inputs}
     first = {n: a[:examples] if n in inputs and is_data(inputs[n]) else a for n, a in arrays.items()}
+    if ORDER in inputs:
+        first[ORDER] = np.arange(examples)
     results = ready.native.run({**first, **start}, {**ready.sizes, BATCH: examples})
     return any(results[GRADIENT + name].any() for name in model._used)
 

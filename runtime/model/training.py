@@ -16,7 +16,7 @@ from sympile.compiler.passes.built import Built
 from sympile.compiler.passes.training.invariant import PREFIX
 from sympile.compiler.passes.training.least_squares import COUNT
 from sympile.compiler.pipeline import GRADIENT, OBJECTIVE
-from sympile.compiler.program import BATCH
+from sympile.compiler.program import BATCH, ROWS
 from sympile.compiler.records import dataclass
 from sympile.compiler.training import Training, build_training
 from sympile.runtime.bench import Together
@@ -108,7 +108,10 @@ class Steps:
             return found
         if training is None or self._bytes(training, given) > max(ALWAYS, MOST * given.bytes):
             return Ready(self._model._step.native, {}, given.sizes, given.plan)
-        return Ready(self._native(training), self._prepared(training, given), given.sizes, given.plan, training)
+        made, sizes = self._prepared(training, given), given.sizes
+        if training.in_place:
+            sizes = {**sizes, ROWS: given.plan.examples}
+        return Ready(self._native(training), made, sizes, given.plan, training)
 
     def together(self, ready: Ready, optimizer: Optimizer) -> Together | None:
         """The loop that does the many steps of a plan and their updates at once, where both are small."""
@@ -139,7 +142,9 @@ class Steps:
     def kinds(self) -> dict[str, Training | None]:
         """The steps that there are, by when they are taken."""
         long = f"full batch, {STEPS} epochs or more, {FEWER} times more examples than columns"
-        return {long: self._squares, "full batch": self._whole, "batches": self._batches}
+        kinds = {long: self._squares, "full batch": self._whole, "batches": self._batches}
+        shuffled = self._ordered
+        return kinds if shuffled is None or not shuffled.in_place else {**kinds, "shuffled batches": shuffled}
 
     @once
     def _whole(self) -> Training | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import field
 
 from sympile.compiler.code.lanes import Lanes
@@ -47,6 +48,14 @@ class Elements:
 
     def pop(self) -> None:
         self.known.pop()
+
+    @contextmanager
+    def elsewhere(self, positions: Mapping[Node, Integer]) -> Iterator[None]:
+        """What stands inside is written for single numbers, with some indices at other places."""
+        before = self.vector, self.positions, self.known
+        self.vector, self.positions, self.known = None, {**self.positions, **positions}, [{}]
+        yield
+        self.vector, self.positions, self.known = before
 
     def find(self, key: object) -> Value | None:
         if len(self.known) == 1:

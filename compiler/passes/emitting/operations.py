@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import mpmath
 
 from sympile.compiler.code.lanes import Lanes
-from sympile.compiler.code.quick import has_one, reciprocal
+from sympile.compiler.code.quick import has_one, quotient_by_fixed, reciprocal
 from sympile.compiler.code.value import Integer, Value, i64, typed
 from sympile.compiler.graph.node import MINUS_ONE, ONE, Node, const, make, number
 from sympile.compiler.passes.emitting.integers import integer, integer_lanes, position_of
@@ -147,11 +147,20 @@ def _mul(elements: Elements, node: Node, place: Place) -> Value:
     if sign:
         above = above[1:]
     numerator = _multiplied(elements, lanes, above, place) if above else None
-    if below:
+    if below and numerator is not None and _hides_division(elements, lanes, below):
+        inverse = lanes.splat(elements.value(make("pow", below[0], data=-1), place))
+        numerator = quotient_by_fixed(lanes, numerator, lanes.splat(elements.value(below[0], place)), inverse)
+    elif below:
         denominator = _multiplied(elements, lanes, tuple(below), place)
         numerator = lanes.div(numerator if numerator is not None else 1.0, denominator)
     assert numerator is not None
     return lanes.neg(numerator) if sign else numerator
+
+
+def _hides_division(elements: Elements, lanes: Lanes, below: Sequence[Node]) -> bool:
+    """Whether whole vectors are divided by one size, whose inverse is there, where divisions are slow."""
+    sized = len(below) == 1 and below[0].op == "size" and elements.frame.fuses
+    return sized and lanes is elements.wide and lanes.lanes > 1 and lanes.target.division > 0
 
 
 def _negated(term: Node) -> Node:

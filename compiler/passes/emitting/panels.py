@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sympile.compiler.code.transpose import transposed
 from sympile.compiler.code.value import Integer, Value
 from sympile.compiler.graph.node import Node, target
+from sympile.compiler.passes.emitting.chosen_rows import ChosenRows, is_chosen
 from sympile.compiler.passes.emitting.elements import Elements
 from sympile.compiler.passes.emitting.memory import address
 from sympile.compiler.passes.emitting.places import Place
@@ -56,8 +57,11 @@ class Panel:
         if len(indices) == 1 and self._lies_turned(index):
             lanes = self.elements.wide.lanes
             whole = function.sub(stop, function.rem(function.sub(stop, start), lanes))
+            rows = self._rows(index, start)
+            if rows is not None:
+                rows.find(masked)
             with function.loop(start, whole, lanes) as loop, self.nest.bind(index, loop.index, hoist=False):
-                self._turn_over(masked)
+                self._turn_over(masked, rows)
             start = whole
         if isinstance(start, int) and start == stop:
             return
@@ -71,26 +75,26 @@ class Panel:
 
     def _lies_turned(self, index: Node) -> bool:
         """Whether neighbours along a reduced index lie side by side, and those along the lanes regularly apart."""
-        vector = self.nest.loops.vector
-        assert vector is not None
         if self.node.op != "read" or strides_along(self.node, index) != 1:
             return False
-        return strides_along(self.node, vector) is not None and target(self.node) not in self.elements.forwarded
+        apart = strides_along(self.node, self._axis) is not None or is_chosen(self.node, self._axis)
+        return apart and target(self.node) not in self.elements.forwarded
 
-    def _turn_over(self, masked: bool) -> None:
+    def _turn_over(self, masked: bool, rows: ChosenRows | None) -> None:
         """As many turns as there are lanes, of all vectors: loaded along the turns, turned over in registers."""
-        elements, wide, axis = self.elements, self.elements.wide, self.nest.loops.vector
-        assert axis is not None
-        base, whole = elements.positions[axis], self.vectors - masked
+        elements, wide, whole = self.elements, self.elements.wide, self.vectors - masked
+        base = elements.positions[self._axis]
         if whole:
             with elements.frame.function.loop(0, whole * wide.lanes, wide.lanes) as loop:
-                elements.positions[axis] = elements.frame.function.add(base, loop.index)
+                elements.positions[self._axis] = elements.frame.function.add(base, loop.index)
                 elements.push()
-                self._store_turned(self._lines(0, False), 0, loop.index)
+                lines = self._lines(0, False) if rows is None else rows.lines(loop.index)
+                self._store_turned(lines, 0, loop.index)
                 elements.pop()
-            elements.positions[axis] = base
+            elements.positions[self._axis] = base
         if masked:
-            self._store_turned(self._lines(whole, True), whole, 0)
+            lines = self._lines(whole, True) if rows is None else rows.lines(whole * wide.lanes)
+            self._store_turned(lines, whole, 0)
 
     def _store_turned(self, lines: list[Value], vector: int, further: Integer) -> None:
         wide = self.elements.wide
@@ -111,9 +115,21 @@ class Panel:
             lines.append(wide.load(function.gep(wide.element, pointer, function.mul(along, step))))
         return lines
 
+    def _rows(self, index: Node, start: Integer) -> ChosenRows | None:
+        """Where data say which row each lane reads."""
+        if strides_along(self.node, self._axis) is not None:
+            return None
+        room = self.elements.frame.function.alloca("ptr", self.vectors * self.elements.wide.lanes)
+        return ChosenRows(self.nest, self.node, index, start, room, self.vectors)
+
+    @property
+    def _axis(self) -> Node:
+        axis = self.nest.loops.vector
+        assert axis is not None
+        return axis
+
     def _left(self, vector: int) -> Integer:
         """How many lanes of a vector lie inside."""
-        function, axis = self.elements.frame.function, self.nest.loops.vector
-        assert axis is not None
-        start = function.add(self.elements.positions[axis], vector * self.elements.wide.lanes)
-        return function.sub(self.nest.length(axis), start)
+        function = self.elements.frame.function
+        start = function.add(self.elements.positions[self._axis], vector * self.elements.wide.lanes)
+        return function.sub(self.nest.length(self._axis), start)

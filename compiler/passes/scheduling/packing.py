@@ -7,8 +7,8 @@ from math import prod
 from sympile.compiler.code.target import Core
 from sympile.compiler.graph.arithmetic import factors_of, split
 from sympile.compiler.graph.conditions import unguarded
-from sympile.compiler.graph.definition import Definition
-from sympile.compiler.graph.node import Node
+from sympile.compiler.graph.definition import Definition, extent_value
+from sympile.compiler.graph.node import Node, target
 from sympile.compiler.passes.scheduling.strides import strides_along
 from sympile.compiler.passes.scheduling.tiles import Tile, known, length_of
 from sympile.compiler.records import dataclass
@@ -99,5 +99,13 @@ def _is_panel(factor: Node, shape: _Shape) -> bool:
         return False
     if factor.op != "read" or strides_along(factor, tile.vector) != 1:
         return shape.row_tiles > TURNED_OFTEN
-    steps = [strides_along(factor, index) or 1 for index in shape.inner if index in factor.free]
+    steps = [_step(factor, index) for index in shape.inner if index in factor.free]
     return shape.row_tiles >= OFTEN and shape.turns * max(1, min(steps)) > shape.core.first
+
+
+def _step(factor: Node, index: Node) -> int:
+    """How far an operand moves for one step of an index; where data say, as far as its rows are long."""
+    found = strides_along(factor, index)
+    if found is None:
+        return prod(extent_value(length) for length in target(factor).shape[1:])
+    return found or 1

@@ -179,7 +179,10 @@ cut:
 
 
 def _batch_arrays() -> str:
-    """Every data array: rows gathered by the permutation, or a pointer to where they lie; one row is not copied."""
+    """Every data array: rows gathered by the permutation, or a pointer to where they lie; one row is not copied.
+
+    Of arrays whose rows the step itself finds by the permutation there is only that.
+    """
     words = len(GATHER_WORDS)
     return f"""arrays:
   %g = phi i64 [0, %cut], [%g.next, %array.end]
@@ -195,6 +198,12 @@ array:
   %buffer = load ptr, ptr %buffer.p
   %row_words = load i64, ptr %row_words.p
   %word = load ptr, ptr %word.p
+  %is.order = icmp eq i64 %row_words, 0
+  br i1 %is.order, label %array.order, label %array.rows
+array.order:
+  store ptr %chosen, ptr %word
+  br label %array.end
+array.rows:
   br i1 %ordered, label %array.ordered, label %array.direct
 array.ordered:
   %single = icmp eq i64 %rows, 1
