@@ -28,8 +28,18 @@ def load_entry(elements: Elements, node: Node, place: Place) -> Value:
     """The entry at a position."""
     lengths, numbers = table_of(node)
     steps = [prod(lengths[k + 1 :]) for k in range(len(lengths))]
-    element, items = elements.scalar.element, [constant_number(elements, number).text for number in numbers]
-    digest = blake2b(" ".join(items).encode(), digest_size=8).hexdigest()
-    start = elements.frame.function.module.table(f"sympile.numbers.{digest}", element, items)
+    start, element = _written(elements, numbers), elements.scalar.element
     found = address_in(elements, start, element, [const(n) for n in lengths], steps, node.args, place)
     return load_from(elements, node, found, place)
+
+
+def _written(elements: Elements, numbers: tuple[Number, ...]) -> Value:
+    """Where a table lies; entries of one table share its numbers, which a function writes down once."""
+    known = elements.frame.tables.get(id(numbers))
+    if known is not None:
+        return known[1]
+    items = [constant_number(elements, number).text for number in numbers]
+    digest = blake2b(" ".join(items).encode(), digest_size=8).hexdigest()
+    start = elements.frame.function.module.table(f"sympile.numbers.{digest}", elements.scalar.element, items)
+    elements.frame.tables[id(numbers)] = numbers, start
+    return start
