@@ -35,7 +35,9 @@ def seen(value: Any, dtype: str = "float64", **numbers: Any) -> tuple[np.ndarray
 
 
 def units(found: float, want: Any, dtype: str) -> float:
-    """How many units in the last place a number is off."""
+    """How many units in the last place a number is off; 0 of what underflows in a fit."""
+    if found == 0 and abs(want) < np.finfo(dtype).smallest_normal:
+        return 0.0
     last = max(np.spacing(np.abs(np.dtype(dtype).type(want))), np.finfo(dtype).smallest_subnormal)
     return float(abs(mpmath.mpf(float(found)) - want) / mpmath.mpf(float(last)))
 
