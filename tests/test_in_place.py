@@ -109,3 +109,34 @@ def test_rows_that_are_not_packed_are_copied(width: int, hidden: int) -> None:
     assert model._steps._ordered is None or not model._steps._ordered.in_place
     for mine, wanted in zip(got, steps(*data, orders, 20, False), strict=True):
         np.testing.assert_allclose(mine, wanted, rtol=0, atol=1e-12)
+
+
+def test_beside_a_routine_of_linear_algebra() -> None:
+    """It has no formula that could read the rows; looking for one in it ended the fit."""
+    hidden, few = 128, 3
+    W, V = sp.MatrixSymbol("W", hidden, WIDTH), sp.MatrixSymbol("V", few, hidden)
+    A, x, t = sp.MatrixSymbol("A", few, few), sp.MatrixSymbol("x", WIDTH, 1), sp.MatrixSymbol("t", few, 1)
+    e = sm.named("e", t - A.I * V * sm.tanh(W * x))
+    rng = np.random.default_rng(7)
+    start = {W: rng.normal(size=(hidden, WIDTH)) / 50, V: rng.normal(size=(few, hidden)) / 10, A: 3 * np.eye(few)}
+    data = {x: rng.normal(size=(150, WIDTH)), t: rng.normal(size=(150, few))}
+    orders = np.stack([np.random.default_rng(n).permutation(150) for n in range(2)])
+    found = []
+    for rewrites in ("stable", "exact"):
+        model = sm.compile(sm.dot(e, e) / 2, parameters=[W, V, A], rewrites=rewrites)
+        fit = model.fit(data, start=start, epochs=2, batch_size=64, shuffle=orders, optimizer=sm.sgd(RATE))
+        found.append(fit.parameters)
+        assert model._steps._ordered is not None and model._steps._ordered.in_place
+    rows = {symbol: np.array(value) for symbol, value in start.items()}
+    for order in orders:
+        for at in range(0, 150, 64):
+            of, want = data[x][order[at : at + 64]], data[t][order[at : at + 64]]
+            h, inverse = np.tanh(of @ rows[W].T), np.linalg.inv(rows[A])
+            z = h @ rows[V].T @ inverse.T
+            dz = (z - want) @ inverse / len(of)
+            dW = ((dz @ rows[V]) * (1 - h * h)).T @ of
+            dV, dA = dz.T @ h, -dz.T @ z
+            rows = {W: rows[W] - RATE * dW, V: rows[V] - RATE * dV, A: rows[A] - RATE * dA}
+    for parameters in found:
+        for symbol, value in rows.items():
+            np.testing.assert_allclose(parameters[symbol], value, rtol=1e-9, atol=1e-12)

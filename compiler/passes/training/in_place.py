@@ -13,18 +13,18 @@ from sympile.compiler.graph.conditions import unguarded
 from sympile.compiler.graph.definition import (
     EXAMPLES,
     Definition,
-    call,
     computed,
     define,
-    elementwise,
     extent_value,
     input_tensor,
     read,
 )
+from sympile.compiler.graph.mapping import each_formula
 from sympile.compiler.graph.node import Node, extent, postorder, size, target
 from sympile.compiler.graph.rebuild import transform
 from sympile.compiler.passes.fusing.group import Fused
 from sympile.compiler.passes.schedule import Loops
+from sympile.compiler.passes.scheduling.abreast import reads_of
 from sympile.compiler.program import ORDER, ROWS
 
 WIDE = 128  # numbers of a row, at least
@@ -48,8 +48,7 @@ def all_packed(fused: Fused, loops: Mapping[Definition, Loops]) -> bool:
     """Whether all that is read through the order is copied to panels."""
     for group in fused.groups:
         own = loops.get(group.members[0])
-        reads = {node for tensor in group.results for node in postorder([group.body(tensor)]) if node.op == "read"}
-        chosen = {node for node in reads if node.args and node.args[0].op == "read" and _is_order(node.args[0])}
+        chosen = {n for n in reads_of(group) if n.args and n.args[0].op == "read" and _is_order(n.args[0])}
         if chosen and (own is None or not chosen <= set(own.packed)):
             return False
     return True
@@ -78,23 +77,20 @@ def _is_wide(tensor: Definition) -> bool:
 def _through_the_order(outputs: Mapping[str, Definition], names: Iterable[str]) -> dict[str, Definition]:
     """The same outputs with some inputs read so."""
     order, wanted = input_tensor(ORDER, (EXAMPLES,), integer=True), frozenset(names)
-    done, new = dict[Node, Node](), dict[Definition, Definition]()
+    done: dict[Node, Node] = {}
 
-    def change(node: Node) -> Node:
-        if node.op != "read":
-            return node
-        tensor = target(node)
-        if tensor.kind == "input" and tensor.name in wanted:
-            everything = input_tensor(tensor.name, (size(ROWS), *tensor.shape[1:]), "constant")
-            return read(everything, read(order, node.args[0]), *node.args[1:])
-        return read(new[tensor], *node.args) if tensor in new else node
+    def moved(tensor: Definition, new: Mapping[Definition, Definition]) -> Definition:
+        def change(node: Node) -> Node:
+            if node.op != "read":
+                return node
+            below = target(node)
+            if below.kind == "input" and below.name in wanted:
+                everything = input_tensor(below.name, (size(ROWS), *below.shape[1:]), "constant")
+                return read(everything, read(order, node.args[0]), *node.args[1:])
+            return read(new[below], *node.args)
 
-    for tensor in computed(outputs.values()):
-        if tensor.kind == "formula":
-            (body,) = transform([tensor.formula], change, done)
-            whole = (tensor.axes, tensor.reduced, tensor.monoid, body)
-            new[tensor] = define(*whole) if tensor.reduced else elementwise(tensor.axes, body)
-        else:
-            operands = [new.get(operand, operand) for operand in tensor.operands]
-            new[tensor] = call(tensor.routine, operands, tensor.shape)
-    return {label: new.get(tensor, tensor) for label, tensor in outputs.items()}
+        (body,) = transform([tensor.formula], change, done)
+        return define(tensor.axes, tensor.reduced, tensor.monoid, body)
+
+    new = each_formula(outputs.values(), moved)
+    return {label: new[tensor] for label, tensor in outputs.items()}
