@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import sympy as sp
+from truth import complex_step_of
 
 import sympile as sm
 from sympile.compiler.graph.arithmetic import add, mul, power, sub
@@ -49,15 +50,6 @@ def guarded(value: Any, condition: Any) -> Any:
     return sp.Piecewise((value, condition), (0, True))
 
 
-def by_complex_step(function: Callable[[Array], Any], at: Array) -> Array:
-    found = np.zeros(at.shape)
-    for place in np.ndindex(at.shape):
-        moved = at.astype(complex)
-        moved[place] += 1e-30j
-        found[place] = function(moved).imag / 1e-30
-    return found
-
-
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("shape", ["symmetric", "not symmetric"])
 @pytest.mark.parametrize("name", PAIRS)
@@ -82,7 +74,7 @@ def test_energy_of_pairs(name: str, shape: str, dtype: str) -> None:
         tolerance = 1e-12 if dtype == "float64" else 1e-5
         scale = max(1.0, float(np.abs(weights).max() ** 2)) * length
         np.testing.assert_allclose(value, whole(points.astype(complex)).real, rtol=tolerance, atol=tolerance * scale)
-        want = by_complex_step(whole, points)
+        want = complex_step_of(whole, points)
         np.testing.assert_allclose(gradient[x], want, rtol=tolerance, atol=tolerance * scale)
 
 
@@ -219,7 +211,7 @@ def test_a_fit_of_particles() -> None:
 
     now = start
     for _ in range(50):
-        now = now - 1e-3 * by_complex_step(whole, now)
+        now = now - 1e-3 * complex_step_of(whole, now)
     np.testing.assert_allclose(result.parameters[x], now, rtol=1e-11)
 
 
@@ -287,4 +279,4 @@ def test_a_sum_that_ends_before_its_guard(distance: int) -> None:
         return np.where(there, (x[:, None] - x[None, :-1]) ** 2, 0).sum()
 
     np.testing.assert_allclose(value, whole(points), rtol=1e-13)
-    np.testing.assert_allclose(gradient[x], by_complex_step(whole, points), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(gradient[x], complex_step_of(whole, points), rtol=1e-12, atol=1e-12)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import sympy as sp
+from truth import complex_step_of
 
 import sympile as sm
 from sympile.compiler.graph.arithmetic import add, mul
@@ -25,15 +26,6 @@ RNG = np.random.default_rng(2)
 
 def S(body: Any, *ranges: tuple[Any, int]) -> Any:
     return sp.Sum(body, *[(index, 0, length - 1) for index, length in ranges])
-
-
-def by_complex_step(function: Callable[[Array], Any], at: Array) -> Array:
-    found = np.zeros(at.shape)
-    for place in np.ndindex(at.shape):
-        moved = at.astype(complex)
-        moved[place] += 1e-30j
-        found[place] = function(moved).imag / 1e-30
-    return found
 
 
 # ------------------------------------------------------------------------------------------------ as formulas
@@ -64,9 +56,9 @@ def test_some_elements_of_a_convolution(length: int, step: int, first: int, dtyp
     tolerance = 1e-12 if dtype == "float64" else 2e-5
     np.testing.assert_allclose(value, whole(given[x], given[F], given[G]), rtol=tolerance)
     wanted = {
-        x: by_complex_step(lambda a: whole(a, given[F], given[G]), given[x]),
-        F: by_complex_step(lambda a: whole(given[x], a, given[G]), given[F]),
-        G: by_complex_step(lambda a: whole(given[x], given[F], a), given[G]),
+        x: complex_step_of(lambda a: whole(a, given[F], given[G]), given[x]),
+        F: complex_step_of(lambda a: whole(given[x], a, given[G]), given[F]),
+        G: complex_step_of(lambda a: whole(given[x], given[F], a), given[G]),
     }
     for symbol, want in wanted.items():
         np.testing.assert_allclose(gradient[symbol], want, rtol=tolerance, atol=tolerance * np.abs(want).max())
@@ -116,7 +108,7 @@ def test_zeros_between_elements(length: int) -> None:
     value, gradient = sm.compile(result.sum(), [x, F]).value_and_grad(given)
     np.testing.assert_allclose(value, whole(given[x], given[F]).real, rtol=1e-12)
     for symbol, function in ((x, lambda a: whole(a, given[F])), (F, lambda a: whole(given[x], a))):
-        want = by_complex_step(function, given[symbol])
+        want = complex_step_of(function, given[symbol])
         np.testing.assert_allclose(gradient[symbol], want, rtol=1e-11, atol=1e-12)
 
 

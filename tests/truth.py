@@ -27,3 +27,8 @@ def complex_step(value: Callable[[Mapping[str, Any]], Any], values: Mapping[str,
         moved[name][at] += STEP * 1j
         result[at] = complex(value(moved)).imag / STEP
     return result
+
+
+def complex_step_of(function: Callable[[Any], Any], at: np.ndarray) -> np.ndarray:
+    """The same of a function of one array."""
+    return complex_step(lambda values: function(values["at"]), {"at": at}, "at")

@@ -7,6 +7,7 @@ from math import prod
 from sympile.compiler.code.lanes import Lanes
 from sympile.compiler.code.target import LINE
 from sympile.compiler.code.value import Integer, Value, literal
+from sympile.compiler.code.writer import Function
 from sympile.compiler.graph.definition import EXAMPLES, Definition, extent_value
 from sympile.compiler.passes.emitting.layout import Frame
 from sympile.compiler.passes.fusing.group import Group
@@ -22,8 +23,7 @@ def ask(frame: Frame, lanes: Lanes, tensor: Definition, pointer: Value, along: I
     function = lanes.function
     for offset in range(0, wide, LINE):
         there = function.gep("i8", pointer, AHEAD + offset, inside=False)
-        words = (literal(1, "i32"), literal(3, "i32"), literal(1, "i32"))  # to write, to the nearest cache, data
-        function.call("void", "@llvm.prefetch.p0", there, *words)
+        ask_for(function, there, to_write=True)
 
 
 def ask_for_rows(frame: Frame, scalar: Lanes, group: Group, start: Integer, count: int) -> None:
@@ -32,7 +32,6 @@ def ask_for_rows(frame: Frame, scalar: Lanes, group: Group, start: Integer, coun
     if frame.order is None or not arrays:
         return
     function, last = frame.function, frame.function.sub(frame.extent(EXAMPLES), 1)
-    words = (literal(0, "i32"), literal(3, "i32"), literal(1, "i32"))  # to read, to the nearest cache, data
     for row in range(count):
         at = function.min(function.add(start, row), last)
         example = function.load("i64", function.gep("i64", frame.order, at), 8)
@@ -40,7 +39,13 @@ def ask_for_rows(frame: Frame, scalar: Lanes, group: Group, start: Integer, coun
             width = prod(map(extent_value, tensor.shape[1:]))
             first = function.gep(scalar.element, frame.pointer(tensor), function.mul(example, width))
             for number in dict.fromkeys([*range(0, width, LINE // scalar.bytes), width - 1]):
-                function.call("void", "@llvm.prefetch.p0", function.gep(scalar.element, first, number), *words)
+                ask_for(function, function.gep(scalar.element, first, number))
+
+
+def ask_for(function: Function, pointer: Value, to_write: bool = False) -> None:
+    """Asks for a line, into the nearest cache."""
+    words = (literal(int(to_write), "i32"), literal(3, "i32"), literal(1, "i32"))  # to write or read, how near, data
+    function.call("void", "@llvm.prefetch.p0", pointer, *words)
 
 
 def _is_near(lanes: Lanes, tensor: Definition) -> bool:

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from sympile.compiler.graph.definition import EXAMPLE, Definition, extent_value
-from sympile.compiler.graph.node import postorder, target
+from sympile.compiler.graph.node import target
 from sympile.compiler.graph.running import runs
 from sympile.compiler.passes.emitting.alike import repeated
 from sympile.compiler.passes.fusing.group import Fused, Group, scatter_axis
 from sympile.compiler.passes.schedule import Loops
+from sympile.compiler.passes.scheduling.abreast import operands_of, reads_of
 
 LONGEST = 128  # numbers of a row: longer ones are copied, the next ones asked for meanwhile
 
@@ -33,7 +34,7 @@ def chosen_rows(
     for number, group in enumerate(fused.groups):
         here = set() if number in alike else _read_by_rows(group, loops)
         found |= here
-        elsewhere.update(t for t in _operands(group) if t not in here)
+        elsewhere.update(t for t in operands_of(group) if t not in here)
     return frozenset(t for t in inputs if t in found and t not in elsewhere)
 
 
@@ -44,14 +45,10 @@ def _read_by_rows(group: Group, loops: Mapping[Definition, Loops]) -> set[Defini
         return set()
     if group.rows is None and (group.domain != (EXAMPLE,) or own.vector is not EXAMPLE):
         return set()
-    reads = [n for t in group.results for n in postorder([group.body(t)]) if n.op == "read" and _is_data(target(n))]
+    reads = [node for node in reads_of(group) if _is_data(target(node))]
     other = {target(n) for n in reads if n.args[0] is not EXAMPLE or any(EXAMPLE in i.free for i in n.args[1:])}
     deep = 2 if group.rows is not None else 1
     return {t for t in map(target, reads) if t not in other and len(t.axes) <= deep}
-
-
-def _operands(group: Group) -> list[Definition]:
-    return [*group.contents.operands, *[operand for t in group.results if t.kind == "call" for operand in t.operands]]
 
 
 def _is_data(tensor: Definition) -> bool:

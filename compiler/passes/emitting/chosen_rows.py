@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sympile.compiler.code.value import Integer, Value, literal
+from sympile.compiler.code.value import Integer, Value
 from sympile.compiler.graph.node import Node, target
+from sympile.compiler.passes.emitting.ahead import ask_for
 from sympile.compiler.passes.emitting.memory import address
 from sympile.compiler.passes.emitting.places import Place
 from sympile.compiler.records import dataclass
@@ -55,7 +56,6 @@ class ChosenRows:
             begin = function.load("ptr", function.gep("ptr", self.room, function.add(first, lane)))
             here = function.gep(wide.element, begin, step)
             there = function.gep(wide.element, here, AHEAD * line, inside=False)
-            words = (literal(0, "i32"), literal(3, "i32"), literal(1, "i32"))  # to read, to the nearest cache, data
-            function.call("void", "@llvm.prefetch.p0", there, *words)
+            ask_for(function, there)
             lines.append(wide.load(here))
         return lines
