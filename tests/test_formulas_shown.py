@@ -23,13 +23,15 @@ X, B, C = MS("X", 5, 3), MS("B", 3, 4), MS("c", 5, 1)
 y, c = sp.symbols("y c")
 K = sp.Matrix([[1, 2, 3], [4, 5, 6], [7, 8, 9], [1, 0, 1]])
 F = sp.Matrix([[sp.Rational(1, 2), 0.25], [3, -1]])
+L = sp.Matrix([1, sp.Rational(1, 3), -2, 7])
+Q = sp.Matrix([[1, 2, 0, 0], [0, 3, 1, 1], [1, 0, 4, 0], [0, 0, 0, 2]])
 z = MS("z", 2, 1)
 GIVEN = {str(symbol): symbol for symbol in (A, b, v, w, u, X, B, C, y, c, z)}
 RNG = np.random.default_rng(3)
 VALUES: dict[str, Any] = {
     name: RNG.normal(size=getattr(symbol, "shape", ())) for name, symbol in GIVEN.items() if symbol not in (c, C)
 }  # fmt: skip
-kn, fn = np.array(K.tolist(), float), np.array(F.tolist(), float)
+kn, fn, ln, qn = (np.array(numbers.tolist(), float) for numbers in (K, F, L, Q))
 
 
 def softmax(logits: Any, axis: int = 0) -> Any:
@@ -46,6 +48,10 @@ def where_greater(p: Any, yes: Any, no: Any) -> Any:
 
 
 kw = "Matrix([[1, 2, 3], [4, 5, 6], [7, 8, 9], [1, 0, 1]])"
+kl, klt = "Matrix([1, 1/3, -2, 7])", "Matrix([[1, 1/3, -2, 7]])"
+kq = "Matrix([[2, 2, 1, 0], [2, 6, 1, 1], [1, 1, 8, 0], [0, 1, 0, 4]])"
+form = "Matrix([[1, 1, 1/2, 0], [1, 3, 1/2, 1/2], [1/2, 1/2, 4, 0], [0, 1/2, 0, 2]])"
+some = "exp(u[0, 0] + 2*u[1, 0] + 3*u[2, 0])"
 kt = "Matrix([[1, 4, 7, 1], [2, 5, 8, 0], [3, 6, 9, 1]])"
 masked = sm.named("m", sm.greater(A * v, b))
 error = y - sm.dot(w, v)
@@ -63,6 +69,17 @@ SHOWN = [
                  lambda p: ((fn @ p["z"])**2).sum(), id="fractions and floats"),
     pytest.param(sm.sum(sm.tanh(K*w)), w, f"{kt}*(1 - v1∘v1)\n  v1 = tanh({kw}*w)",
                  lambda p: np.tanh(kn @ p["w"]).sum(), id="a function of a product with numbers"),
+    pytest.param(sm.sin(sm.dot(L, u)), u, f"cos({klt}*u)*{kl}", lambda p: np.sin((ln*p["u"]).sum()), id="a linear form"),
+    pytest.param(sm.sin(3 - sm.dot(L, u) + sm.dot(u, b)), u, f"v1*b - v1*{kl}\n  v1 = cos(Matrix([[-1, -1/3, 2, -7]])*u + b.T*u + 3)",
+                 lambda p: np.sin(3 - (ln*p["u"]).sum() + (p["u"]*p["b"]).sum()), id="a linear form among others"),
+    pytest.param(sm.exp(-sm.dot(u, Q*u)), u, f"-exp(-u.T*{form}*u)*{kq}*u",
+                 lambda p: np.exp(-(p["u"]*(qn @ p["u"])).sum()), id="a quadratic form"),
+    pytest.param(sp.exp(u[0, 0] + 2*u[1, 0] + 3*u[2, 0]), u,
+                 f"Matrix([\n[  {some}],\n[2*{some}],\n[3*{some}],\n[                                     0]])",
+                 lambda p: np.exp(p["u"][0, 0] + 2*p["u"][1, 0] + 3*p["u"][2, 0]), id="a sum of some entries stays as it is written"),
+    pytest.param(sm.sin(u[0, 0] + u[1, 0] + u[2, 0] + u[3, 0]), u,
+                 "cos(u[0, 0] + u[1, 0] + u[2, 0] + u[3, 0])*Matrix([1, 1, 1, 1])",
+                 lambda p: np.sin(p["u"].sum()), id="a sum of all"),
     pytest.param(z[0, 0]**4 + z[1, 0]**2, z, "Matrix([\n[4*z[0, 0]**3],\n[   2*z[1, 0]]])",
                  lambda p: p["z"][0, 0]**4 + p["z"][1, 0]**2, id="entries that are no product stay entries"),
     pytest.param(2*sm.sum(w), w, "2*ones(3, 1)", lambda p: 2*p["w"].sum(), id="ones"),
@@ -110,6 +127,34 @@ def test_shown(loss: Any, wrt: Any, want: str, value: Callable[[Any], Any]) -> N
     for form in (shown, shown.expanded()):
         found = sm.lambdify(symbols, form)(*[numbers[name] for name in names])
         np.testing.assert_allclose(np.reshape(found, np.shape(expected)), expected, rtol=1e-10, atol=1e-12)
+
+
+# fmt: off
+HESSIANS = [
+    pytest.param(sm.sin(sm.dot(L, u)) + sm.sum(sm.exp(u)), f"diag(exp(u)) - sin({klt}*u)*{kl}*{klt}",
+                 lambda r: np.sin((ln*r).sum()) + np.exp(r).sum(), id="a form beside a diagonal"),
+    pytest.param(sm.exp(-sm.dot(u, Q*u)/2), f"v1*{form}*u*u.T*{form} - v1*{form}\n  v1 = exp(-(u.T*{form}*u)/2)",
+                 lambda r: np.exp(-(r*(qn @ r)).sum()/2), id="a normal density"),
+    pytest.param(sm.log(1 + sm.exp(sm.dot(L, u)))*sm.dot(u, u),
+                 f"2*v2*{kl}*u.T + v2*u*Matrix([[2, 2/3, -4, 14]]) + (v2*sigmoid(-v1))*(u.T*u)*{kl}*{klt} + 2*softplus(v1)*I\n"
+                 f"  v1 = {klt}*u\n  v2 = sigmoid(v1)", lambda r: np.log(1 + np.exp((ln*r).sum()))*(r*r).sum(), id="a product"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("loss", "want", "value"), HESSIANS)
+def test_hessians_with_matrices_of_numbers(loss: Any, want: str, value: Callable[[Any], Any]) -> None:
+    """Entries of a vector times numbers are not written out; and the values are those of central differences."""
+    shown = sm.hessian(loss, u)
+    assert str(shown).removeprefix("d²/du² = ") == want
+    at, step = VALUES["u"] / 4, 1e-3
+    moves = step * np.eye(4)[:, :, None]
+    expected = [
+        [(value(at + r + q) - value(at + r - q) - value(at - r + q) + value(at - r - q)) / (4 * step**2) for q in moves]
+        for r in moves
+    ]
+    for form in (shown, shown.expanded()):
+        np.testing.assert_allclose(sm.lambdify([u], form)(at), expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(("write", "error", "words"), [

@@ -8,7 +8,6 @@ from typing import Any
 import sympy as sp
 
 from sympile.compiler.graph.arithmetic import add, factors_of, mul, split, terms_of
-from sympile.compiler.graph.brackets import equal
 from sympile.compiler.graph.conditions import conditions_of, unguarded, when
 from sympile.compiler.graph.definition import EXAMPLE, Definition, call, define, definitions, elementwise, read
 from sympile.compiler.graph.inline import rewritten
@@ -16,6 +15,7 @@ from sympile.compiler.graph.node import ONE, Node, Number, const, extent, index,
 from sympile.compiler.graph.rebuild import transform
 from sympile.compiler.graph.reduce import total
 from sympile.compiler.records import dataclass
+from sympile.compiler.show.forms import matrix_of_numbers, with_forms
 from sympile.compiler.show.numbers import shown_number
 
 MOST_ENTRIES = 1024
@@ -87,7 +87,8 @@ def _redefined(tensor: Definition, new: Mapping[Definition, Definition]) -> Defi
         return tensor
     if tensor.kind == "call":
         return call(tensor.routine, [new[o] for o in tensor.operands], tensor.shape)
-    (body,) = transform([rewritten(tensor.formula, dict(new), lambda t: True)], _gathered)
+    bodies = transform([rewritten(tensor.formula, dict(new), lambda t: True)], _put_together)
+    (body,) = transform(bodies, with_forms)
     if body is tensor.formula:
         return tensor
     if tensor.monoid is None:
@@ -95,33 +96,47 @@ def _redefined(tensor: Definition, new: Mapping[Definition, Definition]) -> Defi
     return define(tensor.axes, tensor.reduced, tensor.monoid, body)
 
 
-def _gathered(node: Node) -> Node:
-    """A sum whose single entries are those of matrices of numbers, with these matrices; any other as it is."""
-    if node.op != "add" or not node.free - {EXAMPLE}:
-        return node
+def _put_together(node: Node) -> Node:
+    """A sum, or one times a number, with matrices for single entries."""
+    value, rest = split(node)
+    return node if rest.op != "add" else _gathered(rest, value)
+
+
+def _gathered(node: Node, value: Number) -> Node:
+    """A sum times a number; single entries in it that are those of matrices of numbers are these matrices."""
     groups: dict[Any, list[Entry]] = {}
-    plain = []
-    for term in _spread(node):
-        if _is_plain(term):
-            plain.append(term)
-            continue
-        entry = _entry(term)
+    plain, parts = [], []
+    for term in _spread(node, value):
+        entry = None if _is_plain(term) else _entry(term)
         if entry is None:
-            return node
-        groups.setdefault(entry.key, []).append(entry)
-    if not groups or not all(_is_matrix(entries) for entries in groups.values()):
-        return node
-    return add(*plain, *[_multiplied(entries) for entries in groups.values()])
+            plain.append(term)
+        else:
+            groups.setdefault(entry.key, []).append(entry)
+            parts.append((entry.key, term))
+    whole = {key for key, entries in groups.items() if _is_matrix(entries)}
+    if not whole:
+        return mul(const(value), node)
+    single = [term for key, term in parts if key not in whole]
+    return add(*plain, *single, *[_multiplied(groups[key]) for key in groups if key in whole])
 
 
-def _spread(node: Node) -> list[Node]:
-    """The terms of a sum; c*(a + b) under conditions as two."""
+def _spread(node: Node, value: Number) -> list[Node]:
+    """The terms of a sum times a number; c*(a + b) as two where it stands under conditions, or a and b are numbers
+    that do."""
     found = []
     for term in terms_of(node):
-        value, rest = split(unguarded(term))
-        inner = terms_of(rest) if rest.op == "add" and conditions_of(term) else (rest,)
-        found += [when(mul(const(value), part), *conditions_of(term)) for part in inner]
+        coefficient, rest = split(unguarded(term))
+        factors = factors_of(rest)
+        sums = [f for f in factors if f.op == "add" and (_lists_numbers(f) or (f is rest and conditions_of(term)))]
+        inner = terms_of(sums[0]) if sums else (ONE,)
+        others = [const(value), const(coefficient), *[f for f in factors if f not in sums[:1]]]
+        found += [when(mul(part, *others), *conditions_of(term)) for part in inner]
     return found
+
+
+def _lists_numbers(node: Node) -> bool:
+    """Whether all terms are single entries that are numbers."""
+    return all(conditions_of(term) and unguarded(term).op == "const" for term in terms_of(node))
 
 
 def _is_plain(term: Node) -> bool:
@@ -168,16 +183,14 @@ def _is_matrix(entries: Sequence[Entry]) -> bool:
 
 
 def _multiplied(entries: Sequence[Entry]) -> Node:
-    """The matrix of these entries, and what it is multiplied with."""
+    """The matrix of these entries, few of them negative, and what it is multiplied with."""
     first = entries[0]
     axes = [index(n) for n in _lengths(first)]
-    listed = [
-        when(const(e.value), *[equal(axis, const(k)) for axis, k in zip(axes, e.at, strict=True)]) for e in entries
-    ]
-    matrix = elementwise(axes, add(*listed))
+    sign = -1 if 2 * sum(e.value < 0 for e in entries) > len(entries) else 1
+    matrix = matrix_of_numbers(axes, [(e.at, sign * e.value) for e in entries])
     if first.operand is None:
-        return mul(read(matrix, *first.axes), *first.others)
+        return mul(const(sign), read(matrix, *first.axes), *first.others)
     tensor, at, k = first.operand
     inner = axes[-1]
     right = read(tensor, *at[:k], inner, *at[k + 1 :])
-    return total([inner], mul(read(matrix, *first.axes, inner), right, *first.others))
+    return mul(const(sign), total([inner], mul(read(matrix, *first.axes, inner), right, *first.others)))
