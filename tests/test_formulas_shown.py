@@ -258,3 +258,11 @@ def test_numbers_beyond_all_floats_are_shown_as_written(number: Any) -> None:
     v = sp.MatrixSymbol("v", 2, 1)
     slope = sm.grad(sm.sum(sp.Matrix([[number, 1], [0, 3]]) * v), v)
     assert slope.expr.doit().subs(v, sp.ones(2, 1)).doit()[0] == number
+
+
+def test_a_hessian_by_symbols_is_written_entry_by_entry() -> None:
+    """Two of its entries are one formula, as if they were a matrix of numbers times it."""
+    p, q, r = sp.symbols("p q r")
+    formula = (1 - p) ** 2 + 100 * (q - p**2) ** 2 + p * r
+    want = sp.Matrix([[1200 * p**2 - 400 * q + 2, -400 * p, 1], [-400 * p, 200, 0], [1, 0, 0]])
+    assert sm.hessian(formula, [p, q, r]).expr == want

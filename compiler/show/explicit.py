@@ -114,7 +114,7 @@ def _gathered(node: Node, value: Number) -> Node:
             groups.setdefault(entry.key, []).append(entry)
             parts.append((entry.key, term))
     whole = {key for key, entries in groups.items() if _is_matrix(entries)}
-    if not whole:
+    if not whole or any(held is None for _, held, _ in groups.keys() - whole):  # what is left is entries
         return mul(const(value), node)
     single = [term for key, term in parts if key not in whole]
     return add(*plain, *single, *[_multiplied(groups[key]) for key in groups if key in whole])
