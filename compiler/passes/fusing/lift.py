@@ -62,7 +62,7 @@ class _Run:
         products = {free: mul(*factors) for free, factors in groups.items()}
         if alone:
             return self._alone(coefficient, products, conditions_of(body))
-        conditions = _into_operands(products, conditions_of(body), domain)
+        conditions = _into_operands(products, conditions_of(body), domain, self.shared.places)
         operands = [self._operand(product, domain) for product in products.values()]
         return when(mul(const(coefficient), *operands), *conditions)
 
@@ -98,7 +98,7 @@ class _Run:
 
 
 def _into_operands(
-    products: dict[frozenset[Node], Node], conditions: Sequence[Node], domain: frozenset[Node]
+    products: dict[frozenset[Node], Node], conditions: Sequence[Node], domain: frozenset[Node], places: Places
 ) -> list[Node]:
     """Conditions on data go into the operand that has all their indices, or that has a part of them, which then grows.
 
@@ -114,7 +114,7 @@ def _into_operands(
         else:
             masks.setdefault(home, []).append(condition)
     for home, own in masks.items():
-        masked = at_all_places(when(products[home], *own))
+        masked = _stored(when(products[home], *own), domain, places)
         grows = any(not condition.free <= home for condition in own)
         if masked is None or (grows and not _is_less(masked, domain)):
             staying += own
@@ -132,6 +132,15 @@ def _home(condition: Node, products: Iterable[frozenset[Node]]) -> frozenset[Nod
     if wider or not operations.isdisjoint(BRACKETS):
         return min(wider, key=len, default=None)
     return max([free for free in products if free and free < condition.free], key=_entries, default=None)
+
+
+def _stored(node: Node, domain: frozenset[Node], places: Places) -> Node | None:
+    """A masked operand as one read; what data choose in it is read where that is known to be in range."""
+    everywhere = at_all_places(node)
+    if everywhere is not None or node.free == domain or any(may_leave_range(n, places) for n in postorder([node])):
+        return everywhere
+    tensor, axes = define_free(node.free, (), None, node)
+    return read(tensor, *axes)
 
 
 def _is_less(operand: Node, domain: frozenset[Node]) -> bool:
