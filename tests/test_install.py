@@ -1,4 +1,4 @@
-"""The package is found where the links are, where they were lost, and from any folder."""
+"""The package is found where the links are, where they were lost, and from any folder; its version is written once more in pyproject.toml."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+import sympile as sm
+from sympile.compiler import version
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -65,3 +68,9 @@ def run_python(code: str, folder: Path, search: Path) -> str:
     run = subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     return run.stdout
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert f'\nversion = "{version.VERSION}"\n' in text
+    assert sm.__version__ == version.VERSION

@@ -8,7 +8,7 @@ import mpmath as mp
 import numpy as np
 import pytest
 import sympy as sp
-from test_vector_math import DTYPE, ELEMENT, HOST, kernel, ulps
+from vector_kernels import DTYPE, ELEMENT, HOST, kernel, ulps
 
 import sympile as sm
 from sympile.compiler import small_steps

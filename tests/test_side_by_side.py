@@ -13,7 +13,7 @@ import optax
 import pytest
 import sympy as sp
 from test_steps import EPOCHS, RULES, by_jax, fitted
-from test_vector_math import ELEMENT, HOST
+from vector_kernels import ELEMENT, HOST
 
 import sympile as sm
 from sympile.compiler.code.halving import packed
