@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from definition_cases import World
+from definition_world import World
 from symmetric_sums import gram, gram_across, gram_by_numpy, outer_gram, ridge, ridge_by_numpy, tilted
 
 from sympile.compiler.graph.arithmetic import add, mul, sub

@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import sympy as sp
-from jax_models import Draw, Twin, one_hot, ones_and_zeros, over, positive, spread_out, zeros_at
+from jax_twins import Draw, Twin, one_hot, ones_and_zeros, over, positive, spread_out, zeros_at
 
 import sympile as sm
 
-i, j, k, l = sm.indices("i j k l")
+i, j, k = sm.indices("i j k")
 
 
 # ============================================================================================= likelihoods

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from definition_cases import World
+from definition_world import World
 
 from sympile.compiler.graph.arithmetic import add, mul
 from sympile.compiler.graph.brackets import equal

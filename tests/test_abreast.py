@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from definition_cases import World, f
+from definition_world import World, f
 from test_code_generation import DTYPES, assert_same, run, wanted
 
 from sympile.compiler.code.target import host

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from definition_cases import World, f
+from definition_world import World, f
 from test_code_generation import assert_same, compiled, run, wanted
 
 from sympile.compiler.code.target import MESHES, TARGETS, host

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pytest
-from definition_cases import CASES, World
+from definition_cases import CASES
+from definition_world import World
 from test_code_generation import DTYPES, assert_same, compiled, run, sizes_of, wanted
 from test_recurrences import CELLS, model_of
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from definition_cases import World, f
+from definition_world import World, f
 from test_code_generation import DTYPES, assert_same, compiled, run, wanted
 
 from sympile.compiler.graph.arithmetic import add, mul, power

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from definition_cases import World, f
+from definition_world import World, f
 from test_code_generation import DTYPES, assert_same, compiled, run, wanted
 
 from sympile.compiler.code.target import TARGETS, Target, host

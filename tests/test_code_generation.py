@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from definition_cases import CASES, PAIRS, World, large_sum
+from definition_cases import CASES, PAIRS, large_sum
+from definition_world import World
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from reference import evaluate

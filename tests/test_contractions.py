@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import sympy as sp
 from contraction_cases import CASES, assert_right, guarded, product, sizes
-from definition_cases import World
+from definition_world import World
 from test_code_generation import DTYPES, at_the_edge, compiled, run
 
 import sympile as sm

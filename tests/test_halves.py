@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import sympy as sp
 from contraction_cases import CASES, halved, sizes
-from definition_cases import World
+from definition_world import World
 from test_code_generation import DTYPES, compiled, run
 
 import sympile as sm

@@ -1,4 +1,4 @@
-"""The package is found where the links are, where they were lost, and from any folder; its version is written once more in pyproject.toml."""
+"""The package is found where the links are, where they were lost, and from any folder; and its version is written twice, alike."""
 
 from __future__ import annotations
 

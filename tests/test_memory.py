@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import sympy as sp
-from definition_cases import CASES, World, f
+from definition_cases import CASES
+from definition_world import World, f
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_code_generation import random_outputs

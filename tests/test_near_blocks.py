@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from contraction_cases import Case, assert_right, by_numpy, product, sizes, weighted
-from definition_cases import World
+from definition_world import World
 from symmetric_sums import gram, gram_by_numpy, ridge, ridge_by_numpy
 from test_code_generation import compiled, run
 from test_contractions import HERE

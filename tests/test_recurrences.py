@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import sympy as sp
-from definition_cases import World
+from definition_world import World
 from truth import complex_step
 
 import sympile as sm

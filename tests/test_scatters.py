@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import sympy as sp
-from definition_cases import World
+from definition_world import World
 
 import sympile as sm
 from sympile.compiler.graph.arithmetic import add

@@ -6,7 +6,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from definition_cases import World
+from definition_world import World
 from test_code_generation import assert_same, compiled, run, wanted
 
 from sympile.compiler.graph.affine import extreme

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import sympy as sp
-from definition_cases import World, f
+from definition_world import World, f
 
 import sympile as sm
 from sympile.compiler.graph.arithmetic import add, mul

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from definition_cases import World, f
+from definition_world import World, f
 from test_code_generation import DTYPES, assert_same, compiled, run, wanted
 
 from sympile.compiler.code.target import TARGETS, host
