@@ -46,6 +46,9 @@ def divides(divisor: int, a: Node) -> Node:
 
 def inside(a: Node, bound: Node) -> Node:
     """[0 <= a < bound]; data indices are in range by the entry check's promise."""
-    if any(node.op == "read" for node in postorder([a])):
-        return ONE
-    return when(ONE, at_least_zero(a), at_least_zero(sub(sub(bound, ONE), a)))
+    return ONE if reads_data(a) else when(ONE, at_least_zero(a), at_least_zero(sub(sub(bound, ONE), a)))
+
+
+def reads_data(a: Node) -> bool:
+    """Whether integer data stand in an index expression."""
+    return any(node.op == "read" for node in postorder([a]))

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from sympile.compiler.graph.affine import affine
 from sympile.compiler.graph.arithmetic import add, factors_of, mul, split, sub
-from sympile.compiler.graph.brackets import divides, equal, inside
+from sympile.compiler.graph.brackets import divides, equal, inside, reads_data
 from sympile.compiler.graph.conditions import conditions_of, unguarded, when
 from sympile.compiler.graph.definition import EXAMPLES, define, define_free, extent_value, instance, read
 from sympile.compiler.graph.node import ONE, ZERO, Node, const, extent, index_name, postorder, target
@@ -87,7 +87,10 @@ def _solvable(condition: Node, indices: list[Node]) -> tuple[Node, Node, Node] |
     if condition.op != "eq":
         return None
     difference = sub(condition.args[0], condition.args[1])
+    data = reads_data(difference)
     for r in indices:
+        if data and r not in condition.args:
+            continue  # [i == c + k] says that i stays inside, as the entry check sees to it, not that k = i - c does
         solution = solve_for(difference, r)
         if solution is not None:
             return r, *solution

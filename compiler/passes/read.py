@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import sympy as sp
+from sympy.matrices.expressions.slice import MatrixSlice
 
 from sympile.compiler.errors import DuplicateName, NonScalarLoss, ShapeError
 from sympile.compiler.graph.arithmetic import sub
@@ -140,7 +141,7 @@ def _learn(item: Any, scope: Scope) -> None:
             scope.sizes.update(str(s.name) for s in sp.sympify(end).free_symbols if s.is_Symbol)
 
 
-_SIZED = (sp.MatrixSymbol, sp.Identity, sp.ZeroMatrix, sp.OneMatrix)
+_SIZED = (sp.MatrixSymbol, sp.Identity, sp.ZeroMatrix, sp.OneMatrix, MatrixSlice)
 
 
 def _written_sizes(item: Any) -> tuple[Any, ...]:

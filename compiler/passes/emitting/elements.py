@@ -9,6 +9,7 @@ from dataclasses import field
 from sympile.compiler.code.lanes import Lanes
 from sympile.compiler.code.value import Integer, Value
 from sympile.compiler.errors import UnknownFunction
+from sympile.compiler.graph.brackets import BRACKETS
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import Node
 from sympile.compiler.passes.emitting.layout import Frame
@@ -82,6 +83,8 @@ class Elements:
             seen.add(node)
             if node.free <= bound:
                 found.append(node)
+            elif node.op in BRACKETS:
+                stack.extend(parts(node))  # integers, which are written where they are compared
             elif node.op not in ("read", "table"):
                 stack.extend(node.args[:1] if node.op == "when" else node.args)
         return found

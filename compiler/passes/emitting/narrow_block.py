@@ -16,13 +16,14 @@ from sympile.compiler.code.lanes import Lanes
 from sympile.compiler.code.pieces import joined, shares
 from sympile.compiler.code.transpose import columns_of, transposed
 from sympile.compiler.code.value import Integer, Value
+from sympile.compiler.graph.brackets import BRACKETS
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import Node, extent, number, postorder, target
 from sympile.compiler.passes.emitting.ahead import ask
 from sympile.compiler.passes.emitting.elements import Elements
 from sympile.compiler.passes.emitting.layout import Frame
 from sympile.compiler.passes.emitting.memory import address
-from sympile.compiler.passes.emitting.places import Place
+from sympile.compiler.passes.emitting.places import Place, parts
 from sympile.compiler.passes.emitting.reduction import ACROSS, COMBINE, IDENTITY, accumulated
 from sympile.compiler.passes.emitting.routines import FEW_ROUTINES, routines
 from sympile.compiler.passes.emitting.row_block import held
@@ -269,7 +270,7 @@ class NarrowBlock:
                 continue
             seen.add(node)
             if index in node.free:
-                stack.extend(node.args if node.op != "read" else ())
+                stack.extend(() if node.op == "read" else parts(node) if node.op in BRACKETS else node.args)
             elif node.args:
                 self.elements.value(node, self._place)
 

@@ -29,8 +29,10 @@ MONOID_OF = {"Sum": "sum", "Product": "prod", "Maximum": "max", "Minimum": "min"
 # ------------------------------------------------------------------------------------------------ positions
 
 
-def position(reader: Reader, written: Any, bindings: Bindings, limit: Node | None = None) -> Node:
-    """An expression inside [ ]: bound indices, sizes, integers; every other symbol in it is integer data."""
+def position(
+    reader: Reader, written: Any, bindings: Bindings, limit: Node | None = None, further: Node = ZERO
+) -> Node:
+    """An expression inside [ ], and what lies further on; every symbol but bound indices and sizes is integer data."""
     expression = sp.sympify(written)
     for item in _symbols_below(expression):
         _declare_integer(reader, item, bindings)
@@ -40,8 +42,8 @@ def position(reader: Reader, written: Any, bindings: Bindings, limit: Node | Non
         raise reader.refuse(written, f"{written} cannot be an index; write an index, an integer, or a sum of them")
     data = [leaf for leaf, _ in form.terms if leaf.op == "read"]
     if data and limit is not None:
-        _keep_inside(reader, written, node, data, limit)
-    return node
+        _keep_inside(reader, written, add(node, further), data, limit)
+    return add(node, further)
 
 
 def _keep_inside(reader: Reader, written: Any, node: Node, data: list[Node], limit: Node) -> None:

@@ -190,15 +190,13 @@ def _diagonal_of(reader: Reader, item: Any, values: list[Value], bindings: Bindi
 
 
 def _slice(reader: Reader, item: Any, values: list[Value], bindings: Bindings) -> Value:
-    """A[a:b:c, d:e:f], bounds as SymPy normalised them."""
-    starts, steps, lengths = [], [], []
-    for (start, _stop, step), length in zip((item.rowslice, item.colslice), item.shape, strict=True):
-        starts.append(reader.scope.extent(start))
-        steps.append(const(int(step)))
-        lengths.append(reader.scope.extent(length))
-    return from_elements(
-        lengths, lambda *axes: at(values[0], [add(s, mul(c, x)) for s, c, x in zip(starts, steps, axes, strict=True)])
-    )
+    """A[a:b:c, d:e:f], bounds as SymPy normalised them; A[c, :] is the row of a class number c."""
+    axes = fresh_axes(_extents(reader, item))
+    points = [
+        position(reader, start, bindings, length, mul(const(int(step)), axis))
+        for (start, _, step), length, axis in zip((item.rowslice, item.colslice), values[0].shape, axes, strict=True)
+    ]
+    return Value(at(values[0], points), axes)
 
 
 def _element(reader: Reader, item: Any, values: list[Value], bindings: Bindings) -> Value:
