@@ -42,9 +42,9 @@ def ask_for_rows(frame: Frame, scalar: Lanes, group: Group, start: Integer, coun
                 ask_for(function, function.gep(scalar.element, first, number))
 
 
-def ask_for(function: Function, pointer: Value, to_write: bool = False) -> None:
-    """Asks for a line, into the nearest cache."""
-    words = (literal(int(to_write), "i32"), literal(3, "i32"), literal(1, "i32"))  # to write or read, how near, data
+def ask_for(function: Function, pointer: Value, to_write: bool = False, near: int = 3) -> None:
+    """Asks for a line, into the nearest cache, or the next one (2)."""
+    words = (literal(int(to_write), "i32"), literal(near, "i32"), literal(1, "i32"))  # to write or read, how near, data
     function.call("void", "@llvm.prefetch.p0", pointer, *words)
 
 

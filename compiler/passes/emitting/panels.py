@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sympile.compiler.code.transpose import transposed
 from sympile.compiler.code.value import Integer, Value
 from sympile.compiler.graph.node import Node, target
+from sympile.compiler.passes.emitting.ahead import ask_for
 from sympile.compiler.passes.emitting.chosen_rows import ChosenRows, is_chosen
 from sympile.compiler.passes.emitting.elements import Elements
 from sympile.compiler.passes.emitting.memory import address
 from sympile.compiler.passes.emitting.places import Place
 from sympile.compiler.passes.emitting.turns import Block, range_of, turn_of
-from sympile.compiler.passes.scheduling.strides import strides_along
+from sympile.compiler.passes.scheduling.packing import turns_from_afar
+from sympile.compiler.passes.scheduling.strides import loads_in, strides_along
+from sympile.compiler.passes.scheduling.tiles import length_of
 from sympile.compiler.records import dataclass
 
 if TYPE_CHECKING:
@@ -49,9 +53,6 @@ class Panel:
         return function.beyond(wide.element, turn, (vector + later * self.vectors) * wide.lanes)
 
     def _pack(self, indices: tuple[Node, ...], masked: bool) -> None:
-        if not indices:
-            self._copy(masked)
-            return
         index, function = indices[0], self.elements.frame.function
         start, stop = range_of(self.nest, index, self.block)
         if len(indices) == 1 and self._lies_turned(index):
@@ -65,13 +66,46 @@ class Panel:
             start = whole
         if isinstance(start, int) and start == stop:
             return
-        with function.loop(start, stop) as loop, self.nest.bind(index, loop.index, hoist=False):
-            self._pack(indices[1:], masked)
+        if len(indices) > 1:
+            with function.loop(start, stop) as loop, self.nest.bind(index, loop.index, hoist=False):
+                self._pack(indices[1:], masked)
+            return
+        turns, (far, reads) = function.sub(stop, start), self._from_afar() if not masked else (0, [])
+        if not reads or isinstance(turns, int):
+            self._copies(index, start, stop, masked, reads if length_of(index) > far else [])
+            return
+        with function.either(function.compare("sgt", turns, far)) as choice:
+            with choice.then():
+                self._copies(index, start, stop, masked, reads)
+            with choice.otherwise():
+                self._copies(index, start, stop, masked)
 
-    def _copy(self, masked: bool) -> None:
-        for vector in range(self.vectors):
-            place = Place(0, vector, masked and vector == self.vectors - 1)
-            self.elements.wide.store(self.elements.wide_value(self.node, place), self._address(vector))
+    def _from_afar(self) -> tuple[int, list[Node]]:
+        """From how many turns on the lines of the next column of tiles are asked for, and of which reads."""
+        wide, loops = self.elements.wide, self.nest.loops
+        panel, core = (self.vectors * wide.lanes, loops.inner, loops.block), wide.target.core(wide.element)
+        found = {
+            node: turns
+            for node in loads_in([self.node])
+            if node.op == "read" and (turns := turns_from_afar(node, self._axis, *panel, core)) is not None
+        }
+        return max(found.values(), default=0), list(found)
+
+    def _copies(self, index: Node, start: Integer, stop: Integer, masked: bool, ahead: Sequence[Node] = ()) -> None:
+        wide = self.elements.wide
+        with self.elements.frame.function.loop(start, stop) as loop, self.nest.bind(index, loop.index, hoist=False):
+            for vector in range(self.vectors):
+                place = Place(0, vector, masked and vector == self.vectors - 1)
+                for read in ahead:
+                    self._ask_for_next(read, place)
+                wide.store(self.elements.wide_value(self.node, place), self._address(vector))
+
+    def _ask_for_next(self, read: Node, place: Place) -> None:
+        """The next column of tiles reads the rows of this one, a bit further: its lines come while tiles run."""
+        function, wide = self.elements.frame.function, self.elements.wide
+        pointer, *_ = address(self.elements, target(read), read.args, place)
+        further = (self.vectors + 1) * wide.lanes - 1
+        ask_for(function, function.gep(wide.element, pointer, further, inside=False), near=2)
 
     def _lies_turned(self, index: Node) -> bool:
         """Whether neighbours along a reduced index lie side by side, and those along the lanes regularly apart."""

@@ -9,6 +9,7 @@ from sympile.compiler.graph.arithmetic import factors_of, split
 from sympile.compiler.graph.conditions import unguarded
 from sympile.compiler.graph.definition import Definition, extent_value
 from sympile.compiler.graph.node import Node, target
+from sympile.compiler.passes.scheduling.places import lines_of
 from sympile.compiler.passes.scheduling.strides import strides_along
 from sympile.compiler.passes.scheduling.tiles import Tile, known, length_of
 from sympile.compiler.records import dataclass
@@ -16,6 +17,7 @@ from sympile.compiler.records import dataclass
 PANEL = 8  # panels that the second-level cache has room for; they lie on the stack
 HELD, LEAST = 2, 128  # operands that the second-level cache holds among others; turns of a block, if more do not fit
 MANY = 32  # times the second-level cache: a third-level one that large serves many cores, and is far from each
+KEPT = 4  # times the lines of a panel: what the second-level cache must hold of such rows, so that the next ones stay
 OFTEN, TURNED_OFTEN = 6, 1  # how many tiles must read a copy, at least
 
 
@@ -109,3 +111,18 @@ def _step(factor: Node, index: Node) -> int:
     if found is None:
         return prod(extent_value(length) for length in target(factor).shape[1:])
     return found or 1
+
+
+def turns_from_afar(
+    read: Node, vector: Node, width: int, inner: tuple[Node, ...], block: int, core: Core
+) -> int | None:
+    """From how many turns in a panel on a read of an operand comes from far caches, its rows lying apart.
+
+    None where the lines of as many rows would not stay in the second-level cache until the next panel is packed.
+    """
+    if strides_along(read, vector) != 1 or core.third <= MANY * core.second or len(inner) > 1:
+        return None
+    step = _step(read, inner[0])
+    if step < width or block * width // core.line > lines_of(core.second, step, core) // KEPT:
+        return None
+    return core.second // HELD // step

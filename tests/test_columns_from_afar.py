@@ -1,0 +1,66 @@
+"""Lines that the next column of tiles reads of a large operand are asked for while this one is packed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from contraction_cases import Case, assert_right, by_numpy, product, sizes
+from definition_cases import World
+from symmetric_sums import gram, gram_by_numpy
+from test_code_generation import compiled, run
+from test_contractions import HERE
+
+from sympile.compiler.code.caches import Caches
+from sympile.compiler.code.target import TARGETS
+from sympile.compiler.passes.scheduling.places import lines_of, places
+
+NEAR, FAR = (Caches(4096, 1 << 18, times << 18) for times in (8, 64))
+INTO_THE_SECOND = ["@llvm.prefetch.p0(ptr ", ", i32 0, i32 2, i32 1)"][1]
+
+CASES = {
+    "rows of an odd length": (Case(product("TN"), sizes(150, 203, 320), by_numpy("TN")), True),
+    "a symmetric one": (Case(gram, sizes(1, 203, 640), gram_by_numpy), True),
+    "an operand that stays near": (Case(product("TN"), sizes(90, 47, 150), by_numpy("TN")), False),
+    "rows a page apart": (Case(product("TN"), sizes(150, 512, 320), by_numpy("TN")), False),
+}
+
+
+def asks(name: str, caches: Caches) -> bool:
+    w = World(CASES[name][0].lengths, symbolic=False)
+    target = replace(TARGETS["avx512"], caches=caches)
+    return INTO_THE_SECOND in compiled(w, [CASES[name][0].build(w)], "float64", target).code.text
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_who_asks(name: str) -> None:
+    assert asks(name, FAR) == CASES[name][1]
+    assert not asks(name, NEAR)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("symbolic", [False, True])
+@pytest.mark.parametrize("name", CASES)
+def test_against_numpy(name: str, symbolic: bool, dtype: str) -> None:
+    case = CASES[name][0]
+    w = World(case.lengths, symbolic=symbolic)
+    (found,) = run(compiled(w, [case.build(w)], dtype, replace(HERE, caches=FAR)), w)
+    assert_right(case, w, np.asarray(found), dtype)
+
+
+@pytest.mark.parametrize(
+    ("stride", "found"),
+    [
+        pytest.param(512, 1, id="a page: all rows begin at one line of it"),
+        pytest.param(256, 2, id="half a page"),
+        pytest.param(8 * 12, 16, id="four lines have a factor in common with the page's 64"),
+        pytest.param(8 * 49, 64, id="an odd number of lines: everywhere"),
+        pytest.param(511, 64, id="no whole number of lines"),
+        pytest.param(1, 64, id="side by side"),
+    ],
+)
+def test_places(stride: int, found: int) -> None:
+    core = TARGETS["avx512"].core("double")
+    assert places(stride, core) == places(-stride, core) == found
+    assert lines_of(1 << 16, stride, core) == (1 << 13) * found // 64
