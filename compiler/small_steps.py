@@ -1,4 +1,4 @@
-"""Steps of small models: the loop of full-batch steps, and networks written out.
+"""Steps of small models: the loop of steps over all examples or one by one, and networks written out.
 
 It stands apart, since other fits do without the passes that make it.
 """
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.passes.built import Built, description
 from sympile.compiler.passes.emit import ELEMENT
-from sympile.compiler.passes.training.resident import Resident, resident
+from sympile.compiler.passes.training.resident import Alone, Resident, resident
 from sympile.compiler.passes.training.steps import steps_stages
 from sympile.compiler.passes.training.update import Rule
 from sympile.compiler.passes.training.written import written_out
@@ -24,17 +24,23 @@ def build_steps(
     rule: Rule,
     dtype: str,
     rows: Mapping[str, int] | None = None,
+    ordered: bool | None = None,
 ) -> tuple[Resident, Built] | None:
-    """The loop of full-batch steps and their update; None where they are not small; `rows` as `resident` has them."""
+    """The loop of steps and their update; None where they are not small.
+
+    `rows` as `resident` has them; `ordered`: of steps of one example each, whether an order says which one is next.
+    """
     if work.request.rewrites == "exact":
         return None
-    made = resident(outputs[OBJECTIVE], {name: outputs[GRADIENT + name] for name in parameters}, rule, rows)
+    alone = None if ordered is None else Alone(ordered)
+    made = resident(outputs[OBJECTIVE], {name: outputs[GRADIENT + name] for name in parameters}, rule, rows, alone)
     if made is None:
         return None
     target, request = this_machine(), work.request
+    how = "" if alone is None else f", one by one, {'ordered' if alone.ordered else 'as they lie'}"
     return made, Built(
         lambda: steps_stages(made, dtype, target, request.math, work.constraints),
-        lambda: description(made.labelled, made.inputs, work.constraints, dtype, target, rows_of(request)),
+        lambda: description(made.labelled, made.inputs, work.constraints, dtype, target, f"{rows_of(request)}{how}"),
         request.shelf,
     )
 

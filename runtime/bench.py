@@ -142,12 +142,12 @@ def make_bench(shape: Shape, loop: Native, gradient_prefix: str, objective: str)
     flat = aligned((2 + len(shape.states), shape.layout.count), step.program.dtype)
     numbers = np.zeros(len(shape.numbers) + len(COUNTERS), step.program.dtype)
     words = dict.fromkeys(JOB, 0)
-    if isinstance(update, Together):
-        desks, sources, held = _place_loop(shape, update, sizes, flat, numbers, words, objective)
-        return _bench(shape, loop, flat, numbers, words, sources, desks, held)
-    desks = (step.own_desk(sizes), update.own_desk({COUNT: shape.layout.moved}))
     order = np.zeros(shape.shuffled, np.int64) if shape.shuffled else None
     words["order"], words["shuffle"] = (0, 0) if order is None else (address_of(order), 1)
+    if isinstance(update, Together):
+        desks, sources, held = _place_loop(shape, update, sizes, flat, numbers, words, objective)
+        return _bench(shape, loop, flat, numbers, words, sources, desks, held, order)
+    desks = (step.own_desk(sizes), update.own_desk({COUNT: shape.layout.moved}))
     gathers, buffers = _place_batches(shape, sizes, address_of(desks[0].table))
     words["gathers"], words["gather_count"] = address_of(gathers), len(gathers) // len(GATHER_WORDS)
     held = (gathers, *buffers, *_place_step(shape, words, flat, desks[0], gradient_prefix, objective))

@@ -58,5 +58,5 @@ def test_a_step_waits_as_little_as_it_can(
 ) -> None:
     """Residual, slope and update of the last row; terms in the order of their names would wait for longer."""
     assert chain(code(loss, parameters)) <= cycles + 0.5
-    monkeypatch.setattr(steps, "orders", lambda *_: {})
+    monkeypatch.setattr(steps, "orders", lambda *_, **__: {})
     assert chain(code(loss, parameters)) >= cycles + 3.5

@@ -15,7 +15,7 @@ from sympile.compiler.show.nests import nests_text
 from sympile.runtime.byname import name_of
 from sympile.runtime.model.memory import memory_plan
 from sympile.runtime.model.notation import kind_of
-from sympile.runtime.model.training import LONG
+from sympile.runtime.model.training import ALONE, LONG
 
 if TYPE_CHECKING:
     from sympile.runtime.model.model import Model
@@ -110,7 +110,8 @@ def _steps(model: Model) -> str:
         if made.powers:
             parts.append("carried by multiplications:\n" + listing(made.values_of_powers, names))
         parts += [nests_text(built.fused, built.loops, names), built.stages.program.code.text]
-    return "\n\n".join(parts) or f"(none: no fit so far has had full batches, {LONG} epochs and a small model)"
+    none = f"(none: no fit of a small model so far has had {LONG} full batches, or {ALONE} of one example)"
+    return "\n\n".join(parts) or none
 
 
 def _memory(model: Model) -> str:

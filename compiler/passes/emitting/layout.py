@@ -58,7 +58,7 @@ class Frame:
     keeps: bool = False  # whether powers of the step may be kept in memory, which threads must not share
     refines: bool = False  # whether reciprocals in its loops are refined guesses, since divisions would take longer
     tables: dict[int, tuple[object, Value]] = field(default_factory=dict)  # by the id of their numbers, which are kept
-    orders: Mapping[Node, tuple[Node, ...]] = field(default_factory=dict)  # of the terms of a sum, where that matters
+    orders: Mapping[Node, tuple[tuple[Node, ...], ...]] = field(default_factory=dict)  # chains of terms of sums
     joint: tuple[Definition | None, ...] = ()  # sums that become the lanes of one register, `joined`
     joined: Value | None = None
 

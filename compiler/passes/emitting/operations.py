@@ -56,8 +56,12 @@ def _read(elements: Elements, node: Node, place: Place) -> Value:
 
 def _add(elements: Elements, node: Node, place: Place) -> Value:
     """Products are fused into the running sum."""
-    terms = elements.frame.orders.get(node) or sorted(node.args, key=_is_fusable)
-    return _sum(elements, elements.lanes_of(node), terms, place)
+    lanes = elements.lanes_of(node)
+    chains = elements.frame.orders.get(node) or [sorted(node.args, key=_is_fusable)]
+    total, *others = [_sum(elements, lanes, terms, place) for terms in chains]
+    for other in others:
+        total = lanes.add(total, other)
+    return total
 
 
 def _sum(elements: Elements, lanes: Lanes, terms: Sequence[Node], place: Place) -> Value:

@@ -17,12 +17,13 @@ from sympile.compiler.graph.definition import (
     input_tensor,
     read,
 )
-from sympile.compiler.graph.node import ZERO, Node, const, extent, number, postorder, target
+from sympile.compiler.graph.node import ONE, ZERO, Node, const, extent, number, postorder, target
 from sympile.compiler.graph.rebuild import maximum, minimum, rebuild, substitute
 from sympile.compiler.passes.training.invariant import PREFIX
 from sympile.compiler.records import dataclass
 
 MOST_ENTRIES = 8  # along an axis that is written out
+MOST_ALONE = 16  # where there is one example, and nothing else fills the lanes of a register
 MOST_TERMS = 64  # of a sum that is written out
 MOST_TENSORS = 256  # in all
 COMBINED: Mapping[str, Callable[..., Node]] = {"sum": add, "prod": mul, "max": maximum, "min": minimum}
@@ -39,28 +40,32 @@ class Entries:
     Attributes:
         rows: where the examples are the few rows of an upper triangle: the place of each input's first column in it.
         keeps_parameters: they are read entry by entry; else each of their numbers is an input of its own.
+        alone: there is one example, another one in each step: its data are no numbers that stay.
     """
 
     rows: Mapping[str, int] | None = None
     keeps_parameters: bool = False
+    alone: bool = False
     tensors: dict[tuple[Definition, tuple[int, ...]], Definition] = field(default_factory=dict)
 
     def is_written(self, index: Node) -> bool:
         """Whether every step of an index is written."""
-        return extent(index) is not EXAMPLES or self.rows is not None
+        return extent(index) is not EXAMPLES or self.rows is not None or self.alone
 
     def range(self, index: Node) -> range:
         """The steps of an index that is written out."""
         length = extent(index)
-        if length is EXAMPLES and self.rows is not None:
+        if length is EXAMPLES and (self.rows is not None or self.alone):
             return range(self.count)
-        if length.op != "const" or extent_value(length) > MOST_ENTRIES:
+        if length.op != "const" or extent_value(length) > (MOST_ALONE if self.alone else MOST_ENTRIES):
             raise NotSmall
         return range(extent_value(length))
 
     @property
     def count(self) -> int:
-        """The rows of the triangle."""
+        """The rows of the triangle, or the one example."""
+        if self.alone:
+            return 1
         assert self.rows is not None
         return self.rows[""]
 
@@ -105,6 +110,8 @@ class Entries:
             args = tuple([done[a] for a in node.args])
             if node.op == "read":
                 done[node] = self._read(target(node), args)
+            elif node is EXAMPLES and self.alone:
+                done[node] = ONE
             else:
                 done[node] = node if args == node.args else rebuild(node, args)
         return done[root]
@@ -116,11 +123,17 @@ class Entries:
             return read(self.tensor(tensor, at), *[arg for axis, arg in pairs if not self.is_written(axis)])
         if tensor.routine == "parameter" and not self.keeps_parameters:
             return read(self.number(tensor, tuple(map(_position, args))))
+        if self.alone and tensor.batched:
+            return read(self.row(tensor), *args)
         if self.rows is None or not tensor.batched:
             return read(tensor, *args)
         if tensor.name in self.rows and self._is_below(tensor, args):
             return ZERO
         return read(input_tensor(tensor.name, (const(self.count), *tensor.shape[1:]), tensor.routine), *args)
+
+    def row(self, tensor: Definition) -> Definition:
+        """The data of the one example."""
+        return input_tensor(tensor.name, (ONE, *tensor.shape[1:]), "parameter", tensor.integer)
 
     def _is_below(self, tensor: Definition, args: tuple[Node, ...]) -> bool:
         """Whether a read of the triangle is one of its zeros."""

@@ -32,7 +32,7 @@ def training_loop(dtype: str, target: Target) -> Code:
     text = "\n".join(
         [
             _DECLARATIONS,
-            _shuffle(target),
+            shuffle(target),
             gather(target),
             finite(element, target),
             _train(element, target),
@@ -56,7 +56,7 @@ declare i64 @llvm.smin.i64(i64, i64)
 """
 
 
-def _shuffle(target: Target) -> str:
+def shuffle(target: Target) -> str:
     """Fisher and Yates, from the last to the first; random numbers by splitmix64 (Steele, Lea and Flood 2014)."""
     return f"""
 define internal void @shuffle(ptr noalias %order, i64 %n, ptr noalias %random) nounwind noinline {target.attributes} {{

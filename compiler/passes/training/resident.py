@@ -8,6 +8,7 @@ written out, so that matrices of a few numbers are no other case than numbers. N
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import product
 from math import prod
 
@@ -53,6 +54,13 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Alone:
+    """Steps of one example each: the next one in the order of the data, or in an order that is drawn or given."""
+
+    ordered: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Resident:
     """A step and its update; every output is a number.
 
@@ -64,6 +72,7 @@ class Resident:
         once: inputs that are computed before the first step.
         powers: inputs that follow from their values in the step before.
         joint: the same step with all entries side by side, where it has that form.
+        alone: of steps of one example each, and `rows` the inputs that hold its data; else None.
     """
 
     objective: Definition
@@ -74,6 +83,8 @@ class Resident:
     once: dict[Definition, Definition]
     powers: dict[Definition, Power]
     joint: Joint | None
+    alone: Alone | None = None
+    rows: tuple[Definition, ...] = ()
 
     @property
     def outputs(self) -> list[Definition]:
@@ -110,7 +121,11 @@ class Resident:
 
 
 def resident(
-    objective: Definition, gradients: Mapping[str, Definition], rule: Rule, rows: Mapping[str, int] | None = None
+    objective: Definition,
+    gradients: Mapping[str, Definition],
+    rule: Rule,
+    rows: Mapping[str, int] | None = None,
+    alone: Alone | None = None,
 ) -> Resident | None:
     """The step of these outputs with its update, if that is small.
 
@@ -118,6 +133,7 @@ def resident(
         objective, gradients: what a step computes; the gradients by parameter.
         rule: the optimizer's.
         rows: where the examples are the rows of an R factor: the place of each input's first column; else None.
+        alone: where a step sees one example.
     """
     outputs = [objective, *gradients.values()]
     if not _few(t for t in definitions(outputs) if t.kind == "input" and t.routine == PARAMETER):
@@ -130,7 +146,7 @@ def resident(
     if not set(gradients) <= set(parameters) or not _few(parameters.values()):
         return None
     try:
-        entries = Entries(rows)
+        entries = Entries(rows, alone=alone is not None)
         (whole,) = [entries.tensor(flat[objective], ())]
         slopes = {
             Entry(GRADIENT, name, k): entries.tensor(flat[gradients[name]], at)
@@ -140,7 +156,11 @@ def resident(
     except NotSmall:
         return None
     made = _updated(whole, slopes, rule, {name: parameters[name] for name in gradients}, entries)
-    return made if _is_small(made) else None
+    if not _is_small(made):
+        return None
+    batched = [t for t in definitions(flat.values()) if t.kind == "input" and t.batched]
+    read_ones = {entries.row(t) for t in batched} & set(made.inputs)
+    return made if alone is None else replace(made, alone=alone, rows=tuple(t for t in made.inputs if t in read_ones))
 
 
 def _few(parameters: Iterable[Definition]) -> bool:
@@ -194,7 +214,7 @@ def _updated(
             known[tensor] = Entry(name, entry.parameter, entry.position)
             carried[tensor] = elementwise((), substitute(bodies[name], places))
     wide = side_by_side(bodies, update.reads, numbers, len(plain))
-    return _settled(objective, slopes, carried, known, numbers, wide)
+    return _settled(objective, slopes, carried, known, numbers, wide, entries.alone)
 
 
 def _body(tensor: Definition) -> Node:
@@ -210,11 +230,13 @@ def _settled(
     known: dict[Definition, Entry],
     numbers: dict[str, Definition],
     wide: RuleJoint,
+    alone: bool,
 ) -> Resident:
     """What no step changes is computed once."""
     outputs = [objective, *slopes.values(), *carried.values(), *wide.bodies.values()]
     flat = inlined(outputs)
-    moving, powers = with_powers_carried([flat[t] for t in outputs], [numbers[STEP], numbers[EPOCH]])
+    counters = [numbers[STEP]] if alone else [numbers[STEP], numbers[EPOCH]]
+    moving, powers = with_powers_carried([flat[t] for t in outputs], counters)
     now = {old: moving.get(flat[old], flat[old]) for old in outputs}
     parts = [part for power in powers.values() for part in (power.value, power.factor)]
     side = joint([now[slope] for slope in slopes.values()], wide, {k: now[t] for k, t in wide.bodies.items()})

@@ -1,7 +1,8 @@
-"""The loop over full batches of a small model: its numbers stay in registers from step to step.
+"""The loop of steps of a small model: its numbers stay in registers from step to step.
 
-What passes/training/loop.py does for every model, for one: no batch is brought, nothing is called, parameters and the
-optimizer's state are read from memory before the first step of a slice and written after the last one.
+What passes/training/loop.py does for every model, for one, over all examples or one by one: no batch is collected,
+nothing is called, parameters and the optimizer's state are read from memory before the first step of a slice and
+written after the last one.
 """
 
 from __future__ import annotations
@@ -29,11 +30,13 @@ from sympile.compiler.passes.schedule import Loops, schedule
 from sympile.compiler.passes.scheduling.lifetimes import stays
 from sympile.compiler.passes.training.joint import Joint, body_of
 from sympile.compiler.passes.training.keeping import Keeping, SideBySide, Singly, is_known
+from sympile.compiler.passes.training.loop import shuffle
 from sympile.compiler.passes.training.order import orders, with_last
 from sympile.compiler.passes.training.powers import EVERY
 from sympile.compiler.passes.training.resident import Resident
+from sympile.compiler.passes.training.turns import AllExamples, OneByOne, Turns
 from sympile.compiler.passes.training.update import EPOCH, PARAMETER, STEP
-from sympile.compiler.program import DONE, JOB, NOT_FINITE, PAUSED, RUNNING, STOPPED, Code, Program
+from sympile.compiler.program import JOB, NOT_FINITE, STOPPED, Code, Program
 from sympile.compiler.records import dataclass
 from sympile.compiler.rules.costs import OPERATIONS, operations
 
@@ -136,13 +139,13 @@ class StepsLoop:
             unstored=self._numbers(),
             inlines=self._few_routines(),
             refines=self._waits_for_divisions(),
-            orders=orders(self.fused.groups, carried),
+            orders=orders(self.fused.groups, carried, several=self.made.alone is not None),
         )
         self._write(Lanes(function, ELEMENT[self.dtype], 1, self.target))
         stored = {t for t in self.fused.stored if t.axes}
         others = {t for t in self.fused.stored if not t.axes}
         return Program(
-            code=Code(module.text() + entered_with(ENTRY, LOOP, JOB["underflow"], self.target), ENTRY),
+            code=Code(module.text() + self._drawn() + entered_with(ENTRY, LOOP, JOB["underflow"], self.target), ENTRY),
             dtype=self.dtype,
             length=self.layout.length,
             inputs=tuple(as_array(t.name, self.layout.tensors[t], t) for t in self.inputs),
@@ -152,6 +155,10 @@ class StepsLoop:
             status=self.layout.extra["status"],
             scratch=self.layout.extra["scratch"],
         )
+
+    def _drawn(self) -> str:
+        """Code that shuffles."""
+        return shuffle(self.target) if self.made.alone is not None and self.made.alone.ordered else ""
 
     def _outputs(self) -> dict[str, Definition]:
         """What is written to memory in every step."""
@@ -198,17 +205,23 @@ class StepsLoop:
             frame.scalars[made] = frame.scalars[self.before.outputs[value]]
         self._write_groups(self.factors, scalar)
         factors = [frame.scalars[self.factors.outputs.get(factor, factor)] for factor in self.made.factors]
-        job = _Job(function)
+        turns = self._turns()
         places = {label: frame.extra(label) for label in self._outputs()}
         self.kept = self._keeping(places, scalar)
         first = self.kept.start()
-        limit = job.limit()
+        limit = turns.limit()
         with function.loop(0, limit, 1, [*first, *factors]) as loop:
             numbers, powers = loop.carried[: len(first)], loop.carried[len(first) :]
-            self._stop_if_asked(job, loop.index, numbers)
-            powers = self._powers(job, loop.index, powers, factors, scalar)
-            loop.next = [*self._step(job, loop.index, numbers, places, scalar), *powers]
-        self._finish(job, limit, loop.results[: len(first)], places[OBJECTIVE], scalar)
+            self._stop_if_asked(turns, loop.index, numbers)
+            turns.begin(self.frame, scalar)
+            powers = self._powers(turns, loop.index, powers, factors, scalar)
+            loop.next = [*self._step(turns, loop.index, numbers, places, scalar), *powers]
+        self._finish(turns, limit, loop.results[: len(first)], places[OBJECTIVE], scalar)
+
+    def _turns(self) -> Turns:
+        if self.made.alone is None:
+            return AllExamples(self.function)
+        return OneByOne(self.function, self.made.rows, self.made.alone.ordered)
 
     def _keeping(self, places: Mapping[str, Value], scalar: Lanes) -> Keeping:
         """How the numbers are carried from step to step."""
@@ -232,18 +245,19 @@ class StepsLoop:
         return (*lanes, *[None] * (side.lanes - len(lanes)))
 
     def _powers(
-        self, job: _Job, done: Value, before: Sequence[Value], factors: Sequence[Value], scalar: Lanes
+        self, turns: Turns, done: Value, before: Sequence[Value], factors: Sequence[Value], scalar: Lanes
     ) -> list[Value]:
         """Those of this step, of those of the step before; the same bits wherever a slice begins."""
         if not before:
             return []
         function, frame = self.function, self.frame
-        step = i64(function.add(job.number("step"), done))
+        step = turns.step(done)
         since = function.emit(f"and i64 {step.text}, {EVERY - 1}", "i64")
         due = function.any(function.compare("eq", since, 0), function.compare("eq", done, 0))
         with function.either(due, unlikely=True) as choice:
             with choice.then():
-                self._count(i64(function.sub(step, since)), scalar)
+                first = i64(function.sub(step, since))
+                self._count(first, first, scalar)
                 self._write_groups(self.powers, scalar)
                 anew = [frame.scalars[self.powers.outputs[value]] for value in self.made.values_of_powers]
                 with function.loop(0, since, 1, anew) as loop:
@@ -254,21 +268,21 @@ class StepsLoop:
         frame.scalars.update(zip(self.made.powers, choice.results, strict=True))
         return choice.results
 
-    def _count(self, step: Value, scalar: Lanes) -> None:
-        """The counters of a step: each is an epoch."""
-        for name in (STEP, EPOCH):
-            self.frame.scalars[self.made.numbers[name]] = scalar.from_integer(step)
+    def _count(self, step: Value, epoch: Value, scalar: Lanes) -> None:
+        """The counters of a step."""
+        for name, count in ((STEP, step), (EPOCH, epoch)):
+            self.frame.scalars[self.made.numbers[name]] = scalar.from_integer(count)
 
     def _write_groups(self, fused: Fused, scalar: Lanes) -> None:
         for group in fused.groups:
             write_group(self.frame, group, self.loops.get(group.members[0]), scalar)
 
-    def _stop_if_asked(self, job: _Job, done: Value, numbers: Sequence[Value]) -> None:
+    def _stop_if_asked(self, turns: Turns, done: Value, numbers: Sequence[Value]) -> None:
         function = self.function
-        asked = function.atomic_load("i32", job.pointer("flag"))
+        asked = function.atomic_load("i32", turns.words["flag"])
         self._leave(function.emit(f"icmp ne {typed(asked)}, 0", "i1"), done, STOPPED, numbers)
 
-    def _leave(self, condition: Value, done: Integer, status: int, numbers: Sequence[Value]) -> None:
+    def _leave(self, condition: Value, done: Integer, status: int | Value, numbers: Sequence[Value]) -> None:
         """Ends the slice where the condition holds."""
         function = self.function
         away, on = function.label(), function.label()
@@ -277,38 +291,40 @@ class StepsLoop:
         function.begin(on)
 
     def _step(
-        self, job: _Job, done: Value, numbers: Sequence[Value], places: Mapping[str, Value], scalar: Lanes
+        self, turns: Turns, done: Value, numbers: Sequence[Value], places: Mapping[str, Value], scalar: Lanes
     ) -> list[Value]:
         """One step; returns the new numbers."""
         self.kept.enter(numbers)
-        self._count(i64(self.function.add(job.number("step"), done)), scalar)
+        self._count(turns.step(done), turns.epoch(done), scalar)
         self._write_groups(self.fused, scalar)
         loss = self.frame.scalars[self.fused.outputs[self.made.objective]]
         scalar.store(loss, places[OBJECTIVE])
         self._leave(self.kept.slopes(loss), done, NOT_FINITE, numbers)
         after = self.kept.after()
-        job.remember(done, _wide(scalar, loss))
-        self._record(job, done, after, scalar)
+        end = turns.remember(done, _wide(scalar, loss))
+        self._record(turns, done, after, scalar)
+        if end is not None:
+            self._leave(end[0], i64(self.function.add(done, 1)), end[1], after)
         return after
 
-    def _record(self, job: _Job, done: Value, numbers: Sequence[Value], scalar: Lanes) -> None:
+    def _record(self, turns: Turns, done: Value, numbers: Sequence[Value], scalar: Lanes) -> None:
         """The parameters after a step, where their path is wanted."""
         function = self.function
-        path = job.pointer("path")
+        path = turns.words["path"]
         with function.when(function.emit(f"icmp ne {typed(path)}, null", "i1"), unlikely=True):
-            count = function.add(function.add(job.number("step"), done), 1)
-            row = function.gep(scalar.element, path, function.mul(count, job.number("path_count")))
-            first = function.emit(f"ptrtoint {typed(job.pointer('parameter'))} to i64", "i64")
+            count = function.add(turns.step(done), 1)
+            row = function.gep(scalar.element, path, function.mul(count, turns.words["path_count"]))
+            first = function.emit(f"ptrtoint {typed(turns.words['parameter'])} to i64", "i64")
             for tensor, value in zip(self.made.carried, self.kept.singly(numbers), strict=True):
                 if self.made.entries[tensor].kind == PARAMETER:
                     at = function.emit(f"ptrtoint {typed(self.frame.pointer(tensor))} to i64", "i64")
                     scalar.store(value, function.gep("i8", row, function.sub(at, first)))
 
-    def _finish(self, job: _Job, limit: Integer, numbers: Sequence[Value], loss: Value, scalar: Lanes) -> None:
+    def _finish(self, turns: Turns, limit: Integer, numbers: Sequence[Value], loss: Value, scalar: Lanes) -> None:
         """What the next slice and Python need is written to memory."""
         function = self.function
         out = function.label()
-        ways = [(function.block, [i64(limit), job.status(limit), *numbers])]
+        ways = [(function.block, [i64(limit), turns.status(limit), *numbers])]
         function.do(f"br label %{out}")
         for label, values in self.exits:
             function.begin(label)
@@ -319,71 +335,10 @@ class StepsLoop:
         for tensor, value in zip(self.made.carried, self.kept.singly(last), strict=True):
             scalar.store(value, self.frame.pointer(tensor))
         self.kept.finish()
-        job.leave(done, status, _wide(scalar, scalar.load(loss)))
+        turns.leave(done, status, _wide(scalar, scalar.load(loss)))
         function.ret()
 
 
 def _wide(scalar: Lanes, value: Value) -> Value:
     """As a float64."""
     return value if scalar.element == "double" else scalar.function.emit(f"fpext {typed(value)} to double", "double")
-
-
-class _Job:
-    """The words of the job, loaded once a slice."""
-
-    def __init__(self, function: Function) -> None:
-        self.function = function
-        self.words = {
-            name: self._load(name, kind)
-            for kind, names in (
-                ("ptr", ("flag", "history", "path", "parameter")),
-                ("i64", ("epochs", "pause", "budget", "epoch", "step", "examples", "path_count")),
-                ("double", ("sum_weight",)),
-            )
-            for name in names
-        }
-        rows = function.emit(f"sitofp {typed(self.words['examples'])} to double", "double")
-        weight = self.words["sum_weight"].text
-        share = function.emit(f"fdiv double {weight}, {rows.text}", "double")
-        summed = function.emit(f"fcmp one double {weight}, 0.0", "i1")
-        self.weight = function.pick(summed, share, Value("1.0", "double"))
-
-    def _place(self, name: str) -> Value:
-        return self.function.gep("i64", self.function.arguments[0], JOB[name])
-
-    def _load(self, name: str, kind: str) -> Value:
-        return self.function.load(kind, self._place(name), 8)
-
-    def pointer(self, name: str) -> Value:
-        return self.words[name]
-
-    def number(self, name: str) -> Value:
-        return self.words[name]
-
-    def limit(self) -> Integer:
-        """How many steps this slice has at most: each is an epoch."""
-        function, words = self.function, self.words
-        left = function.min(words["budget"], function.sub(words["epochs"], words["epoch"]))
-        one = function.compare("ne", words["pause"], 0)
-        return function.pick(one, i64(function.min(left, 1)), i64(left))
-
-    def status(self, limit: Integer) -> Value:
-        """The outcome of a slice that ran to its end."""
-        function, words = self.function, self.words
-        over = function.compare("sge", function.add(words["epoch"], limit), words["epochs"])
-        pausing = function.both(function.compare("ne", words["pause"], 0), function.compare("sgt", limit, 0))
-        return function.pick(pausing, i64(PAUSED), function.pick(over, i64(DONE), i64(RUNNING)))
-
-    def remember(self, done: Value, loss: Value) -> None:
-        """The loss of an epoch."""
-        function = self.function
-        row = function.gep("double", self.words["history"], function.add(self.words["epoch"], done))
-        function.store(function.emit(f"fmul {typed(loss)}, {self.weight.text}", "double"), row)
-
-    def leave(self, done: Value, status: Value, loss: Value) -> None:
-        """Where the slice has come to."""
-        function = self.function
-        for name in ("epoch", "step"):
-            function.store(i64(function.add(self.words[name], done)), self._place(name))
-        function.store(status, self._place("status"))
-        function.store(loss, self._place("last_loss"))
