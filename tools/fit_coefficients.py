@@ -1,4 +1,4 @@
-"""Fits the polynomials of the vector mathematics and writes compiler/rules/coefficients.py (about a minute).
+"""Fits the polynomials of the vector mathematics and writes compiler/rules/coefficients.py (seconds).
 
 Each row of FITS is a function g, an interval and a weight w; the polynomial p of the row's degree minimises the largest
 |w (p - g)| (Remez 1934; exchange as in Cheney, Introduction to Approximation Theory, 1966, chapter 3.8). The weight is

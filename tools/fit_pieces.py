@@ -1,4 +1,4 @@
-"""Fits functions piece by piece and writes compiler/rules/pieces.py (about a minute).
+"""Fits functions piece by piece and writes compiler/rules/pieces.py (half a minute).
 
 The place y*scale + low of a number y >= 0 lies within four powers of two; each is cut in four equal pieces, so that two
 bits of its exponent and two of its significand tell the piece. There f(c + d) = f(c) + d q(d), where the centre c is
