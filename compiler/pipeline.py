@@ -231,7 +231,7 @@ def build(
     """The program that computes some of the outputs, and the stages it comes through; see `assemble`."""
     target, given = target or this_machine(), list(inputs)
     return Built(
-        lambda: _all_stages(work, outputs, given, dtype, target, watched, ordered),
+        lambda: _accepted(_stages(work, outputs, given, dtype, target, watched, ordered)),
         lambda: description(outputs, given, work.constraints, dtype, target, rows_of(work.request, watched, ordered)),
         work.request.shelf,
         lambda made: assemble(
@@ -249,7 +249,7 @@ def build_rather(
     return Built(
         lambda: (
             _stages(work, rather, first, dtype, target, ordered=True, accept=accept)
-            or _all_stages(work, outputs, second, dtype, target, ordered=True)
+            or _accepted(_stages(work, outputs, second, dtype, target, ordered=True))
         ),
         lambda: description(rather, first, work.constraints, dtype, target, rows),
         work.request.shelf,
@@ -271,16 +271,8 @@ def rows_of(request: Request, watched: Definition | None = None, ordered: bool =
     return rows if watched is None else f"{rows}, watched: {watched.name}"
 
 
-def _all_stages(
-    work: Work,
-    outputs: Mapping[str, Definition],
-    inputs: Sequence[Definition],
-    dtype: str,
-    target: Target,
-    watched: Definition | None = None,
-    ordered: bool = False,
-) -> Stages:
-    made = _stages(work, outputs, inputs, dtype, target, watched, ordered)
+def _accepted(made: Stages | None) -> Stages:
+    """Stages of loops that nobody could refuse."""
     assert made is not None
     return made
 

@@ -97,10 +97,12 @@ define internal void @wake(ptr %word, i32 %count) nounwind noinline {{
 
 
 def _claim(target: Target) -> str:
-    """Claims and runs chunks of one generation until none is left.
+    """Claims and runs chunks of one generation until none is left."""
+    return "\n".join((_claim_won(target), _claim_run(target)))
 
-    What a region consists of is read before the claim: that the claim succeeds proves that it was not yet replaced.
-    """
+
+def _claim_won(target: Target) -> str:
+    """What a region consists of is read before the claim: that a claim succeeds proves that it was not yet replaced."""
     loads = "\n".join(f"  %{n} = load atomic i64, ptr %{n}.at monotonic, align 8" for n in REGION)
     return f"""
 define internal void @claim(i64 %generation) nounwind noinline {target.attributes} {{
@@ -123,8 +125,12 @@ try:
   %following = add i64 %seen, 1
   %exchange = cmpxchg ptr %tag.at, i64 %seen, i64 %following acq_rel monotonic
   %won = extractvalue {{i64, i1}} %exchange, 1
-  br i1 %won, label %run, label %look
-run:
+  br i1 %won, label %run, label %look"""
+
+
+def _claim_run(target: Target) -> str:
+    """Runs the chunk; who has finished the last one tells the thread that waits for it."""
+    return f"""run:
   %function = inttoptr i64 %part to ptr
   %table.p = inttoptr i64 %table to ptr
   %extra.p = inttoptr i64 %extra to ptr
@@ -155,6 +161,10 @@ declare i64 @llvm.smin.i64(i64, i64)"""
 
 def _worker(target: Target) -> str:
     """What a waiting thread does: it looks for a new generation, first without sleeping, then asleep."""
+    return "\n".join((_worker_awake(target), _worker_asleep(target)))
+
+
+def _worker_awake(target: Target) -> str:
     return f"""
 define internal void @worker() nounwind {target.attributes} {{
 entry:
@@ -183,8 +193,12 @@ tired:
   call void @pause()
   %turn.next = add i64 %turn, 1
   %enough = icmp sge i64 %turn.next, {SPIN}
-  br i1 %enough, label %lie.down, label %look
-lie.down:
+  br i1 %enough, label %lie.down, label %look"""
+
+
+def _worker_asleep(target: Target) -> str:
+    """It counts as a sleeper before it looks once more: who publishes a region after that look wakes it."""
+    return f"""lie.down:
   %word = load atomic i32, ptr %wake.at acquire, align 4
   %s0 = atomicrmw add ptr %sleepers.at, i32 1 seq_cst
   %tag.again = load atomic i64, ptr %tag.at seq_cst, align 8

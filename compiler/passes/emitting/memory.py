@@ -38,17 +38,25 @@ def address(elements: Elements, tensor: Definition, at: tuple[Node, ...], place:
 
 def _of_example(elements: Elements, element: str, within_row: Address, stride: Integer, place: Place) -> Address:
     """The address in the rows of those examples that the order of a batch says."""
-    function, wide = elements.frame.function, elements.wide
+    function = elements.frame.function
     pointer, along, offsets, within = within_row
     example = example_at(elements, place)
     if not elements.is_wide(EXAMPLE):
         return function.gep(element, pointer, function.mul(example, stride)), along, offsets, within
-    apart = example
-    if stride != 1:
-        apart = function.emit(f"mul {typed(example)}, {wide.splat(i64(stride)).text}", example.type)
-    if offsets is not None:
-        apart = function.emit(f"add {typed(apart)}, {offsets.text}", apart.type)
-    return pointer, None, apart, within
+    return pointer, None, _plus(elements, _scaled(elements, example, stride), offsets), within
+
+
+def _scaled(elements: Elements, lanes: Value, stride: Integer) -> Value:
+    """Each lane's position, times what lies between two positions."""
+    if stride == 1:
+        return lanes
+    return elements.frame.function.emit(f"mul {typed(lanes)}, {elements.wide.splat(i64(stride)).text}", lanes.type)
+
+
+def _plus(elements: Elements, lanes: Value, others: Value | None) -> Value:
+    if others is None:
+        return lanes
+    return elements.frame.function.emit(f"add {typed(lanes)}, {others.text}", lanes.type)
 
 
 def example_at(elements: Elements, place: Place) -> Value:
@@ -100,12 +108,8 @@ def address_in(
             within = own if within is None else elements.wide.both(within, own)
         if (clamp and elements.is_wide(node)) or simple is None:
             lanes = _clamped_lanes(elements, node, length, place) if clamp else integer_lanes(elements, node, place)
-            part = (
-                lanes
-                if stride == 1
-                else function.emit(f"mul {typed(lanes)}, {elements.wide.splat(i64(stride)).text}", lanes.type)
-            )
-            scattered = part if scattered is None else function.emit(f"add {typed(scattered)}, {part.text}", part.type)
+            part = _scaled(elements, lanes, stride)
+            scattered = part if scattered is None else _plus(elements, scattered, part)
             continue
         first, beyond = _first_lane(elements, node, length if clamp else None, place)
         inside = inside and (clamp or _rises(node))
@@ -119,11 +123,8 @@ def address_in(
     pointer = function.beyond(element, function.gep(element, start, offset, inside), ahead, inside)
     if scattered is None:
         return pointer, along, None, within
-    if along != 0:
-        steps = elements.wide.counting()
-        more = function.emit(f"mul {typed(steps)}, {elements.wide.splat(i64(along)).text}", steps.type)
-        scattered = function.emit(f"add {typed(scattered)}, {more.text}", more.type)
-    return pointer, None, scattered, within
+    steps = None if along == 0 else _scaled(elements, elements.wide.counting(), along)
+    return pointer, None, _plus(elements, scattered, steps), within
 
 
 def _first_lane(elements: Elements, node: Node, length: Node | None, place: Place) -> tuple[Integer, int]:

@@ -57,7 +57,7 @@ declare i64 @llvm.smin.i64(i64, i64)
 
 
 def shuffle(target: Target) -> str:
-    """Fisher and Yates, from the last to the first; random numbers by splitmix64 (Steele, Lea and Flood 2014)."""
+    """Fisher and Yates: an order is filled; each place, from the last to the first, changes with one drawn up to it."""
     return f"""
 define internal void @shuffle(ptr noalias %order, i64 %n, ptr noalias %random) nounwind noinline {target.attributes} {{
 entry:
@@ -79,19 +79,7 @@ draw:
   %more = icmp sgt i64 %i, 0
   br i1 %more, label %draw.body, label %done
 draw.body:
-  %state.next = add i64 %state, -7046029254386353131
-  %s1 = lshr i64 %state.next, 30
-  %x1 = xor i64 %state.next, %s1
-  %m1 = mul i64 %x1, -4658895280553007687
-  %s2 = lshr i64 %m1, 27
-  %x2 = xor i64 %m1, %s2
-  %m2 = mul i64 %x2, -7723592293110705685
-  %s3 = lshr i64 %m2, 31
-  %x3 = xor i64 %m2, %s3
-  %high = lshr i64 %x3, 32
-  %span = add i64 %i, 1
-  %scaled = mul i64 %high, %span
-  %j = lshr i64 %scaled, 32
+{_DRAWN}
   %i.p = getelementptr i64, ptr %order, i64 %i
   %j.p = getelementptr i64, ptr %order, i64 %j
   %i.v = load i64, ptr %i.p
@@ -106,10 +94,28 @@ done:
 }}"""
 
 
+# j up to i, from the next random number: splitmix64 (Steele, Lea and Flood 2014).
+_DRAWN = """\
+  %state.next = add i64 %state, -7046029254386353131
+  %s1 = lshr i64 %state.next, 30
+  %x1 = xor i64 %state.next, %s1
+  %m1 = mul i64 %x1, -4658895280553007687
+  %s2 = lshr i64 %m1, 27
+  %x2 = xor i64 %m1, %s2
+  %m2 = mul i64 %x2, -7723592293110705685
+  %s3 = lshr i64 %m2, 31
+  %x3 = xor i64 %m2, %s3
+  %high = lshr i64 %x3, 32
+  %span = add i64 %i, 1
+  %scaled = mul i64 %high, %span
+  %j = lshr i64 %scaled, 32"""
+
+
 def _train(element: str, target: Target) -> str:
     """The loop itself: one turn a batch."""
-    turn = (_batch_arrays(), _one_step(element), _update(element), _end_of_turn())
-    return "\n".join((_where_we_are(element, target), *turn, _OUTCOMES))
+    batch = (_this_batch(), _every_array(), _gathered(), _where_it_lies())
+    turn = (_goes_on(), *batch, _one_step(element), _update(element), _end_of_turn())
+    return "\n".join((_what_the_job_says(element, target), *turn, _OUTCOMES))
 
 
 POINTERS = (
@@ -124,8 +130,7 @@ NUMBERS = (
 PLACES = ("epoch", "position", "step", "order", "random", "epoch_loss", "status", "last_loss")
 
 
-def _where_we_are(element: str, target: Target) -> str:
-    """The words of the job; whether to go on; the examples of this batch."""
+def _what_the_job_says(element: str, target: Target) -> str:
     loads = "\n".join(_word(name, "ptr", name) for name in POINTERS)
     numbers = "\n".join(_word(name, "i64", name) for name in NUMBERS)
     places = "\n".join(f"  %{name}.at = getelementptr i64, ptr %job, i64 {JOB[name]}" for name in PLACES)
@@ -139,8 +144,12 @@ entry:
 {_word("sum_weight", "double", "sum_weight")}
   %is.sum = fcmp one double %sum_weight, 0.0
   store i64 0, ptr %status.at
-  br label %turn
-turn:
+  br label %turn"""
+
+
+def _goes_on() -> str:
+    """Not if the steps of this call are done, if somebody asks to stop, or after the last epoch."""
+    return """turn:
   %done = phi i64 [0, %entry], [%done.next, %next]
   %spent = icmp sge i64 %done, %budget
   br i1 %spent, label %out, label %look
@@ -151,8 +160,12 @@ look:
 where:
   %epoch = load i64, ptr %epoch.at
   %over = icmp sge i64 %epoch, %epochs
-  br i1 %over, label %finished, label %begin
-begin:
+  br i1 %over, label %finished, label %begin"""
+
+
+def _this_batch() -> str:
+    """An order for each epoch; which examples of it, and how many."""
+    return """begin:
   %position = load i64, ptr %position.at
   %fresh = icmp eq i64 %position, 0
   br i1 %fresh, label %epoch.start, label %cut
@@ -178,7 +191,7 @@ cut:
   br label %arrays"""
 
 
-def _batch_arrays() -> str:
+def _every_array() -> str:
     """Every data array: rows gathered by the permutation, or a pointer to where they lie; one row is not copied.
 
     Of arrays whose rows the step itself finds by the permutation there is only that.
@@ -207,8 +220,12 @@ array.rows:
   br i1 %ordered, label %array.ordered, label %array.direct
 array.ordered:
   %single = icmp eq i64 %rows, 1
-  br i1 %single, label %array.single, label %array.gather
-array.gather:
+  br i1 %single, label %array.single, label %array.gather"""
+
+
+def _gathered() -> str:
+    """Rows copied to the array's buffer, by all threads where they are many."""
+    return f"""array.gather:
   %moved = mul i64 %rows, %row_words
   %much = icmp sge i64 %moved, {SHARED_WORDS}
   br i1 %much, label %array.shared, label %array.alone
@@ -223,8 +240,12 @@ array.shared:
   br label %array.gathered
 array.gathered:
   store ptr %buffer, ptr %word
-  br label %array.end
-array.single:
+  br label %array.end"""
+
+
+def _where_it_lies() -> str:
+    """A pointer to the one row, or to the first of rows in their own order."""
+    return """array.single:
   %single.row = load i64, ptr %chosen
   br label %array.there
 array.direct:
