@@ -140,7 +140,7 @@ class Lanes:
 
     def neg(self, a: Real) -> Value:
         """-a: flips the sign, of zeros and nan too."""
-        return self.function.emit(f"fneg {typed(self.lift(a))}", self.real)
+        return self.function.once(f"fneg {typed(self.lift(a))}", self.real)
 
     def fma(self, a: Real, b: Real, c: Real) -> Value:
         """a*b + c with one rounding; on a target without that instruction, with two."""

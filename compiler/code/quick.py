@@ -152,6 +152,6 @@ def quotient_by_fixed(k: Lanes, above: Value, below: Value, inverse: Value) -> V
     The same bits as the processor's division (Markstein 1990), but of results near denormal ones.
     """
     guess = k.mul(above, inverse)
-    left = k.fma(k.neg(guess), below, above)  # exact
-    right = k.copysign(k.fma(left, inverse, guess), guess)  # of -0 nothing is left but 0
-    return k.select(k.compare("ord", left, left), right, guess)  # inf and nan are right as they are
+    left = k.fma(guess, k.neg(below), above)  # exact
+    right = k.fma(left, inverse, guess)
+    return k.select(k.compare("one", left, 0.0), right, guess)  # inf, nan and -0 are right as they are
