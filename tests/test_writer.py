@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pytest
@@ -156,6 +157,65 @@ def test_a_loop_is_seen_to_change_one_address_of_many() -> None:
     loaded = compile_text(module.text(), ["run"])
     run = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64)(loaded.address("run"))
     assert run(given.ctypes.data, 8) == sum(given[k] + 10 * given[k + 1] + 100 * given[k + 3] for k in (0, 4))
+
+
+def behind_whole_strides(f: Function, n: Value) -> Integer:
+    """10 for each stride of 4 below n, and what is left of them."""
+    whole = f.sub(n, f.rem(n, 4))
+    with f.loop(0, whole, 4, carry=[i64(0)]) as loop:
+        loop.next = [i64(f.add(loop.carried[0], 10))]
+    with f.loop(whole, n, 4, carry=loop.results) as rest:
+        rest.next = [i64(f.add(rest.carried[0], f.sub(n, rest.index)))]
+    return rest.results[0]
+
+
+def behind_longer_strides(f: Function, n: Value) -> Integer:
+    """The same with the rest one by one: several turns."""
+    whole = f.sub(n, f.rem(n, 4))
+    with f.loop(whole, n, 1, carry=[i64(f.mul(f.div(n, 4), 10))]) as rest:
+        rest.next = [i64(f.add(rest.carried[0], 1))]
+    return rest.results[0]
+
+
+def only_turn(f: Function, n: Value) -> Integer:
+    """n + 3 by a loop that is known to turn once."""
+    with f.loop(3, 5, 2, carry=[n]) as loop:
+        loop.next = [i64(f.add(loop.carried[0], loop.index))]
+    return loop.results[0]
+
+
+@pytest.mark.parametrize(
+    ("body", "loops", "results"),
+    [
+        pytest.param(behind_whole_strides, 1, {0: 0, 3: 3, 4: 10, 9: 21, -2: 0}, id="a rest of one turn"),
+        pytest.param(behind_longer_strides, 1, {0: 0, 3: 3, 4: 10, 9: 21}, id="a rest of several turns"),
+        pytest.param(only_turn, 0, {5: 8}, id="one turn"),
+        pytest.param(nested, 2, {7: 12, 0: 0}, id="a loop in a loop"),
+    ],
+)
+def test_what_turns_once_is_no_loop(body: Body, loops: int, results: Mapping[int, int]) -> None:
+    f = Function(Module(HOST), "run", [("i64", "n")], result="i64")
+    f.ret(i64(body(f, f.arguments[0])))
+    assert {given: of_integer(body)(given) for given in results} == results
+    assert len(headers(f.text())) == loops
+
+
+def headers(text: str) -> set[str]:
+    """Blocks to which a branch goes back."""
+    found, seen = set[str](), set[str]()
+    for line in text.splitlines():
+        if line.endswith(":"):
+            seen.add(line[:-1])
+        if line.startswith("  br "):
+            found |= {label for label in re.findall(r"label %(\w+)", line) if label in seen}
+    return found
+
+
+def test_only_the_innermost_loop_is_followed() -> None:
+    """Loop strength reduction takes as long over outer ones, where addresses cost nothing."""
+    f = Function(Module(HOST), "run", [("i64", "n")], result="i64")
+    f.ret(i64(nested(f, f.arguments[0])))
+    assert f.text().count("llvm.expect") == 1
 
 
 def test_known_integers_write_nothing() -> None:

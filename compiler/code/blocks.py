@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import field
 from typing import Protocol
 
-from sympile.compiler.code.value import Value
+from sympile.compiler.code.value import Integer, Value
 from sympile.compiler.records import dataclass
 
 
@@ -27,7 +27,7 @@ class Writer(Protocol):
 class Loop:
     """A loop while it is written: set `next` inside, read `results` after."""
 
-    index: Value
+    index: Integer
     carried: list[Value]
     next: list[Value] = field(default_factory=list)
     results: list[Value] = field(default_factory=list)

@@ -1,82 +1,23 @@
-"""LLVM IR as text: modules, functions, integers, memory; quick, and the one place that numbers values and labels."""
+"""LLVM IR as text: functions, integers, memory; quick, and the one place that numbers values and labels."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import field
 
 from sympile.compiler.code.blocks import Either, Loop
-from sympile.compiler.code.target import Target
+from sympile.compiler.code.module import PLAIN, Module, symbol
 from sympile.compiler.code.value import Integer, Value, i64, truth, typed
 from sympile.compiler.errors import InternalError
-from sympile.compiler.records import dataclass
 
 __all__ = ["Either", "Function", "Integer", "Loop", "Module", "Value", "i64", "truth"]
 
 LONG_BLOCK = 5000  # lines
 OPAQUE = "@llvm.launder.invariant.group.p0"  # the same address, without an instruction
+HIDDEN = "@llvm.expect.i64"  # the same number, without an instruction
 UNLIKELY = '!{!"branch_weights", i32 1, i32 4000}'
-OURS = re.compile(r"(v|b)\d+\Z|entry\Z")            # names that the writer itself gives to values and labels
-PLAIN = re.compile(r"[A-Za-z$._][A-Za-z0-9$._]*\Z")
-
-
-def symbol(name: str) -> str:
-    """`@name`, quoted where LLVM asks for it."""
-    return f"@{name}" if PLAIN.match(name) else f'@"{name}"'
-
-
-@dataclass(slots=True, eq=False)
-class Module:
-    """Functions, declarations and constant tables that compile together.
-
-    Args:
-        target: the machine; its attributes go to every function.
-    """
-
-    target: Target
-    functions: dict[str, Function] = field(default_factory=dict)
-    declarations: dict[str, str] = field(default_factory=dict)
-    tables: dict[str, str] = field(default_factory=dict)
-    metadata: dict[str, int] = field(default_factory=dict)
-
-    def declare(self, result: str, name: str, parameters: Iterable[str]) -> None:
-        """Makes `name` (with its @) callable; the same declaration again is nothing new, another one is our mistake."""
-        line = f"declare {result} {name}({', '.join(parameters)})"
-        if self.declarations.setdefault(name, line) != line:
-            raise InternalError(f"{name} is declared twice: {self.declarations[name]} and {line}")
-
-    def table(self, name: str, element: str, items: Sequence[str], align: int = 64) -> Value:
-        """A pointer to constant numbers, given as literals of type `element`."""
-        listed = ", ".join(f"{element} {item}" for item in items)
-        kind = f"[{len(items)} x {element}]"
-        self.tables[symbol(name)] = f"{symbol(name)} = private unnamed_addr constant {kind} [{listed}], align {align}"
-        return Value(symbol(name), "ptr")
-
-    def variable(self, name: str, kind: str, initial: str = "zeroinitializer", align: int = 64) -> Value:
-        """A pointer to a private global that may change."""
-        self.tables[symbol(name)] = f"{symbol(name)} = private global {kind} {initial}, align {align}"
-        return Value(symbol(name), "ptr")
-
-    def external(self, name: str, kind: str) -> Value:
-        """A pointer to a global that lies outside, found by its name when the code is linked."""
-        self.tables[symbol(name)] = f"{symbol(name)} = external global {kind}"
-        return Value(symbol(name), "ptr")
-
-    def tag(self, content: str) -> str:
-        """The `!7` of a metadata node."""
-        return f"!{self.metadata.setdefault(content, len(self.metadata))}"
-
-    def text(self) -> str:
-        """The whole module as LLVM IR."""
-        ours = {symbol(name) for name in self.functions}
-        parts = [f'target triple = "{self.target.triple}"']
-        parts += self.tables.values()
-        parts += [line for name, line in self.declarations.items() if name not in ours]
-        parts += [function.text() for function in self.functions.values()]
-        parts += [f"!{number} = {content}" for content, number in self.metadata.items()]
-        return "\n".join(parts) + "\n"
+OURS = re.compile(r"(v|b)\d+\Z|entry\Z")  # names that the writer itself gives to values and labels
 
 
 class Function:
@@ -96,7 +37,7 @@ class Function:
     """
 
     __slots__ = (
-        "_allocas", "_begun", "_count", "_known", "_lines",
+        "_allocas", "_begun", "_count", "_known", "_lines", "_near", "_rests", "_written",
         "arguments", "block", "head", "module", "name", "result", "spread",
     )  # fmt: skip
 
@@ -118,9 +59,12 @@ class Function:
         self.head = " ".join(word for word in words if word)
         self.block = "entry"
         self._count, self._lines, self._allocas = 0, list[str](), list[str]()
+        self._written = 0  # loops so far
         self._begun = 0  # the line with which the block began
         self.spread: dict[str, Value] = {}  # numbers that all lanes of a vector hold, which is there wherever they are
         self._known: dict[str, Value] = {}  # what the block has computed of integers and addresses
+        self._rests: dict[str, int] = {}  # what divisions by fixed numbers leave: it is less than these
+        self._near: dict[tuple[str, str], int] = {}  # a, b with b - a less than a number
         module.functions[name] = self
 
     def text(self) -> str:
@@ -176,7 +120,12 @@ class Function:
         """a - b."""
         if isinstance(a, int) and isinstance(b, int):
             return a - b
-        return a if b == 0 else self._integer("sub nsw", a, b)
+        if b == 0:
+            return a
+        less = self._integer("sub nsw", a, b)
+        if isinstance(less, Value) and isinstance(b, Value) and b.text in self._rests:
+            self._near[less.text, i64(a).text] = self._rests[b.text]
+        return less
 
     def mul(self, a: Integer, b: Integer) -> Integer:
         """a * b."""
@@ -196,7 +145,12 @@ class Function:
         """What `div` leaves, with the sign of a."""
         if isinstance(a, int) and isinstance(b, int):
             return abs(a) % abs(b) * (-1 if a < 0 else 1)
-        return 0 if b == 1 else self._integer("srem", a, b)
+        if b == 1:
+            return 0
+        rest = self._integer("srem", a, b)
+        if isinstance(rest, Value) and isinstance(b, int):
+            self._rests[rest.text] = abs(b)
+        return rest
 
     def min(self, a: Integer, b: Integer) -> Integer:
         """The smaller of two integers."""
@@ -276,31 +230,62 @@ class Function:
     # ---------------------------------------------------------------------------------------------- branches
 
     @contextmanager
-    def loop(self, start: Integer, stop: Integer, step: Integer = 1, carry: Sequence[Value] = ()) -> Iterator[Loop]:
+    def loop(
+        self, start: Integer, stop: Integer, step: Integer = 1, carry: Sequence[Value] = (), followed: bool = True
+    ) -> Iterator[Loop]:
         """`for index in range(start, stop, step)`, with values carried from turn to turn.
 
         Inside, read `loop.index` and `loop.carried` and set `loop.next`; afterwards `loop.results` are the last ones
-        (`carry` itself where there was no turn). The step is positive.
+        (`carry` itself where there was no turn). The step is positive. What turns once is written without a loop, and
+        what turns once at most, as the end of an axis behind whole vectors, as a branch.
         """
-        before, body, done = self.block, self.label(), self.label()
-        loop = Loop(index=self._fresh("i64"), carried=[self._fresh(value.type) for value in carry])
         entered = self.compare("slt", start, stop)
+        if self._turns_once(start, stop, step):
+            loop = Loop(index=start, carried=list(carry))
+            if entered.text == "true":
+                yield loop
+                loop.results = _next(loop)
+                return
+            before = self.block
+            with self.when(entered):
+                yield loop
+                last = self.block
+            loop.results = self.merge([(before, carry), (last, _next(loop))])
+            return
+        before, body, done = self.block, self.label(), self.label()
+        index = self._fresh("i64")
+        loop = Loop(index=index, carried=[self._fresh(value.type) for value in carry])
         self.do(f"br label %{body}" if entered.text == "true" else f"br {typed(entered)}, label %{body}, label %{done}")
-        hole = self._open(body)
+        hole, inner = self._open(body), self._written
         yield loop
-        if len(loop.next) != len(carry):
-            raise InternalError(f"a loop carries {len(carry)} values, and next has {len(loop.next)}")
-        after = self._integer("add nsw", loop.index, step)
+        following = _next(loop)
+        after = self._integer("add nsw", index, step)
+        if self._written > inner or not followed:
+            after = self._hidden(after)
+        self._written += 1
         last = self.block
         self.do(f"br {typed(self.compare('slt', after, stop))}, label %{body}, label %{done}")
-        entries = [(loop.index, i64(start), after), *zip(loop.carried, carry, loop.next, strict=True)]
+        entries = [(index, i64(start), after), *zip(loop.carried, carry, following, strict=True)]
         self._lines[hole] = "\n".join(
             f"  {now.text} = phi {now.type} [{first.text}, %{before}], [{later.text}, %{last}]"
             for now, first, later in entries
         )
         self.begin(done)
-        ways = [(before, carry), (last, loop.next)] if entered.text != "true" else [(last, loop.next)]
+        ways = [(before, carry), (last, following)] if entered.text != "true" else [(last, following)]
         loop.results = self.merge(ways)
+
+    def _hidden(self, number: Value) -> Value:
+        """The same number, which loop strength reduction cannot follow."""
+        self.module.declare("i64", HIDDEN, ["i64", "i64"])
+        return self.once(f"call i64 {HIDDEN}({typed(number)}, i64 0)", "i64")
+
+    def _turns_once(self, start: Integer, stop: Integer, step: Integer) -> bool:
+        """Whether a loop is known to turn once at most."""
+        if not isinstance(step, int):
+            return False
+        if isinstance(start, int) and isinstance(stop, int):
+            return stop - start <= step
+        return self._near.get((i64(start).text, i64(stop).text), step + 1) <= step
 
     @contextmanager
     def when(self, condition: Value, unlikely: bool = False) -> Iterator[None]:
@@ -383,6 +368,13 @@ class Function:
 FOLDED = {
     "eq": int.__eq__, "ne": int.__ne__, "slt": int.__lt__, "sle": int.__le__, "sgt": int.__gt__, "sge": int.__ge__,
 }  # fmt: skip
+
+
+def _next(loop: Loop) -> list[Value]:
+    """What one turn hands on to the next."""
+    if len(loop.next) != len(loop.carried):
+        raise InternalError(f"a loop carries {len(loop.carried)} values, and next has {len(loop.next)}")
+    return loop.next
 
 
 def _aligned(align: int) -> str:

@@ -15,7 +15,7 @@ def determinant_parts(call: Call, position: Integer) -> tuple[Value, Value]:
     f, factors = call.function, call.factors(position)
     fraction, exponent = _double(call).constant(1.0), i64(0)
     with f.loop(0, call.order, carry=[fraction, exponent]) as loop:
-        pivot, own = _parted(call, _swapped(call, factors, loop.index))  # first, as a denormal would lose digits
+        pivot, own = _parted(call, _swapped(call, factors, i64(loop.index)))  # first, as a denormal would lose digits
         fraction, carry = _parted(call, _double(call).mul(loop.carried[0], pivot))
         loop.next = [fraction, i64(f.add(loop.carried[1], f.add(own, carry)))]
     fraction, exponent = loop.results

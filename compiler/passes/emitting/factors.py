@@ -133,7 +133,7 @@ class Call:
         """Whether a pivot is exactly 0 (i1): what getrf reports as info > 0."""
         f = self.function
         with f.loop(0, self.order, carry=[truth(False)]) as loop:
-            zero = self.scalar.compare("oeq", self.pivot(factors, loop.index), 0.0)
+            zero = self.scalar.compare("oeq", self.pivot(factors, i64(loop.index)), 0.0)
             loop.next = [f.any(loop.carried[0], zero)]
         return loop.results[0]
 

@@ -61,13 +61,14 @@ class Panel:
             rows = self._rows(index, start)
             if rows is not None:
                 rows.find(masked)
-            with function.loop(start, whole, lanes) as loop, self.nest.bind(index, loop.index, hoist=False):
+            loops = function.loop(start, whole, lanes, followed=False)
+            with loops as loop, self.nest.bind(index, loop.index, hoist=False):
                 self._turn_over(masked, rows)
             start = whole
         if isinstance(start, int) and start == stop:
             return
         if len(indices) > 1:
-            with function.loop(start, stop) as loop, self.nest.bind(index, loop.index, hoist=False):
+            with function.loop(start, stop, followed=False) as loop, self.nest.bind(index, loop.index, hoist=False):
                 self._pack(indices[1:], masked)
             return
         turns, (far, reads) = function.sub(stop, start), self._from_afar() if not masked else (0, [])
@@ -93,7 +94,8 @@ class Panel:
 
     def _copies(self, index: Node, start: Integer, stop: Integer, masked: bool, ahead: Sequence[Node] = ()) -> None:
         wide = self.elements.wide
-        with self.elements.frame.function.loop(start, stop) as loop, self.nest.bind(index, loop.index, hoist=False):
+        loops = self.elements.frame.function.loop(start, stop, followed=False)
+        with loops as loop, self.nest.bind(index, loop.index, hoist=False):
             for vector in range(self.vectors):
                 place = Place(0, vector, masked and vector == self.vectors - 1)
                 for read in ahead:
@@ -119,7 +121,7 @@ class Panel:
         elements, wide, whole = self.elements, self.elements.wide, self.vectors - masked
         base = elements.positions[self._axis]
         if whole:
-            with elements.frame.function.loop(0, whole * wide.lanes, wide.lanes) as loop:
+            with elements.frame.function.loop(0, whole * wide.lanes, wide.lanes, followed=False) as loop:
                 elements.positions[self._axis] = elements.frame.function.add(base, loop.index)
                 elements.push()
                 lines = self._lines(0, False) if rows is None else rows.lines(loop.index)

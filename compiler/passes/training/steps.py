@@ -211,11 +211,11 @@ class StepsLoop:
         first = self.kept.start()
         limit = turns.limit()
         with function.loop(0, limit, 1, [*first, *factors]) as loop:
-            numbers, powers = loop.carried[: len(first)], loop.carried[len(first) :]
-            self._stop_if_asked(turns, loop.index, numbers)
+            step, numbers, powers = i64(loop.index), loop.carried[: len(first)], loop.carried[len(first) :]
+            self._stop_if_asked(turns, step, numbers)
             turns.begin(self.frame, scalar)
-            powers = self._powers(turns, loop.index, powers, factors, scalar)
-            loop.next = [*self._step(turns, loop.index, numbers, places, scalar), *powers]
+            powers = self._powers(turns, step, powers, factors, scalar)
+            loop.next = [*self._step(turns, step, numbers, places, scalar), *powers]
         self._finish(turns, limit, loop.results[: len(first)], places[OBJECTIVE], scalar)
 
     def _turns(self) -> Turns:
