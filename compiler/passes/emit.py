@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from functools import partial
 
@@ -78,7 +78,7 @@ def emit(
     small = sum(operations) <= SMALL and len(operations) <= FEW
     together = small and not large and not any(nest.block for nest in loops.values())  # panels: one stack at a time
     if together:
-        _write_together(main, fused, loops, layout, Lanes(main, element, 1, target))
+        _write_together(main, fused, loops, layout, Lanes(main, element, 1, target), {tensor for tensor, _ in copies})
     else:
         _write_apart(main, fused, loops, layout, Lanes(main, element, 1, target), quick)
     for tensor, slot in copies:
@@ -92,16 +92,30 @@ def emit(
 
 
 def _write_together(
-    main: Function, fused: Fused, loops: Mapping[Definition, Loops], layout: Layout, scalar: Lanes
+    main: Function,
+    fused: Fused,
+    loops: Mapping[Definition, Loops],
+    layout: Layout,
+    scalar: Lanes,
+    copied: Set[Definition],
 ) -> None:
     """Small programs: everything in one function, scalars handed on in registers."""
-    frame = Frame(main, layout, main.arguments[0], keeps=True)
-    tensors = dict.fromkeys(tensor for group in fused.groups for tensor in _tensors(group))
+    unstored = _handed_on(fused) - copied
+    frame = Frame(main, layout, main.arguments[0], keeps=True, unstored=unstored)
+    tensors = dict.fromkeys(t for group in fused.groups for t in _tensors(group) if t not in unstored)
     frame.enter(tensors, sorted(set().union(*[sizes_of(group) for group in fused.groups])))
     for group in fused.groups:
         own = loops.get(group.members[0])
         write_group(frame, group, own, scalar)
         _write_mirror(frame, group, own, scalar)
+
+
+def _handed_on(fused: Fused) -> frozenset[Definition]:
+    """Numbers that nobody looks for in memory: no outputs, and neither made nor read by routines or scatters."""
+    others = [group for group in fused.groups if group.members[0].kind == "call" or scatter_axis(group.members[0])]
+    read = {tensor for group in others for tensor in _tensors(group)}
+    made = {tensor for group in fused.groups for tensor in group.results if not tensor.axes}
+    return frozenset(made - read - set(fused.outputs.values()))
 
 
 def _write_apart(
