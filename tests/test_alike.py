@@ -100,6 +100,23 @@ def test_rows_that_numbers_choose(symbolic: bool, monkeypatch: pytest.MonkeyPatc
         assert_same(run(compiled(w, outputs, dtype), w), wanted(w, outputs, dtype), dtype)
 
 
+@pytest.mark.parametrize(("steps", "kinds"), [(2, 2), (6, 1)])
+def test_sums_of_many_steps_are_alike(steps: int, kinds: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slope is the sum of its steps': were one of them finished with all others, it would wait for them, and be unlike."""
+    monkeypatch.setattr(emit, "SMALL", 0)
+    w = World({"n": 9, "m": 5}, symbolic=False)
+    i, j, k = w.indices("n m m")
+    parts = []
+    for number in range(steps):
+        x, y = w.input(f"x{number}", "n m"), w.input(f"y{number}", "n m")
+        parts.append(define((j, k), (i,), "sum", mul(read(x, i, j), read(y, i, k))))
+    total = elementwise((j, k), add(*[read(part, j, k) for part in parts]))
+    groups = fuse([total]).groups
+    assert len({in_other_tensors(group).key for group in groups if group.members[0].reduced}) == kinds
+    for dtype in DTYPES:
+        assert_same(run(compiled(w, [total], dtype), w), wanted(w, [total], dtype), dtype)
+
+
 # ------------------------------------------------------------------------------------------------ what is not alike
 
 

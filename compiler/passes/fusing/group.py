@@ -10,13 +10,14 @@ from math import prod
 from sympile.compiler.graph.arithmetic import add, terms_of
 from sympile.compiler.graph.conditions import conditions_of
 from sympile.compiler.graph.definition import Definition, computed, extent_value
-from sympile.compiler.graph.node import Node, extent, postorder, target
+from sympile.compiler.graph.node import Node, by_key, extent, postorder, target
 from sympile.compiler.graph.running import running_of
 from sympile.compiler.passes.fusing.cells import listed_axes, written_out
 from sympile.compiler.records import dataclass
 from sympile.compiler.rules.lowering import CHEAP
 
 BLOCK = 8  # rows of a block, at most
+MANY = 4  # reductions of which no single one is worth finishing with the others
 
 Way = tuple[Node, int]  # along which axis something runs, and 1 if up, -1 if down
 
@@ -126,7 +127,8 @@ def costly(node: Node) -> bool:
 def finished_reduction(tensor: Definition, users: Mapping[Definition, int]) -> Node | None:
     """The read of a reduction that only this elementwise definition uses: with cheap work at the same place.
 
-    Of several, the one with the most work.
+    Of several, the one with the most work; of many alike none, as then one of them would be unlike the others, and wait
+    for them.
     """
     if tensor.kind != "formula" or tensor.reduced or not any(t.reduced for t in tensor.formula.below):
         return None
@@ -135,7 +137,9 @@ def finished_reduction(tensor: Definition, users: Mapping[Definition, int]) -> N
     reads = [n for n in postorder([tensor.formula]) if n.op == "read" and target(n).reduced]
     times = Counter(target(n) for n in reads)
     found = [n for n in reads if times[target(n)] == users[target(n)] == 1 and _is_whole(n, tensor)]
-    return max(found, key=lambda n: (_work(target(n)), n.key), default=None)
+    work = {n: _work(target(n)) for n in found}
+    most = [n for n in found if work[n] == max(work.values())]
+    return max(most, key=by_key) if 0 < len(most) < MANY else None
 
 
 def _is_whole(node: Node, tensor: Definition) -> bool:
