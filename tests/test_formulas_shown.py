@@ -87,7 +87,7 @@ SHOWN = [
     pytest.param(sm.sum(A*v), A, "ones(4, 1)*x.T", lambda p: (p["A"] @ p["x"]).sum(), id="ones in a product"),
     pytest.param(sm.sum(A*v) + sm.dot(v, v), v, "A.T*ones(4, 1) + 2*x", lambda p: (p["A"] @ p["x"]).sum() + (p["x"]**2).sum(),
                  id="ones in a sum"),
-    pytest.param(sm.huber(sm.dot(w, v), y), w, "Piecewise((-sign(y - w.T*x), Abs(y - w.T*x) > 1), (w.T*x - y, True))*x",
+    pytest.param(sm.huber(sm.dot(w, v), y), w, "Piecewise((sign(w.T*x - y), Abs(y - w.T*x) > 1), (w.T*x - y, True))*x",
                  lambda p: huber(p["y"] - (p["w"]*p["x"]).sum()), id="Huber"),
     pytest.param(sm.huber(A*v, u), A, "where([Abs(v1) > 1], sign(v1)/4, v1/4)*x.T\n  v1 = A*x - u",
                  lambda p: huber(p["A"] @ p["x"] - p["u"]).mean(), id="Huber of vectors"),

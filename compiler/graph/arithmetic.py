@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 
 from sympile.compiler.graph.conditions import when
@@ -16,6 +17,7 @@ from sympile.compiler.graph.node import (
     const,
     make,
     number,
+    target,
     without_coefficient,
 )
 
@@ -42,7 +44,7 @@ def add(*terms: Node) -> Node:
         return scaled(items[0][1], items[0][0])
     items.sort(key=lambda item: item[0].key)
     content = _content([c for _, c in items], constant)
-    if (constant or items[0][1]) < 0:
+    if (constant or _lead(items)) < 0:
         content = -content
     if content == 1:
         body = [written[rest] if rest in written else _term(c, rest) for rest, c in items]
@@ -52,6 +54,14 @@ def add(*terms: Node) -> Node:
         body.append(const(_ratio(constant, content)))
     total = make("add", *body)
     return total if content == 1 else make("mul", const(content), total)
+
+
+def _lead(items: Sequence[tuple[Node, Number]]) -> Number:
+    """The coefficient of the first term that is computed, if any is: prediction - target, whatever they are called."""
+    for rest, coefficient in items:
+        if rest.op != "read" or target(rest).kind != "input":
+            return coefficient
+    return items[0][1]
 
 
 def _collect(terms: tuple[Node, ...]) -> tuple[Number, dict[Node, Number], dict[Node, Node]]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from sympile.compiler.graph.arithmetic import add, factors_of, mul, terms_of
+from sympile.compiler.graph.arithmetic import add, factors_of, mul, scaled, split, terms_of
 from sympile.compiler.graph.conditions import conditions_of, negation, when
 from sympile.compiler.graph.definition import Definition, define, elementwise, is_whole, read
 from sympile.compiler.graph.flat import flat_sum
 from sympile.compiler.graph.inverses import with_inverses
 from sympile.compiler.graph.mapping import each_formula
-from sympile.compiler.graph.node import ONE, Node, postorder, target
+from sympile.compiler.graph.node import ONE, Node, make, postorder, target
 from sympile.compiler.graph.rebuild import rebuild, substitute, transform
 from sympile.compiler.graph.reduce import reduce
 
@@ -101,7 +101,10 @@ def _flattened(outputs: Sequence[Definition]) -> list[Definition]:
 
 
 def _guarded(node: Node) -> Node:
-    """a if c else b as a where c holds plus b where it does not; single entries of arrays multiplied out."""
+    """a if c else b as a where c holds plus b where it does not; single entries multiplied out; no |-a|."""
+    if node.op == "abs":
+        coefficient, rest = split(node.args[0])
+        return make("abs", scaled(-coefficient, rest)) if rest is not ONE and coefficient < 0 else node
     if node.op == "select":
         condition, yes, no = node.args
         return add(_guarded(when(yes, condition)), _guarded(when(no, negation(condition))))
