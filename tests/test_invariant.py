@@ -232,7 +232,7 @@ def test_few_examples_are_stepped_over_as_they_stand() -> None:
     model = sm.compile((a * x + b - y) ** 2, [a, b])
     given = {x: XS[:6], y: YS[:6]}
     result = model.fit(given, epochs=120, start={a: 0.0, b: 0.0}, optimizer=sm.sgd(0.1))
-    ((training, _, rows),) = model._steps._together
+    ((training, _, rows, _),) = model._steps._together
     assert training == id(None)  # no R factor
     assert rows == ()
     p, losses = np.zeros(2), []
