@@ -62,7 +62,7 @@ def pool_code(target: Target) -> Code:
     They are region(part, table, extra, length, size), worker() and stop().
     """
     parts = (_declarations(target), _claim(target), _worker(target), _region(target), _stop(target), _entry(target))
-    return Code("\n".join(parts), ENTRY, (POOL_SYMBOL,))
+    return Code("\n".join(parts), ENTRY, (POOL_SYMBOL,), level=0)  # regions are as quick
 
 
 def _place(name: str) -> str:
