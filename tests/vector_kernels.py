@@ -13,7 +13,7 @@ import numpy as np
 
 from sympile.compiler.code.jit import Loaded, compile_text
 from sympile.compiler.code.lanes import Lanes
-from sympile.compiler.code.target import host
+from sympile.compiler.code.target import TARGETS, Target, host
 from sympile.compiler.code.value import Value
 from sympile.compiler.code.writer import Function, Module
 from sympile.compiler.rules.machine import VECTOR_MATH, call_or_inline
@@ -22,6 +22,7 @@ Body = Callable[..., Value]
 ELEMENT = {64: "double", 32: "float"}
 DTYPE: dict[int, np.dtype[Any]] = {64: np.dtype(np.float64), 32: np.dtype(np.float32)}
 HOST = host()
+NARROWER = [TARGETS["avx2"]] if HOST.name == "avx512" else []  # rows of other machines whose registers this one has, too
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,12 @@ class Kernel:
         return result[: arrays[0].size]
 
 
-def kernel(body: Body, arity: int, bits: int, lanes: int) -> Kernel:
+def kernel(body: Body, arity: int, bits: int, lanes: int, target: Target = HOST) -> Kernel:
     """A loop that stores body(operands) for each group of lanes."""
-    module = Module(HOST)
+    module = Module(target)
     pointers = [("ptr", f"in{at}") for at in range(arity + 1)]
     f = Function(module, "run", [*pointers, ("i64", "n")])
-    k = Lanes(f, ELEMENT[bits], lanes, HOST)
+    k = Lanes(f, ELEMENT[bits], lanes, target)
     *inputs, output, count = f.arguments
     with f.loop(0, count, lanes) as loop:
         operands = [k.load(f.gep(k.element, pointer, loop.index)) for pointer in inputs]

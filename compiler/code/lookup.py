@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sympile.compiler.code.lanes import Lanes
-from sympile.compiler.code.pieces import REGISTER, by_registers, share, widened
+from sympile.compiler.code.pieces import REGISTER, placed, share, shares, widened
 from sympile.compiler.code.transpose import transposed
 from sympile.compiler.code.value import Value, typed
 
@@ -19,8 +19,12 @@ def looked_up(k: Lanes, name: str, numbers: Sequence[float], index: Value) -> Va
         numbers: as many as a power of two.
         index: integers of the element's width; only the low bits count.
     """
+    register = k.target.lanes(k.element)
+    if k.lanes > register:
+        part = k.narrowed(register)
+        return placed(k, [looked_up(part, name, numbers, places) for places in shares(k, index, register)])
     if _has_permutations(k, len(numbers)):
-        return by_registers(k, lambda part, places: _permuted(part, numbers, places), index)
+        return _permuted(k, numbers, index)
     whole = k.narrowed(REGISTER // k.bits)
     if 1 < k.lanes < whole.lanes and _has_permutations(whole, len(numbers)):
         return share(whole, looked_up(whole, name, numbers, widened(k, index, whole.lanes)), 0, k.lanes)
@@ -35,17 +39,27 @@ def looked_up(k: Lanes, name: str, numbers: Sequence[float], index: Value) -> Va
 
 def columns_looked_up(k: Lanes, name: str, columns: Sequence[Sequence[float]], index: Value) -> list[Value]:
     """The same for several tables at one index; from memory, rows of all of them are read and turned over."""
-    count = len(columns[0])
+    register, count = k.target.lanes(k.element), len(columns[0])
+    if k.lanes > register:
+        part = k.narrowed(register)
+        found = [columns_looked_up(part, name, columns, places) for places in shares(k, index, register)]
+        return [placed(k, parts) for parts in zip(*found, strict=True)]
     if (k.lanes > 1 and _has_permutations(k.narrowed(REGISTER // k.bits), count)) or _has_words(k, count):
         return [looked_up(k, f"{name}.{at}", numbers, index) for at, numbers in enumerate(columns)]
-    scalar, width = k.narrowed(1), -(-len(columns) // k.lanes) * k.lanes
+    return _rows_turned_over(k, name, columns, index)
+
+
+def _rows_turned_over(k: Lanes, name: str, columns: Sequence[Sequence[float]], index: Value) -> list[Value]:
+    """From memory, where a row has what stands in all tables at one place, and is as long whatever the lanes."""
+    scalar, register, count = k.narrowed(1), k.target.lanes(k.element), len(columns[0])
+    width = -(-len(columns) // register) * register
     padded = [*columns, *[[0.0] * count] * (width - len(columns))]
     literals = [scalar.constant(column[at]).text for at in range(count) for column in padded]
     table = k.function.module.table(f"sympile.{name}.f{k.bits}", k.element, literals)
     place = k.integer_operation("mul", k.integer_operation("and", index, count - 1), width)
     rows = [k.function.gep(k.element, table, _wide(scalar, k.extract(place, lane))) for lane in range(k.lanes)]
     found: list[Value] = []
-    for start in range(0, width, k.lanes):
+    for start in range(0, len(columns), k.lanes):
         found += transposed(k, [k.load(k.function.gep(k.element, row, start)) for row in rows])
     return found[: len(columns)]
 
@@ -58,7 +72,7 @@ def _wide(k: Lanes, place: Value) -> Value:
 def _has_permutations(k: Lanes, count: int) -> bool:
     """Whether tables of so many numbers are looked up within one or two registers (AVX-512)."""
     register = min(k.lanes, 512 // k.bits)
-    return k.target.exponents and k.lanes * k.bits in (256, 512, 1024) and count in (register, 2 * register)
+    return k.target.exponents and k.lanes * k.bits in (256, 512) and count in (register, 2 * register)
 
 
 def _has_words(k: Lanes, count: int) -> bool:

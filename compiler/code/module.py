@@ -49,9 +49,10 @@ class Module:
 
     def table(self, name: str, element: str, items: Sequence[str], align: int = 64) -> Value:
         """A pointer to constant numbers, given as literals of type `element`."""
-        listed = ", ".join(f"{element} {item}" for item in items)
-        kind = f"[{len(items)} x {element}]"
-        self.tables[symbol(name)] = f"{symbol(name)} = private unnamed_addr constant {kind} [{listed}], align {align}"
+        listed, kind = ", ".join(f"{element} {item}" for item in items), f"[{len(items)} x {element}]"
+        text = f"{symbol(name)} = private unnamed_addr constant {kind} [{listed}], align {align}"
+        if self.tables.setdefault(symbol(name), text) != text:
+            raise InternalError(f"two tables are called {name}")
         return Value(symbol(name), "ptr")
 
     def variable(self, name: str, kind: str, initial: str = "zeroinitializer", align: int = 64) -> Value:
