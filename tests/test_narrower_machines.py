@@ -14,6 +14,7 @@ from test_against_jax import MODELS, split
 from vector_kernels import NARROWER
 
 import sympile as sm
+from sympile.compiler.code import target
 from sympile.compiler.code.target import TARGETS, host
 
 pytestmark = pytest.mark.skipif(not NARROWER, reason="this machine has the narrowest registers that it can run")
@@ -31,48 +32,55 @@ FUNCTIONS: dict[str, Any] = {
 # fmt: on
 
 
+MACHINES = ["avx2", "neon"]  # of the second, only what is the same in another processor's instructions
+
+
 @contextmanager
-def narrow() -> Iterator[None]:
+def narrow(machine: str) -> Iterator[None]:
     """The machine is one without AVX-512; what is compiled meanwhile is made for that."""
     features = llvm.get_host_cpu_features()
     own = llvm.FeatureMap({name: there and not name.startswith("avx512") for name, there in features.items()})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(llvm, "get_host_cpu_features", lambda: own)
         patch.setattr(llvm, "get_host_cpu_name", lambda: TARGETS["avx2"].cpu)
+        patch.setattr(target, "_host_row", lambda architecture, features: machine)
         host.cache_clear()
         yield
     host.cache_clear()
 
 
-def test_the_machine_is_narrow() -> None:
-    with narrow():
-        assert host().name == "avx2"
+@pytest.mark.parametrize("machine", MACHINES)
+def test_the_machine_is_narrow(machine: str) -> None:
+    with narrow(machine):
+        assert host().name == machine
     assert host().name == "avx512"
 
 
-def on_both(results: Callable[[], list[Any]]) -> Iterator[tuple[Any, Any]]:
+def on_both(machine: str, results: Callable[[], list[Any]]) -> Iterator[tuple[Any, Any]]:
     """What comes out there and here."""
-    with narrow():
+    with narrow(machine):
         there = results()
     return zip(there, results(), strict=True)
 
 
+@pytest.mark.parametrize("machine", MACHINES)
 @pytest.mark.parametrize(("dtype", "rtol"), [("float64", 1e-15), ("float32", 1e-6)])
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_functions(name: str, dtype: str, rtol: float) -> None:
+def test_functions(name: str, dtype: str, rtol: float, machine: str) -> None:
     def results() -> list[Any]:
         function, rng = sm.lambdify([x], FUNCTIONS[name], dtype=dtype), np.random.default_rng(0)
         return [function(rng.uniform(0.1, 3, size).astype(dtype)) for size in SIZES]
 
-    for there, here in on_both(results):
+    for there, here in on_both(machine, results):
         np.testing.assert_allclose(there, here, rtol=8 * rtol, atol=rtol)
 
 
+@pytest.mark.parametrize("machine", MACHINES)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("name", [
     "logistic regression", "perceptron", "attention", "convolution", "Gaussian mixture", "layer normalisation", "triangular sums",
 ])  # fmt: skip
-def test_models(name: str, dtype: str) -> None:
+def test_models(name: str, dtype: str, machine: str) -> None:
     """Value, gradient, and some steps in batches that do not divide the examples."""
     twin = MODELS[name]
     notation = next(iter(twin.written))
@@ -87,5 +95,5 @@ def test_models(name: str, dtype: str) -> None:
         return [loss, *gradient.values(), *fitted.parameters.values()]
 
     rtol = {"float64": 1e-9, "float32": 1e-3}[dtype]
-    for there, here in on_both(results):
+    for there, here in on_both(machine, results):
         np.testing.assert_allclose(there, here, rtol=rtol, atol=rtol * np.abs(here).max())

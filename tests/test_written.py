@@ -10,6 +10,7 @@ import pytest
 import sympy as sp
 
 import sympile as sm
+from sympile.compiler.code.target import host
 from sympile.compiler.passes.training import written
 from sympile.runtime.model import training
 
@@ -45,6 +46,11 @@ def is_written(model: sm.Model) -> bool:
     return training is not None and training in (model._steps._batches_written, model._steps._whole_written)
 
 
+def are_short(sizes: tuple[int, int, int], dtype: str) -> bool:
+    """Whether no axis fills a register of this machine."""
+    return max(sizes) < host().lanes({"float64": "double", "float32": "float"}[dtype])
+
+
 @pytest.mark.parametrize("options", [{"batch_size": 8}, {"batch_size": 20}, {"shuffle": False}], ids=str)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize(
@@ -65,7 +71,7 @@ def test_the_same_fit(
 ) -> None:
     model, (data, start) = network(sizes, activation, dtype=dtype)
     parameters, losses = fitted(model, data, start, **options)
-    assert is_written(model)
+    assert is_written(model) == are_short(sizes, dtype)
     monkeypatch.setattr(written, "MOST_PARAMETERS", 0)
     plain, _ = network(sizes, activation, dtype=dtype)
     expected, wanted = fitted(plain, data, start, **options)
@@ -87,7 +93,7 @@ def test_one_step_follows_the_slope() -> None:
 
     first = np.concatenate([start[name].ravel() for name in names])
     result = model.fit(data, start=start, optimizer=sm.sgd(1.0), epochs=1, shuffle=False, verbose=False)
-    assert is_written(model)
+    assert is_written(model) == are_short((5, 3, 2), "float64")
     last = np.concatenate([result.parameters[p].ravel() for p in model.parameters])
     slopes = [(loss(first + step) - loss(first - step)) / 2e-5 for step in 1e-5 * np.eye(first.size)]
     np.testing.assert_allclose(first - last, slopes, rtol=1e-6, atol=1e-7)
