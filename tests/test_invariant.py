@@ -189,6 +189,25 @@ def test_other_losses_have_no_r_factor(loss: sp.Expr) -> None:
     assert sm.compile(loss, [a])._steps._squares is None
 
 
+@pytest.mark.parametrize("linear", [0, -0.5])
+@pytest.mark.parametrize("features", [1, 3])
+def test_weights_beside_sums_over_features(features: int, linear: float) -> None:
+    """The weight went into a whole sum, as one of three columns: products of three are not those of R's rows."""
+    x, v, y = sm.Tensor("x", (features,)), sm.Tensor("v", (features,)), sp.Symbol("y")
+    data = {"x": VECTORS[X][:, :features], "y": YS, "w": DATA[w]}
+    error = v @ x - y
+    start = np.full(features, 0.1)
+    model = sm.compile(w * error**2 + linear * error, v)
+    found = model.fit(data, epochs=120, start={v: start}, optimizer=sm.sgd(1e-2), verbose=False)
+    at, losses = start, []
+    for _ in range(120):
+        errors = data["x"] @ at - YS
+        losses.append((data["w"] * errors**2 + linear * errors).mean())
+        at = at - 1e-2 * (2 * data["w"] * errors + linear) @ data["x"] / N
+    np.testing.assert_allclose(found.history["loss"], losses, rtol=1e-11)
+    np.testing.assert_allclose(found.parameters[v], at, rtol=1e-9)
+
+
 def test_recurrences_are_given_up_at_once() -> None:
     """The degree of 60 steps of x → r x (1 - x) is 2**60: as many factors would be written before it was refused."""
     steps = 60

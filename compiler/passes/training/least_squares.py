@@ -23,6 +23,7 @@ from sympile.compiler.graph.definition import (
     input_tensor,
     is_whole,
     read,
+    used,
 )
 from sympile.compiler.graph.node import ONE, Node, const, extent, postorder, target
 from sympile.compiler.graph.rebuild import rebuild
@@ -51,7 +52,9 @@ def least_squares(outputs: Mapping[str, Definition]) -> Prepared | None:
         new = {label: run.output(flat[tensor]) for label, tensor in outputs.items()}
     except _NoSquares:
         return None
-    return Prepared(new, run.values) if any(column.batched for column in run.values) else None
+    read_there = used(new.values(), run.values)  # what was tried on the way has columns, too
+    values = {made: value for made, value in run.values.items() if made in read_there}
+    return Prepared(new, values) if any(column.batched for column in values) else None
 
 
 def columns_of(found: Prepared) -> dict[str, str]:
@@ -163,6 +166,8 @@ class _Run:
             if inner.op == "add" and self.parts[inner].degree == 1:
                 rest = [*factors[:k], *([inner] if inner is not factor else []), *factors[k + 1 :]]
                 own = self._part(add(*[mul(weight, term) for term in inner.args]))
+                if own.degree != 1:  # a term is a sum over features, of degree 1 without the weight
+                    continue
                 return _Part(mul(own.node, *[self._part(f).node for f in rest]), 2)
         raise _NoSquares
 
