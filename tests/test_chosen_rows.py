@@ -180,3 +180,20 @@ def test_the_rows_of_the_next_block_are_asked_for(width: int, asked: bool) -> No
     training = ready(model).training
     assert training is not None
     assert bool(re.search(r"@llvm\.prefetch\.p0\(ptr %\w+, i32 0", training.step.stages.program.code.text)) == asked
+
+
+def test_beside_rows_of_a_table() -> None:
+    """A row group over a table's own rows looked for the example that its row was."""
+    table, word = sm.Tensor("P", (33, 31, 31)), sm.Tensor("Y", (31,))
+    x, E, c = sm.Tensor("x", (31,)), sm.Tensor("E", (5,)), sp.Symbol("c", integer=True)
+    model = sm.compile(((sm.logsumexp(table, axis=0) @ (E[c] + x) - word) ** 2).sum(), [table, E])
+    rng = np.random.default_rng(0)
+    data = {c: rng.integers(0, 5, 17), x: rng.normal(size=(17, 31)), word: rng.normal(size=(17, 31))}
+    start = {table: rng.normal(size=table.shape), E: rng.normal(size=5)}
+    order = np.random.default_rng(1).permutation(17)
+    found = model.fit(data, start=start, epochs=1, optimizer=sm.sgd(1e-6), shuffle=order[None], verbose=False)
+    sums = np.log(np.exp(start[table]).sum(axis=0))
+    errors = (start[E][data[c]][:, None] + data[x]) @ sums.T - data[word]
+    assert found.history["loss"][0] == pytest.approx((errors**2).sum(axis=1).mean(), rel=1e-12)
+    slope = np.bincount(data[c], 2 * (errors @ sums).sum(axis=1), minlength=5) / 17
+    np.testing.assert_allclose(found.parameters[E], start[E] - 1e-6 * slope, rtol=1e-12)

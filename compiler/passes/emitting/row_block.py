@@ -13,7 +13,7 @@ from functools import partial
 from sympile.compiler.code.halving import packed
 from sympile.compiler.code.lanes import Lanes
 from sympile.compiler.code.value import Integer, Value
-from sympile.compiler.graph.definition import Definition
+from sympile.compiler.graph.definition import EXAMPLE, Definition
 from sympile.compiler.graph.node import Node, extent
 from sympile.compiler.passes.emitting.ahead import ask, ask_for_rows
 from sympile.compiler.passes.emitting.elements import CONDITIONS, Elements
@@ -86,7 +86,7 @@ class RowBlock:
         for elements, _ in contexts:
             elements.positions[self.row] = start
             elements.push()
-            if self.frame.order is not None:
+            if self.frame.order is not None and self.row is EXAMPLE:
                 for row in range(1 if elements is self.whole else self.rows):
                     example_at(elements, Place(row))
         if self.rows > 1:
