@@ -112,3 +112,21 @@ def _largest(step: int, *parts: Any) -> Any:
     """By the real parts."""
     every = np.stack([np.asarray(part) for part in parts])
     return np.take_along_axis(every, every.real.argmax(0)[None], 0)[0]
+
+
+@pytest.mark.parametrize("names", ["abcd", "dcba", "bdac", "cadb", "wxyz", "zyxw", "xzwy", "ywzx"])
+def test_extremes_of_a_difference_with_a_product(names: str) -> None:
+    """Names decide which sign stands before a difference; one before a product hid that the product is rounded."""
+    i, j, k = sm.indices("i j k")
+    c, x, t, p = (sp.IndexedBase(n, shape=s) for n, s in zip(names, ((4, 3), (4, 3), (3, 3), (4, 3)), strict=True))
+    product = sm.comprehension(sp.Sum(t[j, k] * p[i, j], (j, 0, 2)), (i, 4), (k, 3))
+    least = sm.Minimum(c[i, k] * x[i, k] - product[i, k], (i, 0, 3))
+    model = sm.compile(sp.Sum(least, (k, 0, 2)) ** 2, p, constants=[c, t])
+    rng = np.random.default_rng(0)
+    C, X, T, P = (rng.normal(size=s) for s in ((4, 3), (17, 4, 3), (3, 3), (4, 3)))
+    terms = C * X - P @ T
+    numbers, outer = terms.min(axis=1), 2 * terms.min(axis=1).sum(axis=1)
+    chosen = (terms == numbers[:, None]) * outer[:, None, None]
+    exact = -(chosen.mean(axis=0) @ T.T)
+    found = model.backward({c: C, x: X, t: T, p: P})[p]
+    np.testing.assert_allclose(found, exact, rtol=1e-11)

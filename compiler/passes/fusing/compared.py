@@ -90,8 +90,17 @@ def _roundings(body: Node, known: Mapping[Definition, int]) -> int:
         below = sum(done[arg] for arg in node.args)
         if node.op == "read":
             done[node] = known.get(target(node), 0)
-        elif node.op in EXACT or not node.args or split(node)[0] == -1:
+        elif node.op in EXACT or not node.args:
             done[node] = below
         else:
-            done[node] = below + (1 if node.op in ("add", "mul") and len(node.args) == 2 else 2)
+            done[node] = below + _own_roundings(node)
     return done[body]
+
+
+def _own_roundings(node: Node) -> int:
+    """Of one operation; a sign rounds nothing, but what it stands before may be a product of its own."""
+    coefficient, rest = split(node)
+    if coefficient == -1 and rest.op != "mul":
+        return 0  # the rest is an operand, which has been counted
+    judged = rest if coefficient == -1 else node
+    return 1 if judged.op in ("add", "mul") and len(judged.args) == 2 else 2
