@@ -19,7 +19,7 @@ def looked_up(k: Lanes, name: str, numbers: Sequence[float], index: Value) -> Va
         numbers: as many as a power of two.
         index: integers of the element's width; only the low bits count.
     """
-    register = k.target.lanes(k.element)
+    register = _at_once(k)
     if k.lanes > register:
         part = k.narrowed(register)
         return placed(k, [looked_up(part, name, numbers, places) for places in shares(k, index, register)])
@@ -39,7 +39,7 @@ def looked_up(k: Lanes, name: str, numbers: Sequence[float], index: Value) -> Va
 
 def columns_looked_up(k: Lanes, name: str, columns: Sequence[Sequence[float]], index: Value) -> list[Value]:
     """The same for several tables at one index; from memory, rows of all of them are read and turned over."""
-    register, count = k.target.lanes(k.element), len(columns[0])
+    register, count = _at_once(k), len(columns[0])
     if k.lanes > register:
         part = k.narrowed(register)
         found = [columns_looked_up(part, name, columns, places) for places in shares(k, index, register)]
@@ -51,7 +51,7 @@ def columns_looked_up(k: Lanes, name: str, columns: Sequence[Sequence[float]], i
 
 def _rows_turned_over(k: Lanes, name: str, columns: Sequence[Sequence[float]], index: Value) -> list[Value]:
     """From memory, where a row has what stands in all tables at one place, and is as long whatever the lanes."""
-    scalar, register, count = k.narrowed(1), k.target.lanes(k.element), len(columns[0])
+    scalar, register, count = k.narrowed(1), _at_once(k), len(columns[0])
     width = -(-len(columns) // register) * register
     padded = [*columns, *[[0.0] * count] * (width - len(columns))]
     literals = [scalar.constant(column[at]).text for at in range(count) for column in padded]
@@ -62,6 +62,11 @@ def _rows_turned_over(k: Lanes, name: str, columns: Sequence[Sequence[float]], i
     for start in range(0, len(columns), k.lanes):
         found += transposed(k, [k.load(k.function.gep(k.element, row, start)) for row in rows])
     return found[: len(columns)]
+
+
+def _at_once(k: Lanes) -> int:
+    """How many lanes are looked up together: those of the machine's widest registers."""
+    return REGISTER // k.bits if k.target.exponents else k.target.lanes(k.element)
 
 
 def _wide(k: Lanes, place: Value) -> Value:
