@@ -80,6 +80,7 @@ SHOWN = [
     pytest.param(sm.sin(u[0, 0] + u[1, 0] + u[2, 0] + u[3, 0]), u,
                  "cos(u[0, 0] + u[1, 0] + u[2, 0] + u[3, 0])*Matrix([1, 1, 1, 1])",
                  lambda p: np.sin(p["u"].sum()), id="a sum of all"),
+    pytest.param(sp.log(sm.dot(u, u)), u, "2*u/(u.T*u)", lambda p: np.log((p["u"]**2).sum()), id="a denominator"),
     pytest.param(z[0, 0]**4 + z[1, 0]**2, z, "Matrix([\n[4*z[0, 0]**3],\n[   2*z[1, 0]]])",
                  lambda p: p["z"][0, 0]**4 + p["z"][1, 0]**2, id="entries that are no product stay entries"),
     pytest.param(2*sm.sum(w), w, "2*ones(3, 1)", lambda p: 2*p["w"].sum(), id="ones"),
@@ -266,3 +267,7 @@ def test_a_hessian_by_symbols_is_written_entry_by_entry() -> None:
     formula = (1 - p) ** 2 + 100 * (q - p**2) ** 2 + p * r
     want = sp.Matrix([[1200 * p**2 - 400 * q + 2, -400 * p, 1], [-400 * p, 200, 0], [1, 0, 0]])
     assert sm.hessian(formula, [p, q, r]).expr == want
+
+
+def test_powers_of_inner_products_in_latex() -> None:
+    assert r"\left(u^{T} u\right)^{2}" in sm.grad(sm.dot(u, u)**3, u)._repr_latex_()

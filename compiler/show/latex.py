@@ -11,7 +11,7 @@ from sympy.printing.precedence import PRECEDENCE
 
 from sympile.compiler.language.nodes import Ours
 from sympile.compiler.show.products import transposed
-from sympile.compiler.show.text import in_order, is_ones_term
+from sympile.compiler.show.text import in_order, is_inner, is_ones_term
 
 Form = Callable[[Any, Any], str]  # (printer, node) → LaTeX
 
@@ -71,6 +71,12 @@ class FormulaLatex(LatexPrinter):  # type: ignore[misc]
 
     def _print_DiagMatrix(self, expr: Any, *args: Any) -> str:
         return rf"\operatorname{{diag}}\left({self._print(expr.args[0])}\right)"
+
+    def _print_Pow(self, expr: Any) -> str:
+        """As SymPy, but that the inner product of which there is a power stands in parentheses."""
+        if not is_inner(expr.base) or expr.exp in (sp.S.Half, -sp.S.Half) or expr.exp.could_extract_minus_sign():
+            return str(super()._print_Pow(expr))
+        return rf"\left({self._print(expr.base)}\right)^{{{self._print(expr.exp)}}}"
 
     def _print_HadamardPower(self, expr: Any, *args: Any) -> str:
         base = self.parenthesize(expr.base, PRECEDENCE["Atom"], strict=True)

@@ -60,8 +60,7 @@ class FormulaPrinter(StrPrinter):  # type: ignore[misc]
         )
         factors = [str(self._print(matrices[0]))] if elementwise else [self._factor(m) for m in matrices]
         body = "*".join([*front, *factors])
-        below = "" if denominator == 1 else f"/{self.parenthesize(denominator, PRECEDENCE['Atom'], strict=True)}"
-        return f"{sign}{body}{below}"
+        return f"{sign}{body}{self._below(denominator)}"
 
     def _factor(self, matrix: Any) -> str:
         """A matrix as a factor of a product."""
@@ -80,7 +79,7 @@ class FormulaPrinter(StrPrinter):  # type: ignore[misc]
     def _mul_with_inner(self, expr: Any, last_open: bool) -> str:
         """A product of scalars; v.T*w in it comes last, and only the very last may stand without parentheses."""
         factors = sp.Mul.make_args(expr)
-        inner = [f for f in factors if getattr(f, "operation", None) in _INNER]
+        inner = [f for f in factors if is_inner(f)]
         if not inner:
             return str(super()._print_Mul(expr)) if expr.is_Mul else str(self._print(expr))
         rest = sp.Mul(*[f for f in factors if f not in inner])
@@ -93,8 +92,14 @@ class FormulaPrinter(StrPrinter):  # type: ignore[misc]
         sign = "-" if numerator.could_extract_minus_sign() else ""
         numerator = -numerator if sign else numerator
         before = [] if numerator == 1 else [self.parenthesize(numerator, PRECEDENCE["Mul"])]
-        below = "" if denominator == 1 else f"/{self.parenthesize(denominator, PRECEDENCE['Atom'], strict=True)}"
-        return f"{sign}{'*'.join([*before, *texts])}{below}"
+        return f"{sign}{'*'.join([*before, *texts])}{self._below(denominator)}"
+
+    def _below(self, denominator: Any) -> str:
+        """What a product is divided by: nothing for 1, v.T*w in parentheses."""
+        if denominator == 1:
+            return ""
+        written = self.parenthesize(denominator, PRECEDENCE["Atom"], strict=True)
+        return f"/({written})" if is_inner(denominator) else f"/{written}"
 
     def _print_Add(self, expr: Any, order: Any = None) -> str:
         """As SymPy; with matrices in it, a term with a plus first."""
@@ -106,7 +111,7 @@ class FormulaPrinter(StrPrinter):  # type: ignore[misc]
         return str(super()._print_Add(expr, order))
 
     def _print_Pow(self, expr: Any, rational: bool = False) -> str:
-        if getattr(expr.base, "operation", None) in _INNER and expr.exp not in (sp.S.Half, -sp.S.Half):
+        if is_inner(expr.base) and expr.exp not in (sp.S.Half, -sp.S.Half):
             return f"({self._print(expr.base)})**{self.parenthesize(expr.exp, PRECEDENCE['Pow'])}"
         return str(super()._print_Pow(expr, rational))
 
@@ -179,6 +184,11 @@ class FormulaPrinter(StrPrinter):  # type: ignore[misc]
     def _print_Relational(self, expr: Any) -> str:
         left, right = (self._print(a) for a in expr.args)
         return f"{left} {expr.rel_op} {right}" if expr.rel_op != "==" else f"{left} = {right}"
+
+
+def is_inner(expression: Any) -> bool:
+    """Whether a scalar is written as a product of matrices, v.T*w."""
+    return getattr(expression, "operation", None) in _INNER
 
 
 def is_word_or_call(written: str) -> bool:
