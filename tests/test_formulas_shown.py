@@ -70,7 +70,7 @@ SHOWN = [
     pytest.param(sm.sum(sm.tanh(K*w)), w, f"{kt}*(1 - v1∘v1)\n  v1 = tanh({kw}*w)",
                  lambda p: np.tanh(kn @ p["w"]).sum(), id="a function of a product with numbers"),
     pytest.param(sm.sin(sm.dot(L, u)), u, f"cos({klt}*u)*{kl}", lambda p: np.sin((ln*p["u"]).sum()), id="a linear form"),
-    pytest.param(sm.sin(3 - sm.dot(L, u) + sm.dot(u, b)), u, f"v1*b - v1*{kl}\n  v1 = cos(Matrix([[-1, -1/3, 2, -7]])*u + b.T*u + 3)",
+    pytest.param(sm.sin(3 - sm.dot(L, u) + sm.dot(u, b)), u, f"v1*b - v1*{kl}\n  v1 = cos(b.T*u + 3 - {klt}*u)",
                  lambda p: np.sin(3 - (ln*p["u"]).sum() + (p["u"]*p["b"]).sum()), id="a linear form among others"),
     pytest.param(sm.exp(-sm.dot(u, Q*u)), u, f"-exp(-u.T*{form}*u)*{kq}*u",
                  lambda p: np.exp(-(p["u"]*(qn @ p["u"])).sum()), id="a quadratic form"),
@@ -131,11 +131,15 @@ def test_shown(loss: Any, wrt: Any, want: str, value: Callable[[Any], Any]) -> N
 
 
 # fmt: off
+ALIKE = "Matrix([[2, 1, 1, 1], [1, 2, 1, 1], [1, 1, 2, 1], [1, 1, 1, 2]])"
+HALF = "Matrix([[1, 1/2, 1/2, 1/2], [1/2, 1, 1/2, 1/2], [1/2, 1/2, 1, 1/2], [1/2, 1/2, 1/2, 1]])"
 HESSIANS = [
     pytest.param(sm.sin(sm.dot(L, u)) + sm.sum(sm.exp(u)), f"diag(exp(u)) - sin({klt}*u)*{kl}*{klt}",
                  lambda r: np.sin((ln*r).sum()) + np.exp(r).sum(), id="a form beside a diagonal"),
     pytest.param(sm.exp(-sm.dot(u, Q*u)/2), f"v1*{form}*u*u.T*{form} - v1*{form}\n  v1 = exp(-(u.T*{form}*u)/2)",
                  lambda r: np.exp(-(r*(qn @ r)).sum()/2), id="a normal density"),
+    pytest.param(sm.exp(-sm.dot(u, (sp.eye(4) + sp.ones(4, 4))*u)/2), f"v1*{ALIKE}*u*u.T*{ALIKE} - v1*{ALIKE}\n  v1 = exp(-u.T*{HALF}*u)",
+                 lambda r: np.exp(-((r*r).sum() + r.sum()**2)/2), id="products with equal numbers"),
     pytest.param(sm.log(1 + sm.exp(sm.dot(L, u)))*sm.dot(u, u),
                  f"2*v2*{kl}*u.T + v2*u*Matrix([[2, 2/3, -4, 14]]) + (v2*sigmoid(-v1))*(u.T*u)*{kl}*{klt} + 2*softplus(v1)*I\n"
                  f"  v1 = {klt}*u\n  v2 = sigmoid(v1)", lambda r: np.log(1 + np.exp((ln*r).sum()))*(r*r).sum(), id="a product"),

@@ -15,7 +15,7 @@ from sympile.compiler.graph.node import ONE, Node, Number, const, extent, index,
 from sympile.compiler.graph.rebuild import transform
 from sympile.compiler.graph.reduce import total
 from sympile.compiler.records import dataclass
-from sympile.compiler.show.forms import matrix_of_numbers, with_forms
+from sympile.compiler.show.forms import leading_sign, matrix_of_numbers, with_forms
 from sympile.compiler.show.numbers import shown_number
 
 MOST_ENTRIES = 1024
@@ -186,7 +186,7 @@ def _multiplied(entries: Sequence[Entry]) -> Node:
     """The matrix of these entries, few of them negative, and what it is multiplied with."""
     first = entries[0]
     axes = [index(n) for n in _lengths(first)]
-    sign = -1 if 2 * sum(e.value < 0 for e in entries) > len(entries) else 1
+    sign = leading_sign([e.value for e in entries])
     matrix = matrix_of_numbers(axes, [(e.at, sign * e.value) for e in entries])
     if first.operand is None:
         return mul(const(sign), read(matrix, *first.axes), *first.others)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from fractions import Fraction
 
 from sympile.compiler.graph.arithmetic import add, factors_of, mul, split, terms_of
@@ -66,14 +66,16 @@ def _is_entry(factor: Node) -> bool:
 
 def _is_whole(vector: Definition, form: Terms) -> bool:
     places = {k for at in form for k in at}
-    return len(form) >= FEWEST_TERMS and len(places) == number(vector.shape[0]) and len(set(form.values())) > 1
+    tells_apart = len(set(form.values())) > 1 or any(len(set(at)) > 1 for at in form)
+    return len(form) >= FEWEST_TERMS and len(places) == number(vector.shape[0]) and tells_apart
 
 
 def _form(vector: Definition, form: Terms) -> Node:
     """sum of c[k] x[k], or of x[j] A[j, k] x[k] with a symmetric A."""
     axes = [index(vector.shape[0]) for _ in next(iter(form))]
-    matrix = matrix_of_numbers(axes, _symmetric(form).items())
-    return total(axes, mul(read(matrix, *axes), *[read(vector, axis) for axis in axes]))
+    sign = leading_sign(form.values())
+    matrix = matrix_of_numbers(axes, [(at, sign * value) for at, value in _symmetric(form).items()])
+    return mul(const(sign), total(axes, mul(read(matrix, *axes), *[read(vector, axis) for axis in axes])))
 
 
 def _symmetric(form: Terms) -> Terms:
@@ -83,6 +85,11 @@ def _symmetric(form: Terms) -> Terms:
         swapped = places[::-1]
         both[places] = both[swapped] = value if swapped == places else Fraction(value) / 2
     return both
+
+
+def leading_sign(numbers: Collection[Number]) -> int:
+    """-1 where most are negative, so that a matrix of them shows few signs."""
+    return -1 if 2 * sum(value < 0 for value in numbers) > len(numbers) else 1
 
 
 def matrix_of_numbers(axes: Sequence[Node], entries: Iterable[tuple[Places, Number]]) -> Definition:
