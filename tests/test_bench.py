@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import threading
 import weakref
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import sympy as sp
+from at_once import at_once
 
 import sympile as sm
 
@@ -104,11 +104,7 @@ def test_fits_in_several_threads() -> None:
             if seen(shared.fit(**fits[number])) != alone[number]:  # type: ignore[arg-type]
                 wrong.append(number)
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(len(fits))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(work, len(fits))
     assert not wrong
 
 

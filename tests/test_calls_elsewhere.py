@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import multiprocessing
 import pickle
-import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import sympy as sp
+from at_once import at_once
 from one_layer import MODEL, VALUES, T, W, X, b, layer, t, u, v, x
 
 import sympile as sm
@@ -68,26 +68,14 @@ def test_one_model_called_from_four_threads() -> None:
     wrong: list[object] = []
 
     def work(k: int) -> None:
-        try:
-            for _ in range(150):
-                loss, gradient = MODEL.value_and_grad(inputs[k])
-                if loss != alone[k][0] or gradient[W].tobytes() != alone[k][1][W].tobytes():
-                    wrong.append((k, loss))
-                if F(np.arange(float(sizes[k])), 2.0).tobytes() != scalars[k].tobytes():
-                    wrong.append((k, "lambdify"))
-        except BaseException as error:
-            wrong.append(error)
+        for _ in range(150):
+            loss, gradient = MODEL.value_and_grad(inputs[k])
+            if loss != alone[k][0] or gradient[W].tobytes() != alone[k][1][W].tobytes():
+                wrong.append((k, loss))
+            if F(np.arange(float(sizes[k])), 2.0).tobytes() != scalars[k].tobytes():
+                wrong.append((k, "lambdify"))
 
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    try:
-        threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    finally:
-        sys.setswitchinterval(interval)
+    at_once(work, 4)
     assert not wrong
 
 

@@ -275,3 +275,5 @@ def test_a_hessian_by_symbols_is_written_entry_by_entry() -> None:
 
 def test_powers_of_inner_products_in_latex() -> None:
     assert r"\left(u^{T} u\right)^{2}" in sm.grad(sm.dot(u, u)**3, u)._repr_latex_()
+    n = sp.Symbol("n", positive=True)
+    assert r"\left(u^{T} u\right)^{- n}" in sm.grad(y * sm.dot(u, u)**-n, y)._repr_latex_()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ctypes
-import threading
 from typing import Any
 
 import numpy as np
 import pytest
+from at_once import at_once
 from running_linalg import M, N, called, drawn, given, of_square
 
 from sympile.compiler.errors import EnvironmentProblem
@@ -37,16 +37,12 @@ def test_threads_do_not_disturb_each_other() -> None:
     want = ready.run({"A": matrix})[0][0].tobytes()
     wrong: list[int] = []
 
-    def work() -> None:
+    def work(_: int) -> None:
         for turn in range(200):
             if ready.run({"A": matrix})[0][0].tobytes() != want:
                 wrong.append(turn)
 
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(work, 4)
     assert not wrong
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import gc
 import sys
-import threading
 import tracemalloc
 from typing import Any
 
 import numpy as np
 import pytest
+from at_once import at_once
 from quick_calls import A3, RNG, Array, M, V, X, Y, a, b, layer, layer_values, same, v3, warm
 
 import sympile as sm
@@ -85,24 +85,12 @@ def test_one_function_in_many_threads(monkeypatch: pytest.MonkeyPatch, release: 
 
     def work(number: int) -> None:
         out = np.zeros((n, 3, 1))
-        try:
-            for turn in range(40):
-                result = f(*inputs[number], out=out if turn % 2 else None)
-                if result.tobytes() != wanted[number]:
-                    wrong.append(number)
-        except BaseException as error:
-            wrong.append(error)
+        for turn in range(40):
+            result = f(*inputs[number], out=out if turn % 2 else None)
+            if result.tobytes() != wanted[number]:
+                wrong.append(number)
 
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    try:
-        threads = [threading.Thread(target=work, args=(number,)) for number in range(len(inputs))]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    finally:
-        sys.setswitchinterval(interval)
+    at_once(work, len(inputs))
     assert not wrong
 
 

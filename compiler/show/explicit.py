@@ -99,7 +99,7 @@ def _redefined(tensor: Definition, new: Mapping[Definition, Definition]) -> Defi
 def _put_together(node: Node) -> Node:
     """A sum, or one times a number, with matrices for single entries."""
     value, rest = split(node)
-    return node if rest.op != "add" else _gathered(rest, value)
+    return _gathered(rest, value) if rest.op == "add" and rest.free - {EXAMPLE} else node
 
 
 def _gathered(node: Node, value: Number) -> Node:

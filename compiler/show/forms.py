@@ -22,30 +22,31 @@ Terms = dict[Places, Number]  # at which entries, in order -> times which number
 def with_forms(node: Node) -> Node:
     """A sum in which numbers times entries of a vector, or times products of two of them, are matrix products.
 
-    Only where every entry of the vector occurs, and numbers differ: x[0] + 2 x[1] of a longer x is no form of x, and a
-    sum of squares is what it was written as.
+    Only where every entry of the vector occurs: x[0] + 2 x[1] of a longer x is no form of x. Sums of entries, and of
+    squares, that all stand with one number stay as they were written.
     """
     if node.op != "add":
         return node
-    forms: dict[tuple[Definition, int], Terms] = {}
-    terms: dict[tuple[Definition, int], list[Node]] = {}
+    found: dict[tuple[Definition, int], dict[Places, Node]] = {}
+    others = []
     for term in terms_of(node):
-        value, rest = split(term)
-        found = _entries(rest)
-        if found is not None:
-            vector, places = found
-            key = vector, len(places)
-            forms.setdefault(key, {})[places] = value
-            terms.setdefault(key, []).append(term)
-    whole = [key for key, form in forms.items() if _is_whole(key[0], form)]
+        entries = _entries(term)
+        if entries is None:
+            others.append(term)
+        else:
+            vector, places = entries
+            found.setdefault((vector, len(places)), {})[places] = term
+    forms = {key: {places: split(term)[0] for places, term in terms.items()} for key, terms in found.items()}
+    whole = {key: form for key, form in forms.items() if _is_whole(key[0], form)}
     if not whole:
         return node
-    gone = {term for key in whole for term in terms[key]}
-    return add(*[t for t in terms_of(node) if t not in gone], *[_form(vector, forms[vector, k]) for vector, k in whole])
+    single = [term for key, terms in found.items() if key not in whole for term in terms.values()]
+    return add(*others, *single, *[_form(vector, form) for (vector, _), form in whole.items()])
 
 
-def _entries(product: Node) -> tuple[Definition, Places] | None:
-    """x[j] as (x, (j,)), x[j] x[k] and x[j]² as (x, (j, k)); None for any other product."""
+def _entries(term: Node) -> tuple[Definition, Places] | None:
+    """A number times x[j] as (x, (j,)), times x[j] x[k] or x[j]² as (x, (j, k)); None for any other term."""
+    _, product = split(term)
     factors = [f for factor in factors_of(product) for f in _twice(factor)]
     if not 0 < len(factors) < 3 or not all(_is_entry(f) for f in factors):
         return None

@@ -74,7 +74,8 @@ class FormulaLatex(LatexPrinter):  # type: ignore[misc]
 
     def _print_Pow(self, expr: Any) -> str:
         """As SymPy, but that the inner product of which there is a power stands in parentheses."""
-        if not is_inner(expr.base) or expr.exp in (sp.S.Half, -sp.S.Half) or expr.exp.could_extract_minus_sign():
+        below = expr.exp.is_Rational and expr.exp.is_negative  # in a fraction, whose denominator comes here again
+        if not is_inner(expr.base) or expr.exp == sp.S.Half or below:
             return str(super()._print_Pow(expr))
         return rf"\left({self._print(expr.base)}\right)^{{{self._print(expr.exp)}}}"
 
