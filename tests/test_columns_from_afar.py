@@ -14,7 +14,6 @@ from test_contractions import HERE
 
 from sympile.compiler.code.caches import Caches
 from sympile.compiler.code.target import TARGETS
-from sympile.compiler.passes.scheduling.places import lines_of, places
 
 NEAR, FAR = (Caches(4096, 1 << 18, times << 18) for times in (8, 64))
 INTO_THE_SECOND = ["@llvm.prefetch.p0(ptr ", ", i32 0, i32 2, i32 1)"][1]
@@ -47,20 +46,3 @@ def test_against_numpy(name: str, symbolic: bool, dtype: str) -> None:
     w = World(case.lengths, symbolic=symbolic)
     (found,) = run(compiled(w, [case.build(w)], dtype, replace(HERE, caches=FAR)), w)
     assert_right(case, w, np.asarray(found), dtype)
-
-
-@pytest.mark.parametrize(
-    ("stride", "found"),
-    [
-        pytest.param(512, 1, id="a page: all rows begin at one line of it"),
-        pytest.param(256, 2, id="half a page"),
-        pytest.param(8 * 12, 16, id="four lines have a factor in common with the page's 64"),
-        pytest.param(8 * 49, 64, id="an odd number of lines: everywhere"),
-        pytest.param(511, 64, id="no whole number of lines"),
-        pytest.param(1, 64, id="side by side"),
-    ],
-)
-def test_places(stride: int, found: int) -> None:
-    core = TARGETS["avx512"].core("double")
-    assert places(stride, core) == places(-stride, core) == found
-    assert lines_of(1 << 16, stride, core) == (1 << 13) * found // 64

@@ -9,7 +9,7 @@ from sympile.compiler.graph.arithmetic import factors_of, split
 from sympile.compiler.graph.conditions import unguarded
 from sympile.compiler.graph.definition import Definition, extent_value
 from sympile.compiler.graph.node import Node, target
-from sympile.compiler.passes.scheduling.places import lines_of
+from sympile.compiler.passes.scheduling.places import crowd, ways
 from sympile.compiler.passes.scheduling.strides import strides_along
 from sympile.compiler.passes.scheduling.tiles import Tile, known, length_of
 from sympile.compiler.records import dataclass
@@ -123,6 +123,7 @@ def turns_from_afar(
     if strides_along(read, vector) != 1 or core.third <= MANY * core.second or len(inner) > 1:
         return None
     step = _step(read, inner[0])
-    if step < width or block * width // core.line > lines_of(core.second, step, core) // KEPT:
+    lines = max(1, width // core.line) * crowd(block, step, core)
+    if step < width or lines > ways(core.second, core) // KEPT:
         return None
     return core.second // HELD // step

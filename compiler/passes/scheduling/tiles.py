@@ -15,6 +15,7 @@ from sympile.compiler.graph.definition import Definition, extent_value
 from sympile.compiler.graph.node import Node, extent, postorder, target
 from sympile.compiler.passes.fusing.group import costly
 from sympile.compiler.passes.scheduling.halves import Pair
+from sympile.compiler.passes.scheduling.places import crowd, ways
 from sympile.compiler.passes.scheduling.strides import loads_in, own_stride, strides_along
 from sympile.compiler.records import dataclass
 
@@ -31,6 +32,7 @@ COPIED, TURNED, GATHERED = 1.5, 4.5, 1.5  # cycles for a vector side by side; tu
 WIDE = 1.6  # loads that one of a whole vector takes which may lie across two cache lines
 MASKED = 1.5  # multiply-adds that a condition takes which differs within a tile
 NEAR, FAR, FARTHER = 1.0, 1.0, 2.5  # cycles for a line of the second-level cache; of the third; from beyond it
+STREAMS, EVICTED = 4, 2.0  # lines of a place that all else goes through; loads for a number whose line is driven out
 SHARE = 4  # operands that the third-level cache has room for, beside what other cores keep there
 ACROSS, TOGETHER = 8.0, 1.2  # cycles to add up the lanes of a sum; of each of several
 MIRRORED, BESIDE = 0.6, 2.0  # cycles to copy a number of a symmetric matrix; the same near the diagonal, one by one
@@ -227,7 +229,13 @@ class Model:
     def _missed(self, tile: Tile, rows: int) -> float:
         """Lines of a turn that the first-level cache takes in while it is read: of what all columns of tiles read."""
         far = [node for node in self.loads if self._is_row(node, tile) and self._swept(node, tile) > self.core.first]
-        return sum(self._copies(node, rows, tile, 1) for node in far) / self.core.line
+        return sum(self._copies(node, rows, tile, 1) * self._share(node, tile, rows) for node in far)
+
+    def _share(self, node: Node, tile: Tile, rows: int) -> float:
+        """How many lines are taken in for a number: more where rows meet in few places, and drive each other out."""
+        step = 0 if tile.row is None else strides_along(node, tile.row) or 0
+        met = crowd(rows, step, self.core) if abs(step) >= self.core.line else 1
+        return EVICTED if met > ways(self.core.first, self.core) - STREAMS else 1 / self.core.line
 
     def _is_row(self, node: Node, tile: Tile) -> bool:
         return tile.row in node.free and self.vector not in node.free
