@@ -8,6 +8,8 @@ from typing import Any, ParamSpec
 
 import sympy as sp
 
+from sympile.compiler.errors import ArgumentError
+
 # Against the list of layers: users write rules in sm.gradient and sm.step, and a second definition would not be theirs.
 from sympile.compiler.language.symbols import epoch, gradient, parameter, step
 from sympile.runtime.update_rule import Optimizer, Vocabulary, checked_rule
@@ -81,7 +83,7 @@ def sgd(
     Args:
         learning_rate: a number, or an expression in `sm.step` and `sm.epoch`.
         momentum: the part of the last step that goes into the next, 0 (none, and no memory for it) to less than 1.
-        nesterov: whether the momentum looks one step ahead.
+        nesterov: whether the momentum looks one step ahead; it must not be 0 then.
         clip_by_global_norm: the largest norm of all gradients together.
 
     Source:
@@ -93,6 +95,7 @@ def sgd(
     """
     lr, mu, m = sp.symbols("learning_rate momentum m")
     values, state, update, move = {"learning_rate": learning_rate}, {}, {}, gradient
+    _demand_momentum(momentum, nesterov)
     if not _is_off(momentum):
         values["momentum"], state[m], update[m] = momentum, 0, gradient + mu * m
         move = gradient + mu * m if nesterov else m
@@ -206,7 +209,7 @@ def rmsprop(
         eps_in_sqrt: False adds `eps` outside the root, as PyTorch does.
         centered: whether the mean is taken off the squares (a variance).
         momentum: the part of the last step that goes into the next; 0: none, and no memory for it.
-        nesterov: whether the momentum looks one step ahead.
+        nesterov: whether the momentum looks one step ahead; it must not be 0 then.
         clip_by_global_norm: the largest norm of all gradients together.
 
     Source:
@@ -223,6 +226,7 @@ def rmsprop(
         state[g], update[g] = sp.S.Zero, d * g + (1 - d) * gradient
     spread = v - g**2 if centered else v
     move = lr * gradient / (sp.sqrt(spread + e) if eps_in_sqrt else sp.sqrt(spread) + e)
+    _demand_momentum(momentum, nesterov)
     if not _is_off(momentum):
         state[m], update[m], values["momentum"] = sp.S.Zero, mu * m + move, momentum
         move = mu * m + move if nesterov else m
@@ -262,3 +266,9 @@ def adagrad(
 
 def _is_off(momentum: Any) -> bool:
     return momentum is None or momentum == 0
+
+
+def _demand_momentum(momentum: Any, nesterov: bool) -> None:
+    """Raises where a step would look ahead with nothing to carry it there, which would be plain descent."""
+    if nesterov and _is_off(momentum):
+        raise ArgumentError(f"nesterov=True looks ahead by the momentum, which is {momentum}; write momentum=0.9")
