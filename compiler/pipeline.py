@@ -159,6 +159,7 @@ def _derive(work: Work) -> Work:
     adjoint_of = dict(work.adjoint_of)
     inputs = {name: work.scope.symbols[name].tensor for name in work.request.wrt if name in work.scope.symbols}
     _check_used(work, loss, inputs)
+    inputs |= _unread(work)
     wanted = [inputs[name] for name in work.request.wrt if name in inputs]
     sums = derivation.gradient(loss, wanted, names, adjoint_of=adjoint_of)
     outputs = dict(work.outputs)
@@ -169,6 +170,13 @@ def _derive(work: Work) -> Work:
     summed = total([EXAMPLE], read(loss, EXAMPLE)) if loss.batched else read(loss)
     outputs[OBJECTIVE] = elementwise((), mul(scale, summed))
     return replace(work, outputs=outputs, names=names, shown=shown, adjoint_of=adjoint_of)
+
+
+def _unread(work: Work) -> dict[str, Definition]:
+    """Parameters that stand in no formula; values are still given for them, and stay what they are."""
+    scope = work.scope
+    given = {name: scope.parameters[name] for name in work.request.wrt if name not in scope.symbols}
+    return {name: scope.declare(one, name, getattr(one, "shape", ()) or ()).tensor for name, one in given.items()}
 
 
 def _check_used(work: Work, loss: Definition, inputs: Mapping[str, Definition]) -> None:

@@ -14,7 +14,6 @@ from sympile.compiler.program import BATCH
 from sympile.compiler.records import dataclass
 from sympile.compiler.training import build_loop, build_update, underflow_bits
 from sympile.runtime.bench import Settings, Shape, Together
-from sympile.runtime.byname import name_of
 from sympile.runtime.flat import FlatLayout
 from sympile.runtime.job import Plan
 from sympile.runtime.load import Native, load
@@ -40,12 +39,10 @@ class Part:
     """A parameter."""
 
     shape: tuple[int, ...]  # as declared
-    place: slice | int | None  # in the flat array; None: the loss does not depend on it
+    place: slice | int  # in the flat array
 
     def taken(self, flat: Array) -> Array:
         """A copy of its numbers, or of those in each row of an array of rows."""
-        if self.place is None:
-            return np.zeros(self.shape, flat.dtype)
         numbers: Array = flat[..., self.place]
         return numbers.reshape((*flat.shape[:-1], *self.shape)).copy() if self.shape else numbers.copy()
 
@@ -205,16 +202,8 @@ def _circumstances(plan: Plan, ready: Ready, optimizer: Optimizer) -> Circumstan
 
 
 def _parts(model: Model, layout: FlatLayout) -> list[Part]:
-    declared = model._slots.declared
-    found = []
-    for symbol in model.parameters:
-        name = name_of(symbol)
-        if name in layout.offsets:
-            shape = with_ones(declared[name], layout.shapes[name]) if declared[name] else ()
-            found.append(Part(shape, layout.place(name)))
-        else:
-            found.append(Part(tuple(int(n) for n in getattr(symbol, "shape", ()) or ()), None))
-    return found
+    declared, shapes = model._slots.declared, layout.shapes
+    return [Part(with_ones(declared[name], shapes[name]), layout.place(name)) for name in model._keys.names()]
 
 
 # ------------------------------------------------------------------------------------------------ the code

@@ -58,7 +58,7 @@ class Model:
         self._parts: dict[tuple[str, ...], Part] = {}
         self.dtype = dtype
         self.parameters: tuple[Any, ...] = tuple(work.scope.parameters.values())
-        self._used = [name for name in work.request.wrt if name in work.scope.symbols]
+        self._used = list(work.request.wrt)
         self._keys = Keys(self.parameters)
         self._circumstances: Circumstances | None = None  # of the last fit
 
@@ -194,22 +194,11 @@ class Model:
             The objective, and d objective / d parameter by symbol or name, in the parameters' declared shapes.
         """
         value, *gradients = self._step.results(values)
-        return value, self._gradients(gradients)
+        return value, ByName(gradients, self._keys)
 
     def backward(self, values: Values) -> ByName[Array]:
         """The gradient of the objective by parameter (symbol or name), in the parameters' declared shapes."""
         return self.value_and_grad(values)[1]
-
-    def _gradients(self, found: list[Array]) -> ByName[Array]:
-        """Those of the used parameters, and zeros for the others."""
-        if len(found) == len(self.parameters):
-            return ByName(found, self._keys)
-        used = dict(zip(self._used, found, strict=True))
-        return ByName([used[n] if n in used else self._zeros(n) for n in self._keys.names()], self._keys)
-
-    def _zeros(self, name: str) -> Array:
-        symbol = self._work.scope.parameters[name]
-        return np.zeros(tuple(int(n) for n in getattr(symbol, "shape", ()) or ()), self.dtype)
 
     def predict(self, data: Values, parameters: Values | None = None) -> Any:
         """The prediction for some data.

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sympile.compiler.graph.definition import Definition
+from sympile.compiler.graph.node import ONE
 from sympile.compiler.passes.built import Built
 from sympile.compiler.pipeline import GRADIENT, OBJECTIVE, Work, build, inputs_of, signature
 from sympile.compiler.program import Signature
@@ -34,7 +35,8 @@ class Part:
         self.binder = Binder(self.signature, ignored=others)
         self._outputs = {array.name: array for array in self.built.program.outputs}
         self._labels = tuple(outputs)
-        self._declared = {GRADIENT + slot.name: slot.declared for slot in self.signature.slots}
+        symbols = {GRADIENT + name: symbol for name, symbol in work.scope.symbols.items()}
+        self._declared = {k: [int(n is ONE) for n in symbols[k].declared] for k in outputs if k in symbols}
         self._shortcuts = Shortcuts()
 
     def __call__(self, values: Values) -> dict[str, Any]:
