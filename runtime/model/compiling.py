@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import sympy as sp
 
-from sympile.compiler.errors import ArgumentError, DuplicateName, UnsupportedNode, listed
-from sympile.compiler.passes.adopt import Derived
+from sympile.compiler.errors import ArgumentError, DuplicateName, listed
 from sympile.compiler.passes.reading.scope import Scope
 from sympile.compiler.pipeline import LOSS, METRIC, PREDICTION, Request, analyse
 from sympile.runtime.byname import name_of
-from sympile.runtime.model.given import as_given, demand_one_symbol_per_name
+from sympile.runtime.model.given import as_given, as_symbols, demand_formula, demand_one_symbol_per_name
 from sympile.runtime.model.model import Model
 from sympile.runtime.model.shelf import SHELF
 
@@ -73,7 +72,7 @@ def compile_model(
     _one_of("rewrites", rewrites, REWRITES)
     _one_of("math", math, MATH)
     _one_of("reduction", reduction, REDUCTIONS)
-    wanted, fixed = _symbols("parameters", parameters), _optional("constants", constants)
+    wanted, fixed = as_symbols("parameters", parameters), _optional("constants", constants)
     _demand_distinct(wanted, fixed)
     written = {LOSS: loss, **_labelled(PREDICTION, prediction, "prediction"), **_labelled(METRIC, metrics, "")}
     expressions = _formulas(written, wanted, fixed)
@@ -124,34 +123,14 @@ def _formulas(written: Mapping[str, Any], wanted: tuple[Any, ...], fixed: tuple[
     """What was written, by its label, as expressions in which each name stands for one symbol."""
     expressions = {label: as_given(expression) for label, expression in written.items()}
     for label, expression in expressions.items():
-        _demand_formula(label, expression)
+        demand_formula(label, expression)
     demand_one_symbol_per_name([*expressions.values(), *wanted, *fixed])
     return expressions
 
 
-def _demand_formula(label: str, expression: Any) -> None:
-    if expression is None or not isinstance(expression, (sp.Basic, sp.MatrixBase, Derived)):
-        raise UnsupportedNode(f"the {label} is {expression!r}, which is no formula")
-
-
-def _symbols(name: str, given: Any) -> tuple[Any, ...]:
-    """One symbol or several, as a tuple."""
-    if isinstance(given, (str, bytes)) or given is None:
-        raise ArgumentError(f"{name} must be symbols, not {given!r}")
-    several = (given,) if hasattr(given, "free_symbols") or not isinstance(given, Iterable) else tuple(given)
-    for one in several:
-        if not (
-            getattr(one, "is_Symbol", False)
-            or isinstance(one, (sp.MatrixSymbol, sp.IndexedBase))
-            or type(one).__name__ == "Tensor"
-        ):
-            raise ArgumentError(f"{name} must be symbols (Symbol, MatrixSymbol, IndexedBase, Tensor), not {one}")
-    return several
-
-
 def _optional(name: str, given: Any) -> tuple[Any, ...]:
-    """As `_symbols`, and None for no symbol at all."""
-    return () if given is None else _symbols(name, given)
+    """As `as_symbols`, and None for no symbol at all."""
+    return () if given is None else as_symbols(name, given)
 
 
 def _demand_distinct(parameters: tuple[Any, ...], constants: tuple[Any, ...]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, overload
 
-from sympile.compiler.errors import ArgumentError, NonScalarLoss, ShapeError
+from sympile.compiler.errors import ArgumentError, FormulaError, NonScalarLoss, ShapeError
 from sympile.compiler.graph.arithmetic import add, mul
 from sympile.compiler.graph.brackets import equal
 from sympile.compiler.graph.conditions import when
@@ -20,7 +20,8 @@ from sympile.compiler.passes.simplify import simplify
 from sympile.compiler.show.numbers import shown_size
 from sympile.compiler.show.shown import Formula
 from sympile.runtime.byname import ByName, Keys, name_of
-from sympile.runtime.model.given import as_given, demand_one_symbol_per_name
+from sympile.runtime.model.directions import Held, directions
+from sympile.runtime.model.given import as_given, as_symbols, demand_formula, demand_one_symbol_per_name
 from sympile.runtime.model.notation import kind_of, symbol_like, symbol_of_shape
 
 Formulas = Formula | ByName[Formula]
@@ -32,21 +33,29 @@ class _Question:
     """One expression, the symbols asked for, and what has been read."""
 
     def __init__(self, expressions: Any, wrt: Any) -> None:
-        self.single = not isinstance(wrt, (list, tuple))
-        self.wrt = [wrt] if self.single else list(wrt)
+        self.wrt = list(as_symbols("what one derives by", wrt))
+        self.single = len(self.wrt) == 1 and self.wrt[0] is wrt
         given = list(expressions) if isinstance(expressions, (list, tuple)) else [expressions]
         self.expressions = [as_given(e) for e in given]
         self.several = isinstance(expressions, (list, tuple))
+        for k, formula in enumerate(self.expressions):
+            demand_formula(f"expression {k}", formula)
         demand_one_symbol_per_name([*self.expressions, *self.wrt])
         self.scope = Scope(parameters={name_of(s): s for s in self.wrt}, batched=False)
         self.outputs = list(
             read_all({f"expression {k}": e for k, e in enumerate(self.expressions)}, self.scope).values()
         )
+        self._demand_slopes()
         written = [o.tensor for o, e in zip(self.outputs, self.expressions, strict=True) if not isinstance(e, Derived)]
         self.scope.constraints += range_constraints(written)
         self.names = dict(self.scope.names)
         self.adjoint_of: dict[Definition, Definition] = {}
         self._simplify()
+
+    def _demand_slopes(self) -> None:
+        for name in map(name_of, self.wrt):
+            if name in self.scope.sizes:
+                raise FormulaError(f"{name} is a size, which has no slope")
 
     def _simplify(self) -> None:
         mapping, _ = simplify([o.tensor for o in self.outputs], "stable", self.names)
@@ -68,6 +77,14 @@ class _Question:
         names = {mapping.get(t, t): n for t, n in self.names.items()}
         adjoint_of = {mapping.get(a, a): mapping.get(b, b) for a, b in self.adjoint_of.items()}
         return formula(mapping[tensor], label, self.scope, names, declared, kind, adjoint_of=adjoint_of)
+
+    def gradient(self, tensor: Definition, held: Held) -> dict[Definition, Definition]:
+        """d tensor / d symbols, the directions held constant."""
+        found = derive.gradient(tensor, self.tensors, self.names, adjoint_of=self.adjoint_of)
+        released, new = held.released(dict(found), self.names)
+        self.names = {new[t]: n for t, n in self.names.items()}
+        self.adjoint_of = {new[t]: new[of] for t, of in self.adjoint_of.items()}
+        return released
 
     def answer(self, formulas: list[Formula]) -> Formulas:
         return formulas[0] if self.single else ByName(formulas, Keys(self.wrt))
@@ -166,6 +183,8 @@ def _stacked(question: _Question) -> Output:
     """A list of scalars as one vector."""
     if not question.several:
         return question.outputs[0]
+    if not question.outputs:
+        raise ArgumentError("there is no expression in the list")
     if any(n is not ONE for o in question.outputs for n in o.declared):
         raise ShapeError("a list of expressions must hold scalars; ask for the Jacobian of each array on its own")
     i = index(const(len(question.outputs)))
@@ -208,6 +227,9 @@ def hessian(expr: Any, wrt: Any) -> Formula:
         return question.formula(
             second, f"d²/d{name_of(wrt)}²", inner, kind_of(wrt) if len(inner) in (0, 2) else "index"
         )
+    if not question.wrt or any(n is not ONE for s in question.wrt for n in question.symbol(s).declared):
+        words = "a Hessian by a list is by scalar symbols; by one array, name it alone, by several"
+        raise ArgumentError(f"{words}, ask for sm.jacobian of each gradient")
     question.outputs = [Output(found[t], ()) for t in question.tensors]
     question.several = True
     return question.formula(_joined(question), "hessian", (const(len(question.wrt)),) * 2, "matrix")
@@ -238,14 +260,12 @@ def _mirrored(question: _Question, i: Node, j: Node) -> list[Node]:
 # ------------------------------------------------------------------------------------------------ directions
 
 
-def _directions(question: _Question, given: Any) -> list[Symbol]:
-    """The symbols of the directions: given ones, or new symbols t_<name> of the same shapes."""
+def _directions(question: _Question, what: str, given: Any) -> list[Definition]:
+    """The tensors of the directions: given symbols, or new ones t_<name> of the same shapes."""
     if given is None:
         given = [symbol_like(f"t_{name_of(s)}", s) for s in question.wrt]
-    listed = list(given) if isinstance(given, (list, tuple)) else [given]
-    if len(listed) != len(question.wrt):
-        raise ArgumentError(f"{len(question.wrt)} directions are needed, one for each symbol, not {len(listed)}")
-    return [question.scope.declare(d, name_of(d), getattr(d, "shape", ()) or ()) for d in listed]
+    shapes = [question.symbol(s).declared for s in question.wrt]
+    return [d.tensor for d in directions(what, given, shapes, question.scope)]
 
 
 def jvp(expr: Any, wrt: Any, tangents: Any = None) -> Formula:
@@ -261,8 +281,8 @@ def jvp(expr: Any, wrt: Any, tangents: Any = None) -> Formula:
     """
     question = _Question(expr, wrt)
     output = _stacked(question)
-    directions = _directions(question, tangents)
-    node = derive.tangent(output.tensor, dict(zip(question.tensors, [d.tensor for d in directions], strict=True)))
+    along = dict(zip(question.tensors, _directions(question, "tangents", tangents), strict=True))
+    node = derive.tangent(output.tensor, along)
     return question.formula(
         elementwise(output.tensor.axes, node), "jvp", output.declared, _kind_by_rank(output.declared, wrt)
     )
@@ -295,10 +315,11 @@ def vjp(exprs: Any, wrt: Any, cotangents: Any = None) -> Formulas:
     if cotangents is None:
         shape = [shown_size(n) for n in output.declared]
         cotangents = symbol_of_shape("t_value", shape, "matrix" if len(shape) == 2 else "index")
-    weight = question.scope.declare(cotangents, name_of(cotangents), getattr(cotangents, "shape", ()) or ())
+    (weight,) = directions("cotangents", cotangents, [output.declared], question.scope)
+    held = Held([weight.tensor], question.tensors)
     axes = output.tensor.axes
-    weighted = elementwise((), total(list(axes), mul(read(weight.tensor, *axes), read(output.tensor, *axes))))
-    found = derive.gradient(weighted, question.tensors, question.names, adjoint_of=question.adjoint_of)
+    weighted = elementwise((), total(list(axes), mul(read(held.tensors[0], *axes), read(output.tensor, *axes))))
+    found = question.gradient(weighted, held)
     return question.answer(
         [
             question.formula(
@@ -326,10 +347,9 @@ def hvp(expr: Any, wrt: Any, vectors: Any = None) -> Formulas:
     """
     question = _Question(expr, wrt)
     output = _scalar(question)
-    directions = _directions(question, vectors)
-    node = derive.tangent(output.tensor, dict(zip(question.tensors, [d.tensor for d in directions], strict=True)))
-    slope = elementwise((), node)
-    found = derive.gradient(slope, question.tensors, question.names, adjoint_of=question.adjoint_of)
+    held = Held(_directions(question, "vectors", vectors), question.tensors)
+    node = derive.tangent(output.tensor, dict(zip(question.tensors, held.tensors, strict=True)))
+    found = question.gradient(elementwise((), node), held)
     return question.answer(
         [
             question.formula(

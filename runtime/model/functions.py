@@ -28,7 +28,7 @@ from sympile.runtime.arguments import Binder
 from sympile.runtime.byname import name_of
 from sympile.runtime.convert import INTEGER, refuse_masked
 from sympile.runtime.model.compiling import DTYPES, MATH
-from sympile.runtime.model.given import as_given, demand_one_symbol_per_name
+from sympile.runtime.model.given import as_given, demand_formula, demand_one_symbol_per_name
 from sympile.runtime.model.notation import with_ones
 from sympile.runtime.model.quickly import quick_way
 from sympile.runtime.model.shelf import SHELF
@@ -74,7 +74,10 @@ def lambdify(args: Any, expr: Any, *, dtype: str = "float64", math: str = "accur
         raise ArgumentError("lambdify takes an expression or a list of them, no mapping; write list(expr.values())")
     single = not isinstance(expr, (list, tuple))
     several = [expr] if single else list(expr)
-    demand_one_symbol_per_name([*map(as_given, several), *symbols])
+    formulas = [as_given(e) for e in several]
+    for k, formula in enumerate(formulas):
+        demand_formula(f"expression {k}", formula)
+    demand_one_symbol_per_name([*formulas, *symbols])
     return Function(symbols, several, single, dtype, math)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import sympy as sp
 
-from sympile.compiler.errors import DuplicateName
+from sympile.compiler.errors import ArgumentError, DuplicateName, UnsupportedNode
 from sympile.compiler.passes.adopt import Derived
 from sympile.compiler.show.shown import Formula
 from sympile.runtime.byname import name_of
@@ -16,6 +16,27 @@ from sympile.runtime.byname import name_of
 def as_given(expression: Any) -> Any:
     """What is compiled: a Formula's own program, or a SymPy expression to be read."""
     return expression.derived if isinstance(expression, Formula) else sp.sympify(expression)
+
+
+def demand_formula(label: str, expression: Any) -> None:
+    """What `as_given` returned must be something that can be read."""
+    if not isinstance(expression, (sp.Basic, sp.MatrixBase, Derived)):
+        raise UnsupportedNode(f"the {label} is {expression!r}, which is no formula")
+
+
+def as_symbols(name: str, given: Any) -> tuple[Any, ...]:
+    """One symbol or several, as a tuple; what is none has no slope of its own, and no value."""
+    if isinstance(given, (str, bytes)) or given is None:
+        raise ArgumentError(f"{name} must be symbols, not {given!r}")
+    several = (given,) if hasattr(given, "free_symbols") or not isinstance(given, Iterable) else tuple(given)
+    for one in several:
+        if not (
+            getattr(one, "is_Symbol", False)
+            or isinstance(one, (sp.MatrixSymbol, sp.IndexedBase))
+            or type(one).__name__ == "Tensor"
+        ):
+            raise ArgumentError(f"{name} must be symbols (Symbol, MatrixSymbol, IndexedBase, Tensor), not {one}")
+    return several
 
 
 OWN = "#"  # sizes and inputs of ours begin so, and are told from the user's by their names alone
