@@ -23,6 +23,7 @@ from sympile.compiler.errors import (
 
 Array = npt.NDArray[Any]
 RNG = np.random.default_rng(12)
+ROOM, WIDE = np.empty(2), np.empty(3)
 u, v, w = sp.symbols("u v w")
 A3, c3 = sp.MatrixSymbol("A", 3, 3), sp.MatrixSymbol("c", 3, 1)
 
@@ -298,6 +299,8 @@ WRONG_CALLS = [
     pytest.param(lambda: sm.lambdify([u, u], u),                  DuplicateName,   "twice",       id="argument twice"),
     pytest.param(lambda: sm.lambdify([u, v], sm.grad(u * v, [u, v])), ArgumentError, "values",    id="a mapping of formulas"),
     pytest.param(lambda: F(np.ma.array([1.0], mask=[1]), 1.0),    ValuesError,     "filled",      id="masked entries"),
+    pytest.param(lambda: sm.lambdify(u, [u, 2 * u])([1.0, 2.0], out=[ROOM, ROOM]), ArgumentError, "share memory", id="one array for two results"),
+    pytest.param(lambda: sm.lambdify(u, [u, 2 * u])([1.0, 2.0], out=[WIDE[1:], WIDE[:2]]), ArgumentError, "share memory", id="arrays for out that overlap"),
     pytest.param(lambda: F(1.0, 2.0, out=[np.empty(())]),         ArrayShapeError, "out=",        id="a list for one result"),
     pytest.param(lambda: sm.lambdify(u, [u, 2 * u])(1.0, out=[np.empty(())]), ArgumentError, "2 arrays", id="too few arrays for out"),
     pytest.param(lambda: sm.lambdify([u], sp.besselj(0, u)),      SympileError,    "besselj",     id="unknown function"),

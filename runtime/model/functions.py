@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -289,6 +290,9 @@ class _Variant:
                 raise ArrayShapeError(
                     f"out= must be a C-contiguous writable array of shape {wanted} and dtype {self.signature.dtype}"
                 )
+        spans = sorted((a.__array_interface__["data"][0], a.nbytes) for a in out if a.nbytes)
+        if any(start + size > following for (start, size), (following, _) in pairwise(spans)):
+            raise ArgumentError("two arrays in out= share memory; each expression needs memory of its own")
 
     def _direct(
         self, out: list[Array], given: list[Array], shape: tuple[int, ...], sizes: dict[str, int]
