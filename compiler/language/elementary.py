@@ -190,3 +190,89 @@ class expm1(ScalarElementary):
     def fdiff(self, argindex: int = 1) -> Any:
         """The slope."""
         return self + 1
+
+
+class log_sigmoid(ScalarElementary):
+    """log(1/(1 + exp(-x))), without overflow."""
+
+    nargs = 1
+
+    def definition(self) -> Any:
+        """The textbook form."""
+        return -sp.log(1 + sp.exp(-self.args[0]))
+
+    def fdiff(self, argindex: int = 1) -> Any:
+        """The slope."""
+        return sigmoid(-self.args[0])
+
+
+class mish(ScalarElementary):
+    """x*tanh(log(1 + exp(x))) (Misra 2019)."""
+
+    nargs = 1
+
+    def definition(self) -> Any:
+        """The textbook form."""
+        return self.args[0] * sp.tanh(sp.log(1 + sp.exp(self.args[0])))
+
+    def fdiff(self, argindex: int = 1) -> Any:
+        """The slope."""
+        x = self.args[0]
+        gate = sp.tanh(softplus(x))
+        return gate + x * (1 - gate**2) * sigmoid(x)
+
+
+class softsign(ScalarElementary):
+    """x/(1 + |x|)."""
+
+    nargs = 1
+
+    def definition(self) -> Any:
+        """The textbook form."""
+        return self.args[0] / (1 + sp.Abs(self.args[0]))
+
+    def fdiff(self, argindex: int = 1) -> Any:
+        """The slope."""
+        return (1 + sp.Abs(self.args[0])) ** -2
+
+
+class log_cosh(ScalarElementary):
+    """log(cosh(x)), without overflow."""
+
+    nargs = 1
+
+    def definition(self) -> Any:
+        """The textbook form."""
+        return sp.log(sp.cosh(self.args[0]))
+
+    def fdiff(self, argindex: int = 1) -> Any:
+        """The slope."""
+        return sp.tanh(self.args[0])
+
+
+class log2(ScalarElementary):
+    """The logarithm to the base 2."""
+
+    nargs = 1
+
+    def definition(self) -> Any:
+        """The textbook form."""
+        return sp.log(self.args[0]) / sp.log(2)
+
+    def fdiff(self, argindex: int = 1) -> Any:
+        """The slope."""
+        return 1 / (self.args[0] * sp.log(2))
+
+
+class log10(ScalarElementary):
+    """The logarithm to the base 10."""
+
+    nargs = 1
+
+    def definition(self) -> Any:
+        """The textbook form."""
+        return sp.log(self.args[0]) / sp.log(10)
+
+    def fdiff(self, argindex: int = 1) -> Any:
+        """The slope."""
+        return 1 / (self.args[0] * sp.log(10))

@@ -37,6 +37,8 @@ ELEMENTWISE: dict[str, Elementwise] = {row.name: row for row in (
     Elementwise("log",         sp.log,                  1,        "the natural logarithm of x"),
     Elementwise("log1p",       elementary.log1p,        1,        "log(1 + x), exact for small x"),
     Elementwise("expm1",       elementary.expm1,        1,        "exp(x) - 1, exact for small x"),
+    Elementwise("log2",        elementary.log2,         1,        "the logarithm of x to the base 2"),
+    Elementwise("log10",       elementary.log10,        1,        "the logarithm of x to the base 10"),
     Elementwise("sqrt",        sp.sqrt,                 1,        "the square root of x"),
     Elementwise("sin",         sp.sin,                  1,        "the sine of x"),
     Elementwise("cos",         sp.cos,                  1,        "the cosine of x"),
@@ -44,25 +46,35 @@ ELEMENTWISE: dict[str, Elementwise] = {row.name: row for row in (
     Elementwise("asin",        sp.asin,                 1,        "the angle between ±pi/2 whose sine is x"),
     Elementwise("acos",        sp.acos,                 1,        "the angle between 0 and pi whose cosine is x"),
     Elementwise("atan",        sp.atan,                 1,        "the angle between ±pi/2 whose tangent is x"),
+    Elementwise("atan2",       sp.atan2,                2,        "the angle of the point (b, a), between -pi and pi"),
     Elementwise("sinh",        sp.sinh,                 1,        "the hyperbolic sine of x"),
     Elementwise("cosh",        sp.cosh,                 1,        "the hyperbolic cosine of x"),
     Elementwise("tanh",        sp.tanh,                 1,        "the hyperbolic tangent of x"),
+    Elementwise("asinh",       sp.asinh,                1,        "the number whose hyperbolic sine is x"),
+    Elementwise("acosh",       sp.acosh,                1,        "the number from 0 on whose hyperbolic cosine is x"),
+    Elementwise("atanh",       sp.atanh,                1,        "the number whose hyperbolic tangent is x"),
+    Elementwise("log_cosh",    elementary.log_cosh,     1,        "log(cosh(x)), without overflow"),
     Elementwise("erf",         sp.erf,                  1,        "the error function of x"),
     Elementwise("erfc",        sp.erfc,                 1,        "1 - erf(x), exact for large x"),
     Elementwise("abs",         sp.Abs,                  1,        "the absolute value of x"),
     Elementwise("sign",        sp.sign,                 1,        "-1, 0 or 1"),
+    Elementwise("floor",       sp.floor,                1,        "the largest integer up to x"),
+    Elementwise("ceiling",     sp.ceiling,              1,        "the smallest integer from x on"),
     Elementwise("maximum",     sp.Max,                  2,        "the larger of a and b"),
     Elementwise("minimum",     sp.Min,                  2,        "the smaller of a and b"),
     Elementwise("where",       _where,                  3,        "a where the condition holds, b elsewhere"),
     Elementwise("greater",     sp.Gt,                   2,        "1 where a > b, 0 elsewhere; of scalars a relation"),
     Elementwise("less",        sp.Lt,                   2,        "1 where a < b, 0 elsewhere; of scalars a relation"),
     Elementwise("sigmoid",     elementary.sigmoid,      1,        "1/(1 + exp(-x))"),
+    Elementwise("log_sigmoid", elementary.log_sigmoid,  1,        "log(sigmoid(x)), without overflow"),
     Elementwise("relu",        elementary.relu,         1,        "max(0, x)"),
     Elementwise("leaky_relu",  elementary.leaky_relu,   2,        "x where x > 0, slope*x elsewhere"),
     Elementwise("elu",         elementary.elu,          1,        "x where x > 0, exp(x) - 1 elsewhere"),
     Elementwise("selu",        elementary.selu,         1,        "elu, scaled to keep mean 0 and variance 1"),
     Elementwise("gelu",        elementary.gelu,         1,        "x times the normal distribution function of x"),
     Elementwise("silu",        elementary.silu,         1,        "x*sigmoid(x)"),
+    Elementwise("mish",        elementary.mish,         1,        "x*tanh(softplus(x))"),
+    Elementwise("softsign",    elementary.softsign,     1,        "x/(1 + |x|)"),
     Elementwise("softplus",    elementary.softplus,     1,        "log(1 + exp(x)), without overflow"),
     Elementwise("hard_tanh",   elementary.hard_tanh,    1,        "x kept between -1 and 1"),
 )}
@@ -135,13 +147,14 @@ Example:
     {1}
 """
 
-exp, log, log1p, expm1, sqrt = map(_unary, ("exp", "log", "log1p", "expm1", "sqrt"))
+exp, log, log1p, log2, log10 = map(_unary, ("exp", "log", "log1p", "log2", "log10"))
+expm1, sqrt, abs, sign, floor, ceiling = map(_unary, ("expm1", "sqrt", "abs", "sign", "floor", "ceiling"))
 sin, cos, tan, asin, acos, atan = map(_unary, ("sin", "cos", "tan", "asin", "acos", "atan"))
-sinh, cosh, tanh, erf, erfc = map(_unary, ("sinh", "cosh", "tanh", "erf", "erfc"))
-abs, sign = map(_unary, ("abs", "sign"))
-sigmoid, relu, elu, selu, gelu = map(_unary, ("sigmoid", "relu", "elu", "selu", "gelu"))
-silu, softplus, hard_tanh = map(_unary, ("silu", "softplus", "hard_tanh"))
-maximum, minimum, greater, less = map(_binary, ("maximum", "minimum", "greater", "less"))
+sinh, cosh, tanh, asinh, acosh, atanh = map(_unary, ("sinh", "cosh", "tanh", "asinh", "acosh", "atanh"))
+log_cosh, erf, erfc, sigmoid, log_sigmoid = map(_unary, ("log_cosh", "erf", "erfc", "sigmoid", "log_sigmoid"))
+relu, selu, silu, mish = map(_unary, ("relu", "selu", "silu", "mish"))
+softsign, softplus, hard_tanh = map(_unary, ("softsign", "softplus", "hard_tanh"))
+maximum, minimum, greater, less, atan2 = map(_binary, ("maximum", "minimum", "greater", "less", "atan2"))
 
 
 def where(condition: Any, yes: Any, no: Any) -> Any:

@@ -14,7 +14,7 @@ from sympile.compiler.language.nodes import Interned
 from sympile.compiler.language.shapes import RULES, infer
 from sympile.compiler.language.sizes import Shape, mismatch, same_shape, shape_of, shown
 
-STRETCHING = frozenset({"add"})  # elementwise operations in which a row or a column may be repeated
+STRETCHING = frozenset({"add", "mul", "div", "pow"})  # in which a row or a column may be repeated
 
 
 class MatrixFunction(Interned, sp.MatrixExpr):  # type: ignore[misc]
@@ -39,10 +39,10 @@ class MatrixFunction(Interned, sp.MatrixExpr):  # type: ignore[misc]
         return shape
 
     def _check_no_stretching(self, shape: Shape) -> None:
-        """Matrices agree in shape, as in SymPy; a row or column stretches only where one says so, with `add`."""
+        """Matrices agree in shape, as in SymPy; a row or column stretches only where one says so."""
         fits = [same_shape(shape_of(one), shape) for one in self.operands if shape_of(one)]
         if not (any(fits) if self.operation in STRETCHING else all(fits)):
-            raise mismatch(self.operation, self.operands, "sympile.add(A, row_or_column) repeats a row or a column")
+            raise mismatch(self.operation, self.operands, "sympile.add and sympile.multiply repeat a row or a column")
 
     def _stand_in(self, number: int) -> Any:
         return sp.MatrixSymbol(f"_aside_{number}_{self._serial}", *self.shape)

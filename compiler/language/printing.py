@@ -84,7 +84,14 @@ def _infix(node: Any, printer: Any, sign: str) -> str:
     start = printer.parenthesize(left, tight, strict=node.operation != "pow")
     if node.operation == "add" and right.is_Number and right.is_negative:
         return f"{start} - {printer._print(-right)}"
+    if node.operation == "add" and _is_negated(right):
+        return f"{start} - {printer.parenthesize(-right, tight, strict=False)}"
     return f"{start}{sign}{printer.parenthesize(right, tight)}"
+
+
+def _is_negated(term: Any) -> bool:
+    """Whether it is minus a single term, of any kind."""
+    return (term.is_Mul or isinstance(term, sp.MatMul)) and bool(term.could_extract_minus_sign())
 
 
 def _negative(node: Any, printer: Any) -> str:

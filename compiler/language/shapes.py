@@ -100,6 +100,11 @@ def _picked(operation: str, operands: tuple[Any, ...], options: tuple[Any, ...])
     return numbers
 
 
+def _without_matrix(operation: str, operands: tuple[Any, ...], options: tuple[Any, ...]) -> Shape:
+    """det: one number for each matrix, which the last two axes are."""
+    return shape_of(operands[0])[:-2]
+
+
 def _indicators(operation: str, operands: tuple[Any, ...], options: tuple[Any, ...]) -> Shape:
     """one_hot(c, k): a column; of a column of numbers, a row for each."""
     number, count = operands
@@ -152,6 +157,8 @@ RULES: dict[str, Rule] = {
     "min":           _reduced,
     "norm":          _reduced,
     "logsumexp":     _reduced,
+    "det":           _without_matrix,
+    "inv":           _first,
     "dot":           _inner,
     "scalar":        _single,
     "pick":          _picked,

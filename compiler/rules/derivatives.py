@@ -39,6 +39,8 @@ PARTIALS: dict[str, tuple[Node, ...]] = {
     "relu":        (when(ONE, _f("less", ZERO, a)),),
     "leaky_relu":  (select(_f("less", ZERO, a), ONE, b),               when(a, _f("less_equal", a, ZERO))),   # at 0: from the left
     "elu":         (select(_f("less", ZERO, a), ONE, _f("exp", a)),),                                         # at 0: both sides agree
+    "softsign":    (power(add(ONE, _f("abs", a)), -2),),
+    "log_cosh":    (_f("tanh", a),),
     "hard_tanh":   (when(ONE, _f("less", MINUS_ONE, a), _f("less_equal", a, ONE)),),                         # at -1 and 1: from the left
     "abs":         (_f("sign", a),),
     "sign":        (ZERO,),

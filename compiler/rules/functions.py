@@ -52,6 +52,11 @@ def _softplus(x: Any) -> Any:
     return mpmath.log1p(mpmath.exp(x)) if x < 50 else x + mpmath.log1p(mpmath.exp(-x))
 
 
+def _log_cosh(x: Any) -> Any:
+    size = np.abs(x)
+    return np.where(size < 1, np.log1p(2 * np.sinh(np.minimum(size, 1) / 2) ** 2), size + np.log((1 + np.exp(-2 * size)) / 2))
+
+
 def _sigmoid(x: Any) -> Any:
     return 1 / (1 + mpmath.exp(-x))
 
@@ -63,8 +68,8 @@ _ROWS = (
     Function("expm1",       1, np.expm1,                                       mpmath.expm1,                               language.expm1),
     Function("log",         1, np.log,                                         mpmath.log,                                 sp.log),
     Function("log1p",       1, np.log1p,                                       mpmath.log1p,                               language.log1p),
-    Function("log2",        1, np.log2,                                        lambda x: mpmath.log(x, 2),                 lambda x: sp.log(x) / sp.log(2)),
-    Function("log10",       1, np.log10,                                       mpmath.log10,                               lambda x: sp.log(x) / sp.log(10)),
+    Function("log2",        1, np.log2,                                        lambda x: mpmath.log(x, 2),                 language.log2),
+    Function("log10",       1, np.log10,                                       mpmath.log10,                               language.log10),
     Function("sqrt",        1, np.sqrt,                                        mpmath.sqrt,                                sp.sqrt),
     Function("cbrt",        1, np.cbrt,                                        mpmath.cbrt,                                lambda x: sp.real_root(x, 3)),
     Function("root_square", 1, np.sqrt,                                        mpmath.sqrt,                                sp.sqrt),
@@ -74,6 +79,8 @@ _ROWS = (
     Function("relu",        1, lambda x: np.maximum(x, 0.0),                   lambda x: max(x, mpmath.mpf(0)),            language.relu),
     Function("leaky_relu",  2, lambda x, s: np.where(x > 0, x, s * x),         lambda x, s: x if x > 0 else s * x,         language.leaky_relu),
     Function("elu",         1, lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))), lambda x: x if x > 0 else mpmath.expm1(x), language.elu),
+    Function("softsign",    1, lambda x: x / (1 + np.abs(x)),                  lambda x: x / (1 + abs(x)),                 language.softsign),
+    Function("log_cosh",    1, _log_cosh,                                      lambda x: mpmath.log(mpmath.cosh(x)),       language.log_cosh),
     Function("hard_tanh",   1, lambda x: np.clip(x, -1.0, 1.0),                lambda x: min(max(x, mpmath.mpf(-1)), mpmath.mpf(1)), language.hard_tanh),
     Function("abs",         1, np.abs,                                         abs,                                        sp.Abs),
     Function("sign",        1, np.sign,                                        _sign,                                      sp.sign),
@@ -129,7 +136,7 @@ SHOWN_CONSTANTS: Mapping[str, Any] = {
 # SymPy's function, or ours, by class name → the operation that it is.
 READ_AS: Mapping[str, str] = {
     "exp": "exp", "expm1": "expm1", "log": "log", "log1p": "log1p", "tanh": "tanh", "sigmoid": "sigmoid", "softplus": "softplus", "relu": "relu",
-    "leaky_relu": "leaky_relu", "elu": "elu", "hard_tanh": "hard_tanh", "Abs": "abs", "abs": "abs", "sign": "sign", "floor": "floor", "ceiling": "ceiling",
+    "leaky_relu": "leaky_relu", "elu": "elu", "softsign": "softsign", "log_cosh": "log_cosh", "hard_tanh": "hard_tanh", "Abs": "abs", "abs": "abs", "sign": "sign", "floor": "floor", "ceiling": "ceiling",
     "sin": "sin", "cos": "cos", "tan": "tan", "asin": "asin", "acos": "acos", "atan": "atan", "atan2": "atan2", "sinh": "sinh", "cosh": "cosh",
     "asinh": "asinh", "acosh": "acosh", "atanh": "atanh", "erf": "erf", "erfc": "erfc", "loggamma": "loggamma", "digamma": "digamma", "trigamma": "trigamma", "Heaviside": "heaviside",
     "log2": "log2", "log10": "log10",
@@ -151,6 +158,8 @@ _SELU_SCALE, _SELU_ALPHA = const(Fraction(1.0507009873554804934193349852946)), c
 COMPOSED: Mapping[str, Node] = {
     "sqrt":       power(a, Fraction(1, 2)),
     "silu":       mul(a, _f("sigmoid", a)),
+    "log_sigmoid": neg(_f("softplus", neg(a))),
+    "mish":       mul(a, _f("tanh", _f("softplus", a))),                                          # Misra 2019
     "gelu":       mul(const(Fraction(1, 2)), a, add(ONE, _f("erf", mul(a, _ROOT_HALF)))),         # Hendrycks and Gimpel 2016
     "selu":       mul(_SELU_SCALE, select(_f("less", ZERO, a), a, mul(_SELU_ALPHA, _f("expm1", a)))),    # Klambauer et al. 2017
     "square":     power(a, 2),

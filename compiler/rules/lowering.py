@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sympile.compiler.graph.arithmetic import mul, neg
+from sympile.compiler.graph.arithmetic import add, div, mul, neg, power
 from sympile.compiler.graph.conditions import select, when
-from sympile.compiler.graph.node import MINUS_ONE, ONE, ZERO, Node, hole, make
+from sympile.compiler.graph.node import HALF, MINUS_ONE, ONE, TWO, ZERO, Node, const, hole, make
 from sympile.compiler.graph.rebuild import function
 
 a, b = hole("a"), hole("b")
@@ -17,12 +17,17 @@ def _f(op: str, *args: Node) -> Node:
 
 
 _POSITIVE = _f("less", ZERO, a)
+_SIZE = _f("abs", a)
+_NEAR = _f("log1p", mul(TWO, power(_f("sinh", mul(HALF, a)), 2)))    # cosh(a) = 1 + 2 sinh²(a/2)
+_FAR = add(_SIZE, _f("log", mul(HALF, add(ONE, _f("exp", mul(const(-2), _SIZE))))))
 
 # fmt: off
 EXPANSIONS: Mapping[str, Node] = {
     "relu":        make("max", a, ZERO),
     "leaky_relu":  select(_POSITIVE, a, mul(a, b)),
     "elu":         select(_POSITIVE, a, _f("expm1", a)),
+    "softsign":    div(a, add(ONE, _SIZE)),
+    "log_cosh":    select(_f("less", _SIZE, ONE), _NEAR, _FAR),
     "hard_tanh":   make("min", make("max", a, MINUS_ONE), ONE),
     "heaviside":   select(_f("equals", a, ZERO), b, select(_f("differs", a, a), a, when(ONE, _POSITIVE))),    # nan stays nan
     "xlogy":       when(mul(a, _f("log", b)), _f("differs", a, ZERO)),

@@ -153,7 +153,7 @@ REWRITES: tuple[Rewrite, ...] = (
     Rewrite("tanh-sinh-cosh",       div(sinh(a), cosh(a)),                    tanh(a),                             STABLE, OVERFLOW),
     Rewrite("sinh",                 sub(exp(a), exp(neg(a))),                 mul(TWO, sinh(a)),                   STABLE, CANCELS, (known(unsigned, a),)),
     Rewrite("sigmoid-log",          exp(neg(softplus(a))),                    sigmoid(neg(a)),                     ROUND,  "fewer roundings"),
-    Rewrite("log-cosh",             log(mul(a, cosh(b))),                     add(log(mul(HALF, a)), absolute(b), log1p(exp(mul(neg(TWO), absolute(b))))), STABLE, OVERFLOW, through=NAMED, last=True),
+    Rewrite("log-cosh",             log(mul(a, cosh(b))),                     add(log(a), function("log_cosh", b)),  STABLE, OVERFLOW, through=NAMED),
 
     # ---- logarithms of exponentials
     Rewrite("log-sigmoid",          log(sigmoid(a)),                          neg(softplus(neg(a))),               STABLE, "no underflow", through=NAMED),

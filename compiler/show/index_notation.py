@@ -13,6 +13,7 @@ from sympile.compiler import language
 from sympile.compiler.graph.definition import EXAMPLE, EXAMPLES, Definition, instance
 from sympile.compiler.graph.node import ONE, ZERO, Node, extent, target
 from sympile.compiler.graph.rebuild import substitute
+from sympile.compiler.language.tensor import TensorExpr
 from sympile.compiler.passes.reading.scope import Scope
 from sympile.compiler.records import dataclass
 from sympile.compiler.show.numbers import shown_size
@@ -40,6 +41,15 @@ BINDERS: Mapping[str, Callable[..., Any]] = {
     "max": language.Maximum,
     "min": language.Minimum,
     "lse": language.LogSumExp,
+}
+
+
+OF_TENSORS: Mapping[str, Callable[..., Any]] = {
+    "inv": language.inv,
+    "det": language.det,
+    "logdet": language.logdet,
+    "logabsdet": lambda tensor: language.log(language.abs(language.det(tensor))),
+    "solve": lambda tensor, right: language.matmul(language.inv(tensor), right),
 }
 
 
@@ -107,14 +117,33 @@ class IndexNotation:
         return bound if len(own) == len(reduced) else language.batch_sum(bound)
 
     def _called(self, tensor: Definition, at: Sequence[Node]) -> Any:
-        whole = self.matrix_value(tensor)
+        if tensor.batched and self.hides and at[0] is not EXAMPLE:
+            raise NoIndexForm
         indices = [self.node(a) for a in at if not (a is EXAMPLE and self.hides)]
+        try:
+            whole = self.matrix_value(tensor)
+        except NoIndexForm:
+            whole = OF_TENSORS[tensor.routine](*[self._whole(operand) for operand in tensor.operands])
+            return whole[tuple(indices)] if indices else whole
         if not indices:
             return whole
         row, column = (*indices, sp.S.Zero)[:2]
         if isinstance(whole, sp.MatrixExpr):  # whole[row, column] would write out an inverse, entry by entry
             return MatrixElement(whole, row, column)
         return whole[row, column]
+
+    def _whole(self, tensor: Definition) -> Any:
+        """An operand of a linear-algebra call as a tensor: by its name, or a comprehension."""
+        given = self.scope.symbols[tensor.name].given if tensor.kind == "input" else self.symbols.of(tensor)
+        if isinstance(given, TensorExpr) and len(given.shape) == len(tensor.axes) - (tensor.batched and self.hides):
+            return given
+        view = tensor.formula if tensor.kind == "formula" and tensor.monoid is None else None
+        if view is not None and view.op == "read" and len(tensor.axes) == 2 and view.args == tensor.axes[::-1]:
+            return self._whole(target(view)).T
+        bound = len(self.active)
+        whole = self.value(tensor)
+        del self.active[bound:]
+        return whole
 
     def _input(self, tensor: Definition, at: Sequence[Node]) -> Any:
         symbol = self.scope.symbols[tensor.name]

@@ -61,9 +61,15 @@ if not _TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
         if name not in _LATER:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            raise AttributeError(_missing(name), name=name)
         found = globals()[name] = getattr(_import_module(_LATER[name]), name)
         return found
+
+    def _missing(name: str) -> str:
+        """Why there is no such name; machines ask for names with underscores, people for others."""
+        if name.startswith("_"):
+            return f"module {__name__!r} has no attribute {name!r}"
+        return str(_import_module("sympile.compiler.language.elsewhere").missing(name, __all__))
 
     def __dir__() -> list[str]:
         return sorted({*globals(), *__all__})

@@ -121,13 +121,21 @@ def _matrix_power(reader: Reader, item: Any, values: list[Value], bindings: Bind
 
 
 def inverted(value: Value) -> Value:
-    """The inverse matrix, as a call."""
-    if value.shape == (ONE, ONE):
+    """The inverse matrix, as a call; of more than two axes, of each matrix that the last two are."""
+    if value.shape[-2:] == (ONE, ONE):
         return Value(power(value.body, -1), value.axes)
-    moved, held = lifted(value)
+    moved, held = lifted(Value(value.body, value.axes[-2:]))
     result = call("inv", [held], held.shape)
     assert moved.body.op == "read"
     return Value(read(result, *moved.body.args), value.axes)
+
+
+def determinant(value: Value) -> Value:
+    """The determinant, as a call; of more than two axes, of each matrix that the last two are."""
+    if value.shape[-2:] == (ONE, ONE):
+        return Value(value.body, value.axes[:-2])
+    moved, held = lifted(Value(value.body, value.axes[-2:]))
+    return Value(read(call("det", [held], held.shape[:-2]), *moved.body.args[:-2]), value.axes[:-2])
 
 
 def _inverse(reader: Reader, item: Any, values: list[Value], bindings: Bindings) -> Value:
@@ -135,12 +143,7 @@ def _inverse(reader: Reader, item: Any, values: list[Value], bindings: Bindings)
 
 
 def _determinant(reader: Reader, item: Any, values: list[Value], bindings: Bindings) -> Value:
-    value = values[0]
-    if value.shape == (ONE, ONE):
-        return Value(value.body)
-    moved, held = lifted(value)
-    outer = moved.body.args[:-2]
-    return Value(read(call("det", [held], held.shape[:-2]), *outer))
+    return determinant(values[0])
 
 
 # ------------------------------------------------------------------------------------------------ forms

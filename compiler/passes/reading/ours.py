@@ -21,7 +21,7 @@ from sympile.compiler.language.sizes import is_array
 from sympile.compiler.passes.reading.around import goes_around, read_around
 from sympile.compiler.passes.reading.engine import Bindings, Reader, Row
 from sympile.compiler.passes.reading.indices import comprehension, position
-from sympile.compiler.passes.reading.matrices import chain, dot_product
+from sympile.compiler.passes.reading.matrices import chain, determinant, dot_product, inverted
 from sympile.compiler.passes.reading.scalars import COMPARISONS, ELEMENTWISE, nothing, over_elements, piecewise
 from sympile.compiler.passes.reading.values import Value, at, fresh_axes, from_elements, lifted
 
@@ -128,6 +128,11 @@ def _log_softmax(reader: Reader, item: Any, values: list[Value], bindings: Bindi
 
 def _dot(reader: Reader, item: Any, values: list[Value], bindings: Bindings) -> Value:
     return dot_product(reader, item, values[0], values[1])
+
+
+def _of_matrices(build: Callable[[Value], Value]) -> Build:
+    """A row's build for a function of the last two axes."""
+    return lambda reader, item, values, bindings: build(values[0])
 
 
 def _scalar(reader: Reader, item: Any, values: list[Value], bindings: Bindings) -> Value:
@@ -306,6 +311,8 @@ OPERATIONS: Mapping[str, Build] = {
     "cummax": _cumulative("max"),
     "cummin": _cumulative("min"),
     "logcumsumexp": _cumulative("lse"),
+    "det": _of_matrices(determinant),
+    "inv": _of_matrices(inverted),
     "dot": _dot,
     "scalar": _scalar,
     "pick": _pick,
