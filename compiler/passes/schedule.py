@@ -49,6 +49,8 @@ class Loops:
     seconds: int = 1
     packed: tuple[Node, ...] = ()  # factors that are copied side by side, a block of turns of inner[0] at a time
     block: int = 0
+    packed_rows: tuple[Node, ...] = ()  # factors of rows that are copied tile by tile, for all columns
+    row_block: int = 0  # rows that are copied at a time
     half: bool = False  # of a matrix that is symmetric in row and vector only tiles that reach or pass the diagonal
     flat: bool = False  # outer and vector are one loop, through arrays of one shape from end to end
     registers: int = 1  # that a vector fills, of so many lanes each
@@ -196,9 +198,12 @@ def _reduction_loops(group: Group, first: Definition, core: Core, tiles: dict[ob
     reduced = tuple(i for i in first.reduced if i is not vector)
     outer = tuple(a for a in first.axes if a not in (vector, tile.row, tile.second))
     inner = _in_memory_order((*reduced, vector) if vector in first.reduced else reduced, first, vector, outer)
-    packed = packing(shared_first(group.body(first), first.axes, tile.steps), first, tile, inner, lanes, core)
-    second = tile.second, tile.seconds
-    return Loops(outer, tile.row, tile.rows, vector, tile.vectors, inner, lanes, *second, *packed, tile.half)
+    body = shared_first(group.body(first), first.axes, tile.steps)
+    packs = packing(body, first, tile, inner, lanes, core)
+    return Loops(
+        outer, tile.row, tile.rows, vector, tile.vectors, inner, lanes, tile.second, tile.seconds, packs.packed,
+        packs.block, packs.rows, packs.row_block, tile.half,
+    )  # fmt: skip
 
 
 def _in_memory_order(

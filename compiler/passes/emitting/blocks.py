@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from sympile.compiler.passes.emitting.extents import Run
 from sympile.compiler.passes.emitting.lines import Lines, room_for
 from sympile.compiler.passes.emitting.panels import Panel
 from sympile.compiler.passes.emitting.reduction import Reduction
+from sympile.compiler.passes.emitting.row_panels import RowPanel, panel_room
 from sympile.compiler.passes.emitting.turns import Block
 from sympile.compiler.passes.scheduling.bounds import bounding, reaching
 from sympile.compiler.passes.scheduling.factors import shared_first
@@ -35,18 +36,54 @@ class Blocks:
     nest: Nest
 
     def write(self) -> None:
+        if not self.nest.loops.packed_rows:
+            self._turns(self._columns)
+            return
+        with self._blocks_of_rows():
+            self._turns(self._packed_rows)
+
+    def _turns(self, write: Callable[[Block], None]) -> None:
+        """Block by block of turns."""
         loops, function = self.nest.loops, self.nest.elements.frame.function
         if not loops.block:
-            self._columns(Block())
+            write(Block())
             return
         length = self.nest.length(loops.inner[0])
         if isinstance(length, int) and length <= loops.block:
-            self._columns(Block(0, length))
+            write(Block(0, length))
             return
         with function.loop(0, length, loops.block) as loop, self._scope():
             stop = function.min(function.add(loop.index, loops.block), length)
             first, last = function.compare("eq", loop.index, 0), function.compare("eq", stop, length)
-            self._columns(Block(loop.index, stop, first, last))
+            write(Block(loop.index, stop, first, last))
+
+    @contextmanager
+    def _blocks_of_rows(self) -> Iterator[None]:
+        """As many rows at a time as a panel of them holds."""
+        nest, loops, function = self.nest, self.nest.loops, self.nest.elements.frame.function
+        assert loops.row is not None
+        run, parts = nest.run(loops.row), nest.parts
+        if isinstance(run.extent, int) and run.extent <= loops.row_block:
+            yield
+            return
+        with function.loop(run.first, run.last, loops.row_block) as loop, self._scope():
+            last = function.min(function.add(loop.index, loops.row_block), run.last)
+            nest.parts = {**parts, loops.row: Run(loop.index, last, run.extent, loops.rows)}
+            yield
+            nest.parts = parts
+
+    def _packed_rows(self, block: Block) -> None:
+        """Packs the rows of a block for all columns."""
+        nest, packed = self.nest, self.nest.elements.packed
+        element, room = nest.elements.wide.element, panel_room(nest)
+        function = nest.elements.frame.function
+        panels = [RowPanel(nest, node, block, function.alloca(element, room)) for node in nest.loops.packed_rows]
+        for panel in panels:
+            panel.pack()
+        packed.update((panel.node, panel.load) for panel in panels)
+        self._columns(block, panels)
+        for panel in panels:
+            del packed[panel.node]
 
     def _scope(self) -> _Scope:
         return _Scope(self.nest)
@@ -113,11 +150,15 @@ class Blocks:
 
     # ------------------------------------------------------------------------------------------ columns
 
-    def _columns(self, block: Block) -> None:
+    def _columns(self, block: Block, rows: Sequence[RowPanel] = ()) -> None:
         nest, loops = self.nest, self.nest.loops
         rooms = [self._room(node) for node in loops.packed]
 
         def column(vectors: int, masked: bool) -> None:
+            with self._if_reached():
+                tiles(vectors, masked)
+
+        def tiles(vectors: int, masked: bool) -> None:
             panels: list[Panel | Lines] = [
                 Lines(nest, node, room) if loops.vector_is_reduced else Panel(nest, node, vectors, block, room)
                 for node, room in zip(loops.packed, rooms, strict=True)
@@ -126,13 +167,28 @@ class Blocks:
             for panel in panels:
                 panel.pack(masked)
             packed.update((panel.node, panel.load) for panel in panels)
-            self._tiles_of(vectors, masked, block)
+            self._tiles_of(vectors, masked, block, rows)
             for panel in panels:
                 del packed[panel.node]
 
         self.nest.columns(column)
 
-    def _tiles_of(self, vectors: int, masked: bool, block: Block) -> None:
+    @contextmanager
+    def _if_reached(self) -> Iterator[None]:
+        """Of half a matrix, some rows reach the first columns only."""
+        nest, loops = self.nest, self.nest.loops
+        if not loops.half or not loops.packed_rows or loops.row is None or loops.vector is None:
+            yield
+            return
+        function, column = nest.elements.frame.function, nest.elements.positions[loops.vector]
+        reached = function.compare("slt", column, nest.run(loops.row).last)
+        if reached.text == "true":
+            yield
+            return
+        with function.when(reached), self._scope():
+            yield
+
+    def _tiles_of(self, vectors: int, masked: bool, block: Block, panels: Sequence[RowPanel]) -> None:
         loops, full = self.nest.loops, self.nest.group.body(self.nest.first)
         bounds = self._bounds(full)
         dropped = {condition for conditions in bounds.exact.values() for condition in conditions}
@@ -141,6 +197,8 @@ class Blocks:
 
         def tile(rows: int) -> None:
             with self._scope():
+                for panel in panels:
+                    panel.enter()
                 Reduction(self.nest, self.nest.places(rows, vectors, masked), block, body, bounds).write()
 
         if loops.second is None:

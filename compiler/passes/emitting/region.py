@@ -21,7 +21,7 @@ from sympile.compiler.passes.emitting.reduction import COMBINE
 from sympile.compiler.passes.fusing.group import Group
 from sympile.compiler.passes.scheduling.abreast import ROWS, Abreast, words_of_row
 from sympile.compiler.passes.scheduling.regions import CHUNK, WORTH, Split, sums_over, words_of
-from sympile.compiler.program import POOL_SYMBOL
+from sympile.compiler.program import POOL, POOL_SYMBOL
 from sympile.compiler.records import dataclass
 
 PART_PARAMETERS = [("ptr noalias", "table"), ("ptr", "partials"), ("i64", "first"), ("i64", "last"), ("i64", "number")]
@@ -134,7 +134,11 @@ class Region:
         enough = function.add(function.div(CHUNK, cost), 1)
         size = function.max(enough, _over(function, length, self.split.most))
         size = function.mul(_over(function, size, grain), grain)
-        region = function.load("ptr", function.module.external(POOL_SYMBOL, "ptr"), 8)
+        pool = function.module.external(POOL_SYMBOL, "ptr")
+        if self.split.together:
+            workers = function.load("i64", function.gep("i8", pool, POOL["workers"]), 8)
+            size = function.pick(function.compare("eq", workers, 0), i64(length), i64(size))
+        region = function.load("ptr", pool, 8)
         given = (Value(f"@{self.part}", "ptr"), self.frame.table, partials, i64(length), i64(size))
         function.do(f"call void {region.text}({', '.join(f'{v.type} {v.text}' for v in given)})")
         return _over(function, length, size)

@@ -10,13 +10,12 @@ from sympile.compiler.graph.conditions import unguarded
 from sympile.compiler.graph.definition import Definition, extent_value
 from sympile.compiler.graph.node import Node, target
 from sympile.compiler.passes.scheduling.places import crowd, ways
+from sympile.compiler.passes.scheduling.row_panels import HELD, MANY, RowPanels
 from sympile.compiler.passes.scheduling.strides import strides_along
 from sympile.compiler.passes.scheduling.tiles import Tile, known, length_of
 from sympile.compiler.records import dataclass
 
 PANEL = 8  # panels that the second-level cache has room for; they lie on the stack
-HELD, LEAST = 2, 128  # operands that the second-level cache holds among others; turns of a block, if more do not fit
-MANY = 32  # times the second-level cache: a third-level one that large serves many cores, and is far from each
 KEPT = 4  # times the lines of a panel: what the second-level cache must hold of such rows, so that the next ones stay
 OFTEN, TURNED_OFTEN = 6, 1  # how many tiles must read a copy, at least
 
@@ -41,40 +40,34 @@ class _Shape:
         return -(-length_of(self.tile.row) // (self.tile.rows * (1 + self.tile.half)))
 
 
-def packing(
-    body: Node, tensor: Definition, tile: Tile, inner: tuple[Node, ...], lanes: int, core: Core
-) -> tuple[tuple[Node, ...], int]:
-    """(operands packed by vectors, turns of inner[0] in a block)."""
-    nothing = (), 0
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """What is copied side by side before tiles read it."""
+
+    packed: tuple[Node, ...] = ()  # operands of columns
+    block: int = 0  # turns of inner[0] that are done at once
+    rows: tuple[Node, ...] = ()  # operands of rows
+    row_block: int = 0  # rows that are done at once
+
+
+def packing(body: Node, tensor: Definition, tile: Tile, inner: tuple[Node, ...], lanes: int, core: Core) -> Packing:
+    """The operands of a sum of products that are packed."""
+    nothing = Packing()
     if tensor.monoid != "sum" or tile.row is None or lanes == 1 or not all(map(known, inner[1:])):
         return nothing
     shape = _Shape(tile, inner, core)
     factors = [factor for factor in factors_of(split(unguarded(body))[1]) if not factor.free.isdisjoint(inner)]
     if tile.vector in inner:
         lines = tuple(factor for factor in factors if _is_lines(factor, shape))
-        return (lines, length_of(inner[0])) if lines else nothing
+        return Packing(lines, length_of(inner[0])) if lines else nothing
     across = tuple(factor for factor in factors if _is_panel(factor, shape))
-    fixed = prod(length_of(index) for index in inner[1:])
-    room = core.second // PANEL // (tile.vectors * lanes * fixed)
-    most = min([room, *[_near(factor, shape) for factor in factors]])  # a sum of numbers has no factor
-    block = _block(inner[0], most)
-    return (across, block) if across and block else nothing
-
-
-def _near(factor: Node, shape: _Shape) -> int:
-    """Turns in a block after which columns of tiles find rows in the second-level cache that lie apart, and do not fit.
-
-    The processor does not foresee where the next turn reads them. Where the third-level cache is near, blocks cost.
-    """
-    core, row, (outermost, *_) = shape.core, shape.tile.row, shape.inner
-    swept = [index for index in (row, *shape.inner) if index in factor.free and index is not None]
-    if factor.op != "read" or shape.tile.vector in factor.free or not {row, outermost} <= set(swept):
-        return core.second
-    is_near = core.third <= MANY * core.second or prod(map(length_of, swept)) <= core.second // HELD
-    apart = min(strides_along(factor, index) or 0 for index in swept if index is not row) >= core.line
-    if is_near or not apart or strides_along(factor, swept[0]) != 1:
-        return core.second
-    return max(LEAST, core.second // PANEL // prod(length_of(index) for index in swept if index is not outermost))
+    room = core.second // PANEL // (tile.vectors * lanes * prod(length_of(index) for index in inner[1:]))
+    panels = RowPanels(tile, inner, lanes, core)
+    rows = panels.operands(factors)
+    if rows and (block := _block(inner[0], min(room // 2, panels.turns(tile.row)))):
+        return Packing(across, block, rows, panels.rows(tile.row, block, len(rows)))
+    block = _block(inner[0], room)
+    return Packing(across, block) if across and block else nothing
 
 
 def _block(index: Node, most: int) -> int:

@@ -10,6 +10,7 @@ from sympile.compiler.graph.definition import Definition, extent_value, read
 from sympile.compiler.graph.node import Node, extent, postorder
 from sympile.compiler.passes.fusing.group import Group, scatter_axis
 from sympile.compiler.passes.schedule import Loops
+from sympile.compiler.passes.scheduling.row_panels import grain_of
 from sympile.compiler.passes.scheduling.strides import strides_along
 from sympile.compiler.records import dataclass
 from sympile.compiler.rules.costs import LANES, PICOSECONDS, picoseconds
@@ -34,6 +35,7 @@ class Split:
     others: tuple[Node, ...]  # every other index of the group
     most: int = MOST
     summed: bool = False  # the index is summed over: each chunk leaves a partial result
+    together: bool = False  # all is one chunk where no other thread is there: each one would pack the same again
 
     @property
     def indices(self) -> tuple[Node, ...]:
@@ -52,7 +54,8 @@ def split_of(group: Group, loops: Loops) -> Split | None:
         return None
     index, grain, most = choice
     others = tuple(i for i in group.domain if i is not index)
-    return Split(index, grain, cost, others, most, bool(sums_over(group, index)))
+    together = bool(loops.packed_rows) and index is loops.row
+    return Split(index, grain, cost, others, most, bool(sums_over(group, index)), together)
 
 
 def sums_over(group: Group, index: Node) -> tuple[Definition, ...]:
@@ -114,6 +117,10 @@ def _axes(loops: Loops, group: Group) -> Iterable[tuple[Node, int, int]]:
     for index in loops.outer[:1] if loops.flat else loops.outer:
         yield index, 1, _length(index)
     if loops.flat:
+        return
+    if loops.packed_rows and loops.row is not None:
+        rows = grain_of(_length(loops.row), loops.rows, loops.row_block)
+        yield loops.row, rows, -(-_length(loops.row) // rows)
         return
     if loops.vector is not None and not loops.vector_is_reduced:
         grain = loops.width * loops.vectors
