@@ -42,7 +42,7 @@ class Alike:
         """The same for all groups that are one function."""
         rows, group = self.group.rows, self.group
         special = None if rows is None else (rows.local, rows.passing, tuple(rows.finishes.items()))
-        return group.members, group.domain, group.finish, tuple(group.bodies.items()), special
+        return group.members, group.domain, group.finish, tuple(group.bodies.items()), special, group.local
 
 
 def repeated(groups: Iterable[Group]) -> dict[int, Alike]:
@@ -56,7 +56,7 @@ def repeated(groups: Iterable[Group]) -> dict[int, Alike]:
 
 def _may_be_alike(group: Group) -> bool:
     plain = all(t.kind == "formula" and scatter_axis(t) is None for t in group.results)
-    return plain and not group.local and group.contents.operations <= MOST
+    return plain and group.way is None and group.contents.operations <= MOST
 
 
 def _shape(group: Group) -> object:
@@ -85,7 +85,8 @@ def in_other_tensors(group: Group) -> Alike:
             bodies[new[tensor]] = _renamed(group.bodies[tensor], new, done)
     members = tuple(new[t] for t in order if t in group.members)
     finish, rows = None if group.finish is None else new[group.finish], _rows(group.rows, order, new)
-    other = Group(members, group.domain, finish, bodies=bodies, rows=rows)
+    unread = frozenset(new[t] for t in group.local)
+    other = Group(members, group.domain, finish, bodies=bodies, rows=rows, local=unread)
     views = {new[view]: view for view in operands} | {new[t]: View(t) for t in order if t in group.stored}
     return Alike(replace(other, contents=contents_of(other.results, bodies)), views)
 
@@ -167,7 +168,7 @@ class _Colors:
         """What a tensor is in its group, beside its formula."""
         rows, group = self.group.rows, self.group
         special = rows is not None and (tensor in rows.local, tensor in rows.passing, tensor in rows.finishes)
-        return hash((tensor in group.members, tensor in group.bodies, special))
+        return hash((tensor in group.members, tensor in group.bodies, tensor in group.local, special))
 
     def _enter(self, tensor: Definition) -> None:
         """The level of a result; groups list what is read before who reads it."""

@@ -24,6 +24,8 @@ from sympile.compiler.rules.machine import call_or_inline, integer_power
 if TYPE_CHECKING:
     from sympile.compiler.passes.emitting.elements import Elements
 
+LONG, CHAINS = 16, 4  # terms of a sum outside of loops that is several chains, which do not wait for each other
+
 
 @cache
 def constant_value(name: str) -> float:
@@ -57,11 +59,18 @@ def _read(elements: Elements, node: Node, place: Place) -> Value:
 def _add(elements: Elements, node: Node, place: Place) -> Value:
     """Products are fused into the running sum."""
     lanes = elements.lanes_of(node)
-    chains = elements.frame.orders.get(node) or [sorted(node.args, key=_is_fusable)]
+    chains = elements.frame.orders.get(node) or _chains(elements, node)
     total, *others = [_sum(elements, lanes, terms, place) for terms in chains]
     for other in others:
         total = lanes.add(total, other)
     return total
+
+
+def _chains(elements: Elements, node: Node) -> Sequence[Sequence[Node]]:
+    """The terms as they are added one after the other; long sums outside of loops are several chains."""
+    terms = sorted(node.args, key=_is_fusable if elements.frame.fuses else _is_taken)
+    count = CHAINS if len(terms) >= LONG and not elements.positions else 1
+    return [terms[k::count] for k in range(count)]
 
 
 def _sum(elements: Elements, lanes: Lanes, terms: Sequence[Node], place: Place) -> Value:
@@ -81,9 +90,26 @@ def _is_fusable(term: Node) -> bool:
     return term.op == "mul"
 
 
+def _is_taken(term: Node) -> tuple[bool, bool]:
+    """Whether it is a product, and a negative one: a sum does not begin with that, whose sign would be turned."""
+    return term.op == "mul", _is_negative(term)
+
+
 def accumulate(elements: Elements, lanes: Lanes, total: Value, term: Node, place: Place) -> Value:
     """total + term; a product is one fused multiply-add."""
+    if not elements.frame.fuses and _can_be_taken(elements, term, place):  # there turning a sign is an instruction
+        return lanes.sub(total, _multiplied(elements, lanes, term.args[1:], place))
     return grown(lanes, total, growth(elements, lanes, term, place), elements.frame.fuses)
+
+
+def _can_be_taken(elements: Elements, term: Node, place: Place) -> bool:
+    """Whether a term is minus a product that is not there yet."""
+    return _is_negative(term) and not any(map(is_division, term.args)) and not _is_known(elements, term, place)
+
+
+def _is_negative(term: Node) -> bool:
+    """Whether a term is minus something."""
+    return term.op == "mul" and term.args[0].op == "const" and term.args[0].data == -1
 
 
 Growth = tuple[Value, Value | None]  # what comes on top of a total: a number, or two factors

@@ -71,7 +71,7 @@ class Group:
     contents: Contents = Contents()
     bodies: dict[Definition, Node] = field(default_factory=dict)  # common factors found again, cells written out
     rows: Rows | None = None  # set where several nests over the same rows have become one
-    local: frozenset[Definition] = frozenset()  # members that run, or read what does, which nobody else reads
+    local: frozenset[Definition] = frozenset()  # members that nobody else reads, which are not stored
 
     def body(self, tensor: Definition) -> Node:
         """The formula of a result as code is written for it."""
@@ -184,15 +184,20 @@ def grouped(outputs: list[Definition]) -> list[Group]:
         place.setdefault(key, (level, position))
     ordered = sorted(groups, key=lambda key: place[key])
     made = [_group(groups[key], finishes) for key in ordered]
-    return [_with_locals(group, made, outputs) for group in made]
+    return _with_locals(made, outputs)
 
 
-def _with_locals(group: Group, groups: Sequence[Group], outputs: Iterable[Definition]) -> Group:
-    """What runs along an axis and is read only while it is in registers is not stored."""
-    if group.way is None:
-        return group
-    read_elsewhere = [t for g in groups if g is not group for result in g.results for t in result.below]
-    return replace(group, local=frozenset(group.members).difference(read_elsewhere, outputs))
+def _with_locals(groups: Sequence[Group], outputs: Iterable[Definition]) -> list[Group]:
+    """What runs along an axis, or is a number, and is read only while it is in registers is not stored."""
+    read = [{tensor for result in group.results for tensor in result.below} for group in groups]
+    times = Counter(tensor for own in read for tensor in own)
+    times.update(outputs)
+    found = []
+    for group, own in zip(groups, read, strict=True):
+        keeps = group.way is not None or (not group.domain and len(group.members) > 1)
+        local = [tensor for tensor in group.members if times[tensor] == (tensor in own)] if keeps else ()
+        found.append(replace(group, local=frozenset(local)) if local else group)
+    return found
 
 
 def _group(members: list[Definition], finishes: dict[Definition, Definition]) -> Group:
