@@ -7,11 +7,14 @@ import subprocess
 import sys
 import threading
 import weakref
-from itertools import count
+from fractions import Fraction
+from itertools import chain, count, permutations
 
 from sympile.compiler.graph import node as nodes
+from sympile.compiler.graph.arithmetic import add, mul, power
 from sympile.compiler.graph.definition import elementwise, input_tensor, read
 from sympile.compiler.graph.node import READ_AT, Node, const, few, holding, index, make, postorder, size
+from sympile.compiler.graph.rebuild import function
 
 _numbers = count(10**6)
 
@@ -52,6 +55,26 @@ def test_a_late_farewell_does_not_remove_the_next_one() -> None:
     identity = (one.op, one.args, one.data)
     nodes._forget(identity, weakref.ref(one))  # not the reference that stands in the table
     assert make(one.op, *one.args) is one
+
+
+def test_who_comes_before_the_farewell_gets_a_new_one() -> None:
+    one = fresh()
+    identity = (one.op, one.args, one.data)
+    lost = nodes._made[identity] = weakref.ref(fresh())  # of a node that is gone, and has not left yet
+    assert lost() is None
+    again = make(*identity[:1], *one.args)
+    assert again is not one and make(one.op, *one.args) is again
+    nodes._forget(identity, lost)
+    assert make(one.op, *one.args) is again
+
+
+def test_sums_of_plain_terms_are_those_that_are_collected() -> None:
+    x, y = (read(input_tensor(name, ())) for name in "xy")
+    terms = [x, y, mul(x, y), power(x, 2), function("sin", x), mul(x, y, function("cos", y))]
+    for chosen in chain.from_iterable(permutations(terms, most) for most in (2, 3, 4)):
+        collected = add(*[mul(const(2), term) for term in chosen])  # its terms have coefficients
+        assert add(*chosen) is mul(const(Fraction(1, 2)), collected)
+        assert add(*chosen, chosen[0]) is add(*chosen[1:], mul(const(2), chosen[0]))
 
 
 def test_threads_get_the_same_objects() -> None:

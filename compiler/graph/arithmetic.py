@@ -23,6 +23,7 @@ from sympile.compiler.graph.node import (
 
 # Longer sums and products are not flattened into others: in a long chain that would take quadratic time.
 MOST_TERMS, MOST_FACTORS = 32, 8
+_OPENED = frozenset(("const", "add", "when"))
 _EXACT = 2**53  # larger integers are floats in disguise: no common factor of theirs is pulled out
 
 
@@ -36,6 +37,8 @@ def add(*terms: Node) -> Node:
             return terms[1]
         if terms[1] is ZERO:
             return terms[0]
+    if len(set(terms)) == len(terms) > 1 and all([_stands_alone(term) for term in terms]):
+        return make("add", *sorted(terms, key=by_key))
     constant, coefficients, written = _collect(terms)
     items = [(rest, c) for rest, c in coefficients.items() if c != 0]
     if not items:
@@ -54,6 +57,14 @@ def add(*terms: Node) -> Node:
         body.append(const(_ratio(constant, content)))
     total = make("add", *body)
     return total if content == 1 else make("mul", const(content), total)
+
+
+def _stands_alone(term: Node) -> bool:
+    """Whether a term has no coefficient, and no terms of its own."""
+    op = term.op
+    if op == "mul":
+        return term.args[0].op != "const"
+    return op not in _OPENED
 
 
 def _lead(items: Sequence[tuple[Node, Number]]) -> Number:

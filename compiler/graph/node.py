@@ -90,21 +90,23 @@ def make(op: str, *args: Node, data: object = None) -> Node:
 
 def _interned(identity: object, node: Node) -> Node:
     """The node, or the same one that another thread has made meanwhile."""
+    own = ref(node, partial(_forget, identity))
+    if _made.setdefault(identity, own) is own:  # one step, between whose parts no other thread comes
+        return node
     with INTERNING:
         known = _made.get(identity)
         other = None if known is None else known()
         if other is not None:
             return other
-        _made[identity] = ref(node, partial(_forget, identity))
+        _made[identity] = own  # what stands there is gone
     return node
 
 
 def _forget(identity: object, gone: ref[Node], made: dict[object, ref[Node]] = _made, lock: Any = INTERNING) -> None:
     """A node is gone; another one may have its place already. Defaults: at the end of the process globals are None."""
     with lock:
-        found = made.pop(identity, None)
-        if found is not gone and found is not None:
-            made[identity] = found
+        if made.get(identity) is gone:
+            del made[identity]
 
 
 def _union(a: frozenset[Any], b: frozenset[Any]) -> frozenset[Any]:

@@ -50,7 +50,7 @@ def partials(body: Node, wanted: Callable[[Definition], bool], result: Node | No
         if node.op == "read":
             found[node] = parts
             continue
-        adjoint = add(*parts)
+        adjoint = parts[0] if len(parts) == 1 else add(*parts)
         if adjoint is ZERO:
             continue
         value = result if node is body and result is not None else node
@@ -66,7 +66,7 @@ def _relevant(nodes: Iterable[Node], wanted: Callable[[Definition], bool]) -> se
         if node.op == "read":
             if wanted(target(node)):
                 relevant.add(node)
-        elif any(arg in relevant for arg in carriers(node)):
+        elif not relevant.isdisjoint(carriers(node)):
             relevant.add(node)
     return relevant
 

@@ -107,12 +107,12 @@ class Elements:
 
     def value(self, node: Node, place: Place) -> Value:
         """The value at a place: a scalar if the node does not vary across the lanes. Iterative."""
-        key = self.key_of(node, place)
+        single = place is FIRST or not (place.row or place.vector or place.second)  # each node is its own key
+        key = node if single else self.key_of(node, place)
         find = self.known[0].get if len(self.known) == 1 else self.find
         found = find(key)
         if found is not None:
             return found
-        single = not (place.row or place.vector or place.second)  # of one copy each node is its own key
         stack = [(node, key, False)]
         while stack:
             item, own, ready = stack.pop()

@@ -17,7 +17,7 @@ from sympile.compiler.passes.emitting.elements import Elements
 from sympile.compiler.passes.emitting.extents import Run, run_of
 from sympile.compiler.passes.emitting.interior import interior_of
 from sympile.compiler.passes.emitting.memory import address
-from sympile.compiler.passes.emitting.places import Place
+from sympile.compiler.passes.emitting.places import FIRST, Place
 from sympile.compiler.passes.emitting.running_nest import RunningNest
 from sympile.compiler.passes.emitting.shared_sums import SharedSums
 from sympile.compiler.passes.emitting.turned_stores import TurnedStores
@@ -345,8 +345,8 @@ class Nest:
         """Scalars: no loop at all."""
         for tensor in self.group.members:
             if self._is_listed(tensor):
-                CellStores(self, tensor, Place()).write()
+                CellStores(self, tensor, FIRST).write()
                 continue
-            value = self.elements.value(self.group.body(tensor), Place())
-            self.store(tensor, value, Place())
+            value = self.elements.value(self.group.body(tensor), FIRST)
+            self.store(tensor, value, FIRST)
             self.elements.forwarded[tensor] = partial(_held, value)

@@ -119,7 +119,7 @@ def growth(elements: Elements, lanes: Lanes, term: Node, place: Place) -> Growth
     """What a term adds to a total."""
     if (
         term.op == "mul"
-        and not any(is_division(f) for f in term.args)
+        and not ("pow" in term.ops and any([is_division(f) for f in term.args]))
         and not _is_known(elements, term, place)
     ):
         first, rest = term.args[0], term.args[1:]
@@ -159,8 +159,13 @@ def _multiplied(elements: Elements, lanes: Lanes, factors: tuple[Node, ...], pla
     return result
 
 
+_SPECIAL = frozenset(("const", "constant", "size", "pow"))  # factors that are taken together, or divided by
+
+
 def _mul(elements: Elements, node: Node, place: Place) -> Value:
     lanes = elements.lanes_of(node)
+    if _SPECIAL.isdisjoint([f.op for f in node.args]):
+        return _multiplied(elements, lanes, node.args, place)
     negated = negated_sum(node)
     if negated is not None and not _is_known(elements, negated, place):
         terms = sorted(map(_negated, negated.args), key=_is_fusable)

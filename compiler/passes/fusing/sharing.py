@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import combinations
+from operator import itemgetter
 
 from sympile.compiler.graph.node import Node, make, postorder
 from sympile.compiler.passes.fusing.within import rebuilt, sums_within
@@ -34,8 +35,10 @@ def shared_products(bodies: Sequence[Node], exact: bool = False) -> list[Node]:
         pairs = _frequent_pairs(nodes)
         if not pairs:
             break
-        current = _joined(current, nodes, pairs)
-        nodes = postorder(current) if left else []
+        current, longer = _joined(current, nodes, pairs)
+        if not left or not longer:
+            break
+        nodes = postorder(current)
     return current
 
 
@@ -44,8 +47,10 @@ def _factors(product: Node) -> tuple[Node, ...]:
 
     1/x^2 is 1/x twice, so that u/x and v/x are found in u*v/x^2; so is (1/x)^2.
     """
-    factors = product.args[len(_constant(product)) :]
-    if not any(f.op == "pow" and (f.data in REPEATED or _is_quotients(f)) for f in factors):
+    factors = product.args[1:] if product.args[0].op == "const" else product.args
+    if "pow" not in product.ops:
+        return factors
+    if not any([f.op == "pow" and (f.data in REPEATED or _is_quotients(f)) for f in factors]):
         return factors
     return tuple(sorted([part for f in factors for part in _repeated(f)], key=lambda part: part.key))
 
@@ -74,6 +79,8 @@ def _repeated(factor: Node) -> list[Node]:
 
 def _gathered(factors: Sequence[Node], held: bool) -> list[Node]:
     """What stands there several times is one power: of the quotient, where that is held."""
+    if len(set(factors)) == len(factors):
+        return list(factors)
     counts = Counter(factors)
     return [
         f if n == 1 else make("pow", f, data=n) if held else make("pow", f.args[0], data=-n) for f, n in counts.items()
@@ -83,10 +90,11 @@ def _gathered(factors: Sequence[Node], held: bool) -> list[Node]:
 def _frequent_pairs(nodes: Sequence[Node]) -> list[Pair]:
     """Pairs of factors of a longer product that stand in another product too, the most frequent first."""
     products = [node for node in nodes if node.op == "mul"]
-    counts: Counter[Pair] = Counter()
+    found: list[Pair] = []
     for product in products:
         if len(product.args) > 2 and len(factors := _factors(product)) <= MOST_FACTORS:
-            counts.update(pair for pair in combinations(factors, 2) if pair[0] is not pair[1])
+            found += combinations(factors, 2)
+    counts = Counter(pair for pair in found if pair[0] is not pair[1])
     if counts:
         counts.update([product.args for product in products if product.args in counts])  # type: ignore[misc]
     often = [(pair, count) for pair, count in counts.items() if count > 1]
@@ -94,20 +102,22 @@ def _frequent_pairs(nodes: Sequence[Node]) -> list[Pair]:
     return [pair for pair, _ in often]
 
 
-def _joined(bodies: Sequence[Node], nodes: Sequence[Node], pairs: Sequence[Pair]) -> list[Node]:
-    """Every product takes the most frequent pairs that it has."""
+def _joined(bodies: Sequence[Node], nodes: Sequence[Node], pairs: Sequence[Pair]) -> tuple[list[Node], bool]:
+    """Every product takes the most frequent pairs that it has; and whether some are longer than a pair even so."""
     rank = {pair: k for k, pair in enumerate(pairs)}
     changed: dict[Node, Node] = {}
+    longer = False
     for node in nodes:
         if node.op == "mul" and len(node.args) > 2:
             now = _product(node, changed, rank)
+            longer = longer or len(now.args) > 2
         elif changed.keys().isdisjoint(node.args):
             continue
         else:
             now = make(node.op, *[changed.get(arg, arg) for arg in node.args], data=node.data)
         if now is not node:
             changed[node] = now
-    return [changed.get(body, body) for body in bodies]
+    return [changed.get(body, body) for body in bodies], longer
 
 
 def _product(node: Node, changed: Mapping[Node, Node], rank: Mapping[Pair, int]) -> Node:
@@ -117,12 +127,12 @@ def _product(node: Node, changed: Mapping[Node, Node], rank: Mapping[Pair, int])
     if not found and changed.keys().isdisjoint(node.args):
         return node
     joined: list[Node] = []
-    for _, (a, b) in sorted(found, key=lambda item: item[0]):
+    for _, (a, b) in sorted(found, key=itemgetter(0)):
         if a in factors and b in factors:
             factors.remove(a)
             factors.remove(b)
             joined.append(make("mul", _now(a, changed), _now(b, changed)))
-    held = any(map(_is_quotients, node.args))
+    held = "pow" in node.ops and any(map(_is_quotients, node.args))
     parts = (*_constant(node), *joined, *_gathered([_now(factor, changed) for factor in factors], held))
     return parts[0] if len(parts) == 1 else make("mul", *parts)
 

@@ -15,7 +15,7 @@ from sympile.compiler.records import dataclass
 
 def windows_held(outputs: list[Definition]) -> dict[Definition, Definition]:
     """Old → new definitions, where costly work that is read at several places side by side is a definition."""
-    formulas = [tensor.formula for tensor in computed(outputs) if tensor.kind == "formula"]
+    formulas = [tensor.formula for tensor in computed(outputs) if tensor.kind == "formula" and tensor.formula.free]
     places: dict[Definition, set[tuple[Node, ...]]] = {}
     for window in (_window_in(node) for node in postorder(formulas)):
         if window is not None:

@@ -9,7 +9,7 @@ from functools import cache
 
 from sympile.compiler.graph.arithmetic import mul, split
 from sympile.compiler.graph.definition import Definition
-from sympile.compiler.graph.node import Node, const, target
+from sympile.compiler.graph.node import Node, const, target, without_coefficient
 from sympile.compiler.passes.simplifying.filling import holes
 from sympile.compiler.passes.simplifying.matching import OPERATION, Matcher
 from sympile.compiler.records import dataclass
@@ -45,11 +45,17 @@ class RowIndex:
         rows = self.table.get(node.op)
         if rows is None or (node.op == "read" and target(node).kind == "input"):
             return ()
-        seen = (node.op, _present(node, self.present))
-        fitting = self.alike.get(seen)
-        if fitting is None:
-            fitting = self.alike[seen] = tuple(row for row in rows if row.needs <= seen[1])
+        if not node.below and not self._fitting(rows, node.op, node.ops):  # nothing stands behind reads
+            return ()
+        fitting = self._fitting(rows, node.op, _present(node, self.present))
         return [row for row in fitting if not row.inner or self._inner_fits(row, node)] if fitting else ()
+
+    def _fitting(self, rows: list[Indexed], op: str, there: frozenset[str]) -> tuple[Indexed, ...]:
+        """The rows that need no more operations than these."""
+        fitting = self.alike.get((op, there))
+        if fitting is None:
+            fitting = self.alike[op, there] = tuple(row for row in rows if row.needs <= there)
+        return fitting
 
     def _inner_fits(self, row: Indexed, node: Node) -> bool:
         return all([_has(node, op, needs, self.present) for op, needs in row.inner])
@@ -89,7 +95,7 @@ def _sought(row: Rewrite) -> tuple[Node, Node, frozenset[str], tuple[tuple[str, 
 
 def _inside(operand: Node) -> Node:
     """An operand without its coefficient and its exponent."""
-    rest = split(operand)[1] if operand.op == "mul" else operand
+    rest = without_coefficient(operand) if operand.op == "mul" and operand.args[0].op == "const" else operand
     return rest.args[0] if rest.op in ("pow", "raised") else rest
 
 
