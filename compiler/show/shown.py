@@ -13,6 +13,7 @@ from sympile.compiler.graph.definition import Definition
 from sympile.compiler.passes.adopt import Derived
 from sympile.compiler.passes.reading.scope import Scope
 from sympile.compiler.records import dataclass
+from sympile.compiler.show.arithmetic import Arithmetic
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class TooLarge:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Formula:
+class Formula(Arithmetic):
     """A formula as SymPy expressions over names.
 
     `print(formula)` shows it with what its names stand for, `formula.expr` is the SymPy expression.
@@ -80,6 +81,11 @@ class Formula:
     def derived(self) -> Derived:
         """What is compiled and derived again: the definition itself."""
         return Derived(self.definition, self.scope, self.shape, self.shown)
+
+    @property
+    def free_symbols(self) -> set[Any]:
+        """The symbols that it depends on."""
+        return {symbol.given for _, symbol in self.derived.inputs()}
 
     def __str__(self) -> str:
         if isinstance(self.shown, TooLarge):
