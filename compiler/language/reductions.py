@@ -8,6 +8,7 @@ from typing import Any
 import sympy as sp
 
 from sympile.compiler.errors import ArgumentError
+from sympile.compiler.language import printing
 from sympile.compiler.language.bridges import as_scalar
 from sympile.compiler.language.intake import axes_of, operand
 from sympile.compiler.language.sizes import is_array, shape_of
@@ -245,6 +246,17 @@ def log_softmax(x: Any, axis: Any = LAST) -> Any:
         log_softmax(z)
     """
     return _normalized("log_softmax", x, axis)
+
+
+def over_everything(expression: Any) -> str:
+    """How to make one number of an array: the same reduction over all axes, if it is one over some."""
+    operation = getattr(expression, "operation", None)
+    if operation not in OF_A_SCALAR or operation in ("softmax", "log_softmax"):
+        return "take a sum, sympile.sum(..., axis=None), a mean or a norm of it"
+    whole = printing.short(expression.operands[0])
+    order = f", p={expression.options[2]}" if operation == "norm" and expression.options[2] != 2 else ""
+    words = f"write sympile.{operation}({whole}{order}, axis=None), of all entries"
+    return f"{words} (without axis=None it runs along each row)" if expression.options[0] == (1,) else words
 
 
 def pick(z: Any, number: Any) -> Any:

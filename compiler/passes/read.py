@@ -16,6 +16,7 @@ from sympile.compiler.graph.implied import demanded
 from sympile.compiler.graph.node import ONE, READ_AT, Node, number, postorder, target
 from sympile.compiler.graph.ranges import largest, smallest, stays_inside
 from sympile.compiler.language.intake import is_relation
+from sympile.compiler.language.reductions import over_everything
 from sympile.compiler.passes.adopt import Derived, adopted, learn_sizes
 from sympile.compiler.passes.reading.engine import Bindings, Reader, Table
 from sympile.compiler.passes.reading.indices import INDICES
@@ -85,7 +86,7 @@ def scalar_output(label: str, output: Output, expression: Any) -> Definition:
     if any(n is not ONE for n in output.declared):
         raise NonScalarLoss(
             f"the {label} must be one number per example, but {expression} has shape {shape_text(output.declared)}; "
-            "take a sum, a mean or a norm of it"
+            f"{over_everything(expression)}"
         )
     return output.tensor
 

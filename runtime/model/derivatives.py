@@ -12,6 +12,7 @@ from sympile.compiler.graph.conditions import when
 from sympile.compiler.graph.definition import Definition, elementwise, read
 from sympile.compiler.graph.node import ONE, Node, const, extent, index
 from sympile.compiler.graph.reduce import total
+from sympile.compiler.language.reductions import over_everything
 from sympile.compiler.passes import derive
 from sympile.compiler.passes.adopt import Derived
 from sympile.compiler.passes.read import Output, demand_number, range_constraints, read_all
@@ -93,7 +94,8 @@ class _Question:
 def _scalar(question: _Question) -> Output:
     if question.several or any(n is not ONE for n in question.outputs[0].declared):
         shape = shape_text(question.outputs[0].declared)
-        raise NonScalarLoss(f"a gradient is of one number, not of shape {shape}; use sm.jacobian, or take a sum")
+        advice = over_everything(None if question.several else question.expressions[0])
+        raise NonScalarLoss(f"a gradient is of one number, not of shape {shape}; use sm.jacobian, or {advice}")
     demand_number("expression", question.expressions[0])
     return question.outputs[0]
 
