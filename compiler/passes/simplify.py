@@ -22,7 +22,7 @@ from sympile.compiler.graph.mapping import Mapping
 from sympile.compiler.graph.node import ONE, Node, Number, const, number, postorder, target
 from sympile.compiler.graph.rebuild import rebuild, substitute
 from sympile.compiler.graph.reduce import reduce
-from sympile.compiler.passes.simplifying import affine_maps, solving
+from sympile.compiler.passes.simplifying import affine_maps, deviations, solving
 from sympile.compiler.passes.simplifying.affine_maps import AffineMaps
 from sympile.compiler.passes.simplifying.filling import Bindings, filled
 from sympile.compiler.passes.simplifying.matching import Found, products, sums
@@ -131,6 +131,10 @@ class Simplifier:
         if merged is not None:
             self._record(Rewriting(affine_maps.NAME, affine_maps.BEFORE, affine_maps.AFTER, affine_maps.WHY))
             return merged
+        shorter = deviations.without_deviations(now, self.names) if self.level >= Faith.STABLE else None
+        if shorter is not None:
+            self._record(Rewriting(deviations.NAME, deviations.BEFORE, deviations.AFTER, deviations.WHY))
+            return shorter
         if now is tensor or now.body is body:
             self._settle(now)
         return now
@@ -211,7 +215,7 @@ class Simplifier:
         if node.op == "read":
             tensor = target(node)
             now = new[tensor]
-            if now not in self.names and _is_view(now):
+            if now not in self.names and (_is_view(now) or _is_number(now)):
                 return substitute(now.formula, dict(zip(now.axes, args, strict=True)))
             return node if now is tensor and args == node.args else read(now, *args)
         return node if args == node.args else rebuild(node, args)
@@ -282,6 +286,11 @@ def _is_view(tensor: Definition) -> bool:
         return False
     args = tensor.formula.args
     return len(args) == len(tensor.axes) == len(set(args)) and all(a.op == "index" for a in args)
+
+
+def _is_number(tensor: Definition) -> bool:
+    """One number everywhere."""
+    return tensor.kind == "formula" and tensor.monoid is None and tensor.formula.op == "const"
 
 
 __all__ = ["Rewriting", "simplify"]

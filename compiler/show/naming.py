@@ -8,7 +8,7 @@ from dataclasses import field
 from sympile.compiler.graph.arithmetic import split
 from sympile.compiler.graph.definition import Definition, definitions, is_whole
 from sympile.compiler.graph.inline import inlined
-from sympile.compiler.graph.node import Node, postorder, target
+from sympile.compiler.graph.node import ONE, Node, postorder, target
 from sympile.compiler.records import dataclass
 from sympile.compiler.rules.functions import FUNCTIONS
 from sympile.compiler.show.explicit import explicit_matrix
@@ -65,12 +65,12 @@ def candidates(
 ) -> Candidates:
     """Everything below an output that may be shown by name."""
     plain, origin = without_copies(output, given, adjoint_of)
+    adjoints = {origin.get(d, d): origin.get(t, t) for d, t in adjoint_of.items()}
     own = {
         origin.get(t, t): name
         for t, name in given.items()
-        if not is_scaled_copy(origin.get(t, t), name, given.values())
+        if not (_is_adjoint(t, name, given, adjoint_of) and is_scaled_copy(origin.get(t, t)))
     }
-    adjoints = {origin.get(d, d): origin.get(t, t) for d, t in adjoint_of.items()}
     forward = [t for t in arrays_of_functions(plain) if t not in own and t not in adjoints]
     words = (
         automatic_words(forward, [*own.values(), *input_names(plain)], letter)
@@ -79,9 +79,7 @@ def candidates(
     )
     known = {**words, **own}
     backward = {
-        d: f"d{known[t]}"
-        for d, t in adjoints.items()
-        if t in known and d not in known and not is_scaled_copy(d, "d", known.values())
+        d: f"d{known[t]}" for d, t in adjoints.items() if t in known and d not in known and not is_scaled_copy(d)
     }
     return Candidates(plain, own, words, backward, automatic is not None, letter)
 
@@ -91,9 +89,7 @@ def input_names(output: Definition) -> list[str]:
     return [t.name for t in definitions([output]) if t.kind == "input"]
 
 
-def automatic_words(
-    tensors: Iterable[Definition], taken: Iterable[str], letter: str = "v"
-) -> dict[Definition, str]:
+def automatic_words(tensors: Iterable[Definition], taken: Iterable[str], letter: str = "v") -> dict[Definition, str]:
     """v1, v2, ... without those that are given already."""
     used = set(taken)
     words = (word for k in range(1, 10**9) if (word := f"{letter}{k}") not in used)
@@ -123,16 +119,16 @@ def copied(tensor: Definition) -> Definition | None:
     return target(body) if plain and body is not None else None
 
 
-def is_scaled_copy(tensor: Definition, name: str, names: Iterable[str]) -> bool:
-    """Whether an adjoint is a number times another tensor, and so needs no line of its own."""
-    if (
-        tensor.kind != "formula"
-        or tensor.monoid is not None
-        or not (name.startswith("d") and (name == "d" or name[1:] in set(names)))
-    ):
-        return False
+def _is_adjoint(tensor: Definition, name: str, given: Names, adjoint_of: Adjoints) -> bool:
+    return name.startswith("d") and (tensor in adjoint_of or name[1:] in given.values())
+
+
+def is_scaled_copy(tensor: Definition) -> bool:
+    """Whether an adjoint is a number, maybe times another tensor, and so needs no line of its own."""
+    if tensor.kind != "formula" or tensor.monoid is not None:
+        return tensor.kind == "input"
     _, rest = split(tensor.formula)
-    return rest.op == "read" and rest.args == tensor.axes and is_whole(rest)
+    return rest is ONE or (rest.op == "read" and rest.args == tensor.axes and is_whole(rest))
 
 
 # ------------------------------------------------------------------------------------------------ functions on arrays

@@ -219,11 +219,17 @@ def reader_element(reader: Reader, item: Any, value: Value, points: Sequence[Nod
 
 
 def _explicit(reader: Reader, item: Any, values: list[Value], bindings: Bindings) -> Value:
-    """sp.Matrix([...]): every entry where its row and column are met."""
+    """sp.Matrix([...]): every entry where its row and column are met; one number everywhere needs no places."""
     rows, columns = item.shape
     entries = {(k // columns, k % columns): v.body for k, v in enumerate(values)}
+    diagonal = {body for (r, c), body in entries.items() if r == c}
+    elsewhere = {body for (r, c), body in entries.items() if r != c}
 
     def element(i: Node, j: Node) -> Node:
+        if len(diagonal | elsewhere) == 1:
+            return entries[0, 0]
+        if rows == columns and len(diagonal) == 1 and elsewhere == {ZERO}:
+            return when(entries[0, 0], equal(i, j))
         return add(*[when(body, equal(i, const(r)), equal(j, const(c))) for (r, c), body in entries.items()])
 
     return from_elements((const(rows), const(columns)), element)
