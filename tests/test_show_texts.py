@@ -106,3 +106,26 @@ def test_large_scalar_formulas_name_shared_parts() -> None:
     found = sm.compile((state - y) ** 2, parameters=[a]).gradient[a]
     assert len(found.where) > 5
     assert max(len(line) for line in str(found).splitlines()) < 2000
+
+
+@pytest.mark.parametrize(("symbol", "want", "in_latex"), [
+    pytest.param("O", "(sum(y)*softmax(O*E[w, :].T) - y)*E[w, :]", r"E_{w, :}^{T}", id="output words"),
+    pytest.param("E", "one_hot(w, 6)*(sum(y)*softmax(O*E[w, :].T) - y).T*O", r"E_{w, :}^{T}", id="embeddings"),
+])  # fmt: skip
+def test_rows_chosen_by_data_stay_rows_of_a_matrix(symbol: str, want: str, in_latex: str) -> None:
+    """Skip-gram with a softmax, as in lectures on word embeddings."""
+    words = {name: MS(name, 6, 4) for name in "EO"}
+    word = sp.Symbol("w", integer=True)
+    found = sm.grad(sm.cross_entropy(words["O"] * words["E"][word, :].T, MS("y", 6, 1)), words[symbol])
+    assert str(found) == want
+    assert in_latex in str(found._repr_latex_())
+
+
+@pytest.mark.parametrize(("part", "want"), [
+    pytest.param(A[2, :], "A[2, :]", id="row"),
+    pytest.param(A[:, 1], "A[:, 1]", id="column"),
+    pytest.param(A[1:, ::2], "A[1:, ::2]", id="slices"),
+    pytest.param((A + 2*A)[0:2, :], "(3*A)[:2, :]", id="of a product"),
+])  # fmt: skip
+def test_slices_are_written_as_one_types_them(part: Any, want: str) -> None:
+    assert text(part) == want

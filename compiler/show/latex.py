@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import sympy as sp
+from sympy.matrices.expressions.slice import MatrixSlice
 from sympy.printing.latex import LatexPrinter
 from sympy.printing.precedence import PRECEDENCE
 
 from sympile.compiler.language.nodes import Ours
 from sympile.compiler.show.products import transposed
-from sympile.compiler.show.text import in_order, is_inner, is_ones_term
+from sympile.compiler.show.text import in_order, is_inner, is_ones_term, places
 
 Form = Callable[[Any, Any], str]  # (printer, node) → LaTeX
 
@@ -65,6 +66,14 @@ class FormulaLatex(LatexPrinter):  # type: ignore[misc]
                 )
             )
         return str(self._print(term))
+
+    def _print_MatrixSlice(self, expr: Any) -> str:
+        return f"{self.parenthesize(expr.parent, PRECEDENCE['Atom'], strict=True)}_{{{places(self, expr)}}}"
+
+    def _print_Transpose(self, expr: Any) -> str:
+        if isinstance(expr.arg, MatrixSlice):
+            return f"{self._print(expr.arg)}^{{T}}"
+        return str(super()._print_Transpose(expr))
 
     def _print_OneMatrix(self, expr: Any, *args: Any) -> str:
         return r"\mathbf{1}^{T}" if expr.shape[0] == 1 and expr.shape[1] != 1 else r"\mathbf{1}"

@@ -265,7 +265,7 @@ class MatrixNotation:
         return self._part(whole, at, lengths)
 
     def _part(self, whole: Any, at: Sequence[Node], lengths: Sequence[Node]) -> Piece:
-        """A row, a column, an element, or a slice with constant positions."""
+        """A row, a column, an element, or a slice, from a constant position or one that is data."""
         found = [self._key(a, n) for a, n in zip(at, lengths, strict=True)]
         keys, axes = [key for key, _ in found], [axis for _, axis in found if axis is not None]
         full = keys if len(keys) == 2 else [*keys, slice(0, 1)]
@@ -280,6 +280,11 @@ class MatrixNotation:
         """One position's slice, and the index that runs over it."""
         if at.op == "index" and extent(at) is length:
             return slice(None), at
+        if at.op == "read":  # a class number, a word of a vocabulary
+            chosen = self.piece(at)
+            if chosen.axes:
+                raise NoMatrixForm
+            return slice(chosen.expression, chosen.expression + 1), None
         form = affine(at)
         if form is None or len(form.terms) > 1 or any(leaf.op != "index" for leaf, _ in form.terms):
             raise NoMatrixForm

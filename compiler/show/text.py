@@ -21,6 +21,22 @@ def text(expression: Any) -> str:
     return str(FormulaPrinter().doprint(expression))
 
 
+def places(printer: Any, part: Any) -> str:
+    """The rows and columns of a slice, as one writes them: w, :"""
+    return ", ".join(
+        _place(printer, key, length)
+        for key, length in zip((part.rowslice, part.colslice), part.parent.shape, strict=True)
+    )
+
+
+def _place(printer: Any, key: Any, length: Any) -> str:
+    start, stop, step = key
+    if stop - start == 1 and length != 1:
+        return str(printer._print(start))
+    bounds = ["" if start == 0 else printer._print(start), "" if stop == length else printer._print(stop)]
+    return ":".join([*bounds, *([] if step == 1 else [printer._print(step)])])
+
+
 class FormulaPrinter(StrPrinter):  # type: ignore[misc]
     """SymPy's printer with the signs of matrix calculus."""
 
@@ -44,6 +60,9 @@ class FormulaPrinter(StrPrinter):  # type: ignore[misc]
         if is_ones_term(term):
             return str(self._print(sp.Mul(*split_scalars(term)[0])))
         return str(self._print(term))
+
+    def _print_MatrixSlice(self, expr: Any) -> str:
+        return f"{self.parenthesize(expr.parent, PRECEDENCE['Atom'], strict=True)}[{places(self, expr)}]"
 
     def _print_MatMul(self, expr: Any) -> str:
         scalars, matrices = split_scalars(expr)
