@@ -299,7 +299,8 @@ def _stages(
     """Fuse, schedule, emit; None where the loops are not accepted."""
     times: dict[str, float] = {}
     started = time.perf_counter()
-    fused = fuse(list(outputs.values()), work.request.math, work.request.rewrites == "exact")
+    exact = work.request.rewrites == "exact"
+    fused = fuse(list(outputs.values()), work.request.math, exact, in_place=watched is not None)
     times["fuse"] = time.perf_counter() - started
     loops = schedule(fused, target.core({"float64": "double", "float32": "float"}[dtype]))
     times["schedule"] = time.perf_counter() - started - times["fuse"]

@@ -23,6 +23,7 @@ from sympile.compiler.graph.rebuild import function, substitute, transform
 from sympile.compiler.graph.running import RUNNING
 from sympile.compiler.passes.fusing import factor as factoring
 from sympile.compiler.passes.fusing.arrange import arrange
+from sympile.compiler.passes.fusing.at_last import computed_again, written_at_last
 from sympile.compiler.passes.fusing.cells import CELLS
 from sympile.compiler.passes.fusing.collect import collected, symmetric_to_the_bit, tables_multiplied
 from sympile.compiler.passes.fusing.compared import with_opened_extremes
@@ -52,8 +53,13 @@ from sympile.compiler.passes.simplifying.folding import folded
 from sympile.compiler.rules.lowering import TIERS, a, b
 
 
-def fuse(outputs: Sequence[Definition], math: str = "accurate", exact: bool = False) -> Fused:
-    """The groups that compute the outputs: everything elementwise inlined, then stored again where that is cheaper."""
+def fuse(
+    outputs: Sequence[Definition], math: str = "accurate", exact: bool = False, in_place: bool = False
+) -> Fused:
+    """The groups that compute the outputs: everything elementwise inlined, then stored again where that is cheaper.
+
+    `in_place` says that outputs lie where operands do.
+    """
     mapping = {o: o for o in outputs}
     lower = partial(lowered_operations, math, exact)
     carry = _unchanged if exact else carried
@@ -63,8 +69,10 @@ def fuse(outputs: Sequence[Definition], math: str = "accurate", exact: bool = Fa
         scattered, _pack,
     ):  # fmt: skip
         mapping = _chained(mapping, step)
+    mapping = computed_again(mapping) if in_place else mapping
     wanted = list(mapping.values())
     groups = with_row_groups(grouped(wanted), wanted)
+    groups = written_at_last(groups, wanted) if in_place else groups
     return Fused(tuple(_with_shared_products(exact, group) for group in groups), mapping)
 
 
