@@ -19,6 +19,7 @@ from sympile.runtime.byname import ByName, name_of
 from sympile.runtime.initializers import first_parameters
 from sympile.runtime.job import Job
 from sympile.runtime.model.course import Course, asked_for, course_of, orders_of, plan_of
+from sympile.runtime.model.slots import as_declared
 from sympile.runtime.model.training import Ready
 from sympile.runtime.optimizers import adam
 from sympile.runtime.report import EpochReport
@@ -101,9 +102,8 @@ def _split(model: Model, bound: Bound, options: Options) -> tuple[dict[str, Arra
         if options.validation_split is not None:
             raise ArgumentError("give validation_data or validation_split, not both")
         given = {name_of(key) for key in options.validation_data}
-        constants = {
-            s.name: arrays[s.name] for s in model._training.slots if s.role == "constant" and s.name not in given
-        }
+        shared = {s.name for s in model._training.slots if s.role == "constant"} - given
+        constants = as_declared(model._training, {name: arrays[name] for name in shared})
         return arrays, model._data_binder.bind({**constants, **dict(options.validation_data.items())}).by_name()
     if not options.validation_split:
         return arrays, None
@@ -219,16 +219,19 @@ def _watch(
     if not (callbacks or rules or model._metrics or validation is not None):
         return NOTHING
 
+    own = as_declared(model._training, arrays)
+    others = None if validation is None else as_declared(model._training, validation)
+
     def now() -> ByName[Array]:
         return _parameters(model, course, job.parameters)
 
     def evaluate() -> dict[str, float]:
         values: dict[str, float] = {}
         if model._metrics:
-            found = model.evaluate(arrays, now())
+            found = model.evaluate(own, now())
             values |= {k: v for k, v in found.items() if k != "loss"}
-        if validation is not None:
-            values |= {f"validation_{k}": v for k, v in model.evaluate(validation, now()).items()}
+        if others is not None:
+            values |= {f"validation_{k}": v for k, v in model.evaluate(others, now()).items()}
         return values
 
     return Watch(now, evaluate if model._metrics or validation is not None else None, rules, callbacks)

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
+
+import numpy.typing as npt
 
 from sympile.compiler.program import BATCH, Extent, Signature, Slot
 from sympile.compiler.records import dataclass
 from sympile.runtime.arguments import Binder
 from sympile.runtime.initializers import start_binder
+from sympile.runtime.model.notation import with_ones
+
+Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +35,15 @@ class TrainingSlots:
             tuple(slot for slot in parameters if any(isinstance(extent, str) for extent in slot.shape)),
             start_binder(signature),
         )
+
+
+def as_declared(signature: Signature, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """Arrays that have been bound, as calls take them: with their axes of size 1."""
+    shaped = {}
+    for slot in signature.slots:
+        if slot.name in arrays:
+            array = arrays[slot.name]
+            front = len(slot.shape) - sum(extent != 1 for extent in slot.declared)
+            shape = (*array.shape[:front], *with_ones(slot.declared, array.shape[front:]))
+            shaped[slot.name] = array.reshape(shape)
+    return shaped
