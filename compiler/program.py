@@ -101,6 +101,15 @@ class Demand:
 
 
 @dataclass(frozen=True, slots=True)
+class Scattered:
+    """An output whose rows data choose: all others are 0."""
+
+    output: str
+    slot: int  # of a word: not 0 says that the output holds zeros already
+    inputs: tuple[str, ...]  # numbers of rows, of each example; those that are no rows choose none
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
     """Code and its table: what the entry takes is one pointer to `length` words, pointers and sizes."""
 
@@ -122,6 +131,7 @@ class Program:
     together: bool = False  # the code is one function, which no threads share: heavy sizes take another form
     order: int | None = None  # slot of a pointer to the examples of a batch, one number each; None: they lie in a row
     chosen: tuple[str, ...] = ()  # inputs that are read through it; of the others rows are collected before
+    scattered: tuple[Scattered, ...] = ()
 
     def heavy_for(self, sizes: Mapping[str, int]) -> bool:
         """Whether threads would share the work."""
@@ -171,6 +181,17 @@ GATHER_WORDS = (
 )  # row_words: of 4 bytes, 0 of the order itself; table_word: where the step finds the pointer
 # Outcomes; SPOILED: an update has been made with a gradient that is not finite.
 RUNNING, STOPPED, DONE, NOT_FINITE, PAUSED, SINGULAR, SPOILED = range(7)
+
+# The first words of the table of an update of rows (passes/training/row_update.py): the update of all other numbers,
+# the size of the batch, and ROW_WORDS for each array of numbers of rows.
+ROW_UPDATE_WORDS = ("update_function", "update_table", "batch_word", "lists", "list_count")
+ZEROS = "zeros"  # its output that makes 0 of gradients again
+ROW_UPDATE = {name: position for position, name in enumerate(ROW_UPDATE_WORDS)}
+ROW_WORDS = (
+    # where the pointer to them stands; how many an example has; of the rows: where the first one begins in the arrays
+    # of all parameters, how many numbers each has, how many there are
+    "numbers", "each", "first", "width", "rows",
+)  # fmt: skip
 
 # The pool of threads: what it and the code that hands it work share, by offset in bytes. A region of a loop is split
 # into chunks; what different threads write often lies on lines of its own (code/pool.py, runtime/pool.py).

@@ -16,10 +16,11 @@ from sympile.compiler.passes.training.least_squares import columns_of, least_squ
 from sympile.compiler.passes.training.loop import training_loop
 from sympile.compiler.passes.training.powers import with_powers_kept
 from sympile.compiler.passes.training.reciprocals import with_near_quotients, with_reciprocals
-from sympile.compiler.passes.training.update import EPOCH, STEP, Rule, read_update
+from sympile.compiler.passes.training.row_update import leaves_alone, row_update
+from sympile.compiler.passes.training.update import EPOCH, STEP, Rule, Update, read_update
 from sympile.compiler.passes.training.update import GRADIENT as UPDATE_GRADIENT
 from sympile.compiler.pipeline import Request, Work, build, build_rather, inputs_below, this_machine
-from sympile.compiler.program import ORDER, Code
+from sympile.compiler.program import ORDER, Code, Program
 from sympile.compiler.records import dataclass
 
 Write = Callable[[Work, Mapping[str, Definition], str, bool], dict[str, Definition] | None]
@@ -107,16 +108,30 @@ def build_update(
 
     `one_by_one` is for few numbers: a vector that is read where single numbers were just written must wait for them.
     """
-    update = read_update(rule)
     work = Work(Request({}, Scope(batched=False), rewrites=rewrites, shelf=shelf))
     target = replace(this_machine(), lanes64=1, lanes32=1) if one_by_one else None
-    outputs, cells = update.outputs, list[Definition]()
-    if rewrites != "exact":
-        outputs = {name: with_near_quotients(with_reciprocals(tensor)) for name, tensor in outputs.items()}
-        new, cells = with_powers_kept(outputs.values(), [t for t in update.inputs if t.name in (STEP, EPOCH)])
-        outputs = {name: new.get(tensor, tensor) for name, tensor in outputs.items()}
-    gradient = next(tensor for tensor in update.inputs if tensor.name == UPDATE_GRADIENT)
-    return build(work, outputs, [*update.inputs, *cells], dtype, target, gradient)
+    outputs, inputs = _as_computed(read_update(rule), rewrites)
+    gradient = next(tensor for tensor in inputs if tensor.name == UPDATE_GRADIENT)
+    return build(work, outputs, inputs, dtype, target, gradient)
+
+
+def build_row_update(rule: Rule, dtype: str, rewrites: str = "stable") -> Program | None:
+    """The program that moves rows which data have chosen, after all else; None where a rule moves others, too."""
+    update = read_update(rule)
+    if not leaves_alone(update):
+        return None
+    outputs, inputs = _as_computed(update, rewrites)
+    return row_update(outputs, inputs, dtype, this_machine(), rewrites == "exact")
+
+
+def _as_computed(update: Update, rewrites: str) -> tuple[dict[str, Definition], list[Definition]]:
+    """The new values as code has them, and all inputs."""
+    outputs, inputs = update.outputs, list(update.inputs)
+    if rewrites == "exact":
+        return outputs, inputs
+    outputs = {name: with_near_quotients(with_reciprocals(tensor)) for name, tensor in outputs.items()}
+    new, cells = with_powers_kept(outputs.values(), [t for t in inputs if t.name in (STEP, EPOCH)])
+    return {name: new.get(tensor, tensor) for name, tensor in outputs.items()}, [*inputs, *cells]
 
 
 def build_loop(dtype: str) -> Code:

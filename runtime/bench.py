@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sympile.compiler.program import BATCH, GATHER_WORDS, JOB, KEPT_POWER_WORDS, ORDER
+from sympile.compiler.program import BATCH, GATHER_WORDS, JOB, KEPT_POWER_WORDS, ORDER, ROW_UPDATE, ZEROS
 from sympile.compiler.program import Array as Slotted
 from sympile.compiler.records import dataclass
 from sympile.runtime.flat import FlatLayout
@@ -18,6 +18,7 @@ from sympile.runtime.job import Job, Plan
 from sympile.runtime.load import Native
 from sympile.runtime.native import Desk, NativeProgram, address_of, aligned
 from sympile.runtime.rewind import Rewind
+from sympile.runtime.rows import Rows, lists_of
 
 Array = npt.NDArray[Any]
 Sources = tuple[tuple[str, memoryview, int], ...]
@@ -47,6 +48,14 @@ class Shape:
     shuffled: int  # examples whose order is drawn anew each epoch; 0: none
     states: tuple[str, ...]
     numbers: tuple[str, ...]
+    rows: Rows | None = None
+
+    @property
+    def moved(self) -> int:
+        """The numbers that the update goes through."""
+        if self.rows is None:
+            return self.layout.moved
+        return min(self.layout.offsets[name] for name in self.rows.names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,12 +156,15 @@ def make_bench(shape: Shape, loop: Native, gradient_prefix: str, objective: str)
     if isinstance(update, Together):
         desks, sources, held = _place_loop(shape, update, sizes, flat, numbers, words, objective)
         return _bench(shape, loop, flat, numbers, words, sources, desks, held, order)
-    desks = (step.own_desk(sizes), update.own_desk({COUNT: shape.layout.moved}))
-    gathers, buffers = _place_batches(shape, sizes, address_of(desks[0].table))
+    own: tuple[Desk, ...] = (step.own_desk(sizes), update.own_desk({COUNT: shape.moved}))
+    gathers, buffers = _place_batches(shape, sizes, address_of(own[0].table))
     words["gathers"], words["gather_count"] = address_of(gathers), len(gathers) // len(GATHER_WORDS)
-    held = (gathers, *buffers, *_place_step(shape, words, flat, desks[0], gradient_prefix, objective))
-    held = (*held, _place_update(shape, update, words, flat, numbers, desks[1]))
-    return _bench(shape, loop, flat, numbers, words, _sources(shape, desks[0], gathers), desks, held, order)
+    held = (gathers, *buffers, *_place_step(shape, words, flat, own[0], gradient_prefix, objective))
+    held = (*held, _place_update(shape, update, words, flat, numbers, own[1]))
+    if shape.rows is not None:
+        own = (*own, shape.rows.native.own_desk({}))
+        held = (*held, *_place_rows(shape, words, flat, numbers, own, gradient_prefix))
+    return _bench(shape, loop, flat, numbers, words, _sources(shape, own[0], gathers), own, held, order)
 
 
 def _bench(
@@ -271,6 +283,17 @@ def _place_update(
     shape: Shape, update: NativeProgram, words: dict[str, int], flat: Array, numbers: Array, desk: Desk
 ) -> Array:
     """Pointers of the update's table; returns the memory of the powers that it keeps (emitting/kept_power.py)."""
+    kept, places = _place_rule(shape, update, flat, numbers, desk)
+    words["update_function"], words["update_table"] = desk.native.address, desk.address
+    words["spoiled"] = address_of(desk.status) if update.program.watches else 0
+    words["step_value"], words["epoch_value"] = places["step"], places["epoch"]
+    return kept
+
+
+def _place_rule(
+    shape: Shape, update: NativeProgram, flat: Array, numbers: Array, desk: Desk
+) -> tuple[Array, dict[str, int]]:
+    """Pointers to what a rule reads and writes; the memory of the powers that it keeps, and where its numbers lie."""
     rows = dict(zip(("gradient", "parameter", *shape.states), map(address_of, flat), strict=True))
     places = {n: address_of(numbers) + numbers.itemsize * k for k, n in enumerate((*shape.numbers, *COUNTERS))}
     program = update.program
@@ -278,11 +301,30 @@ def _place_update(
     kept = np.full((len(powers), KEPT_POWER_WORDS), np.nan, program.dtype)
     places |= {array.name: address_of(kept[k]) for k, array in enumerate(powers)}
     for array in (*program.inputs, *program.outputs):
-        desk.table[array.slot] = {**rows, **places}[array.name]
+        desk.table[array.slot] = {**rows, **places, ZEROS: rows["gradient"]}[array.name]
+    return kept, places
+
+
+def _place_rows(
+    shape: Shape, words: dict[str, int], flat: Array, numbers: Array, desks: Sequence[Desk], prefix: str
+) -> Sequence[Array]:
+    """Pointers of the table of the update of chosen rows, which does the other update, too, before; what they lead to.
+
+    The step finds their gradients 0.
+    """
+    assert shape.rows is not None
+    step, update, desk = desks
+    kept, _ = _place_rule(shape, shape.rows.native, flat, numbers, desk)
+    for scattered in shape.step.program.scattered:
+        step.table[scattered.slot] = scattered.output.removeprefix(prefix) in shape.rows.names
+    lists = lists_of(shape.step.program, prefix, shape.rows, shape.layout, dict(shape.sizes), step.address)
+    found = {"update_function": update.native.address, "update_table": update.address}
+    found |= {"batch_word": words["batch_word"], "lists": address_of(lists), "list_count": len(lists)}
+    for name, slot in ROW_UPDATE.items():
+        desk.table[slot] = found[name]
+    desk.table[shape.rows.native.program.status] = address_of(update.status)
     words["update_function"], words["update_table"] = desk.native.address, desk.address
-    words["spoiled"] = address_of(desk.status) if program.watches else 0
-    words["step_value"], words["epoch_value"] = places["step"], places["epoch"]
-    return kept
+    return kept, lists
 
 
 class Benches:

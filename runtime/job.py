@@ -115,7 +115,8 @@ class Job:
         return bool(np.isfinite(self.parameters).all())
 
     def _replay(self, last: int) -> None:
-        """Runs the loop up to a step; nobody can interrupt it."""
+        """Runs the loop up to a step; nobody can interrupt it. A step may count on a gradient of zeros (`Rows`)."""
+        self.gradient.fill(0)
         calm = np.zeros(1, np.int32)
         self["flag"] = address_of(calm)
         before = -1

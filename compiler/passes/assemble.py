@@ -13,13 +13,14 @@ from sympile.compiler.passes.emit import ENTRY, Emitted, emit, make_layout
 from sympile.compiler.passes.emitting.calls import numbered_calls, scratch_words
 from sympile.compiler.passes.emitting.chosen import chosen_rows
 from sympile.compiler.passes.emitting.layout import ORDER, Layout
+from sympile.compiler.passes.emitting.scatter import chosen_by_data
 from sympile.compiler.passes.emitting.watch import watched_read
 from sympile.compiler.passes.fusing.group import Fused
 from sympile.compiler.passes.reading.scope import Constraint
 from sympile.compiler.passes.schedule import Loops
 from sympile.compiler.passes.scheduling.lifetimes import Stay, stays
 from sympile.compiler.passes.scheduling.regions import WORTH, split_of
-from sympile.compiler.program import Array, Code, Demand, Polynomial, Program, Room
+from sympile.compiler.program import Array, Code, Demand, Polynomial, Program, Room, Scattered
 
 
 def polynomial(node: Node) -> Polynomial:
@@ -104,6 +105,7 @@ def assemble(
         calls=tuple(t.operands[0].name for t in numbered_calls(layout)),
         order=layout.extra.get(ORDER),
         chosen=tuple(t.name for t in given if t in chosen),
+        scattered=_scattered(finals, slots, fused, layout),
     )
 
 
@@ -123,6 +125,20 @@ def _placed(
             taken.add(tensor)
             slots[name] = layout.tensors[tensor]
     return slots, copies
+
+
+def _scattered(
+    finals: Mapping[str, Definition], slots: Mapping[str, int], fused: Fused, layout: Layout
+) -> tuple[Scattered, ...]:
+    """The outputs whose rows data choose."""
+    made = []
+    names = {tensor: name for name, tensor in finals.items() if slots[name] == layout.tensors[tensor]}
+    for group in fused.groups:
+        found = chosen_by_data(group)
+        if found is not None and found[0] in layout.spared:
+            slot = layout.extra[layout.spared[found[0]]]
+            made.append(Scattered(names[found[0]], slot, tuple(t.name for t in found[1])))
+    return tuple(made)
 
 
 def demands_of(constraints: Sequence[Constraint]) -> tuple[Demand, ...]:

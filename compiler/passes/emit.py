@@ -28,7 +28,7 @@ from sympile.compiler.passes.emitting.region import (
 )
 from sympile.compiler.passes.emitting.routines import FEW_ROUTINES, routines
 from sympile.compiler.passes.emitting.rows import RowNest
-from sympile.compiler.passes.emitting.scatter import Scatter, write_zeros
+from sympile.compiler.passes.emitting.scatter import Scatter, chosen_by_data, write_zeros
 from sympile.compiler.passes.emitting.watch import watched_read
 from sympile.compiler.passes.fusing.group import Fused, Group, contents_of, domain_of, scatter_axis
 from sympile.compiler.passes.schedule import Loops, loops_of
@@ -371,6 +371,11 @@ def make_layout(
         layout.add_size(name)
     layout.add_extra("status")
     layout.add_extra("scratch")
+    for group in fused.groups:
+        found = chosen_by_data(group)
+        if found is not None and found[0] in outputs:
+            layout.spared[found[0]] = f"zeros of {layout.tensors[found[0]]}"
+            layout.add_extra(layout.spared[found[0]])
     if chosen:
         layout.add_extra(ORDER)
     return layout

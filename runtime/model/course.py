@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from sympile.compiler.errors import ArgumentError, EmptyData
+from sympile.compiler.pipeline import GRADIENT
 from sympile.compiler.program import BATCH
 from sympile.compiler.records import dataclass
-from sympile.compiler.training import build_loop, build_update, underflow_bits
+from sympile.compiler.training import build_loop, build_row_update, build_update, underflow_bits
 from sympile.runtime.bench import Settings, Shape, Together
 from sympile.runtime.flat import FlatLayout
 from sympile.runtime.job import Plan
@@ -22,6 +23,7 @@ from sympile.runtime.model.notation import with_ones
 from sympile.runtime.model.shelf import SHELF
 from sympile.runtime.model.training import Ready
 from sympile.runtime.native import NativeProgram
+from sympile.runtime.rows import Rows, worth_choosing
 from sympile.runtime.update_rule import Optimizer
 
 if TYPE_CHECKING:
@@ -89,14 +91,20 @@ class Courses:
 
 # ------------------------------------------------------------------------------------------------ what is asked for
 
-Asked = tuple[tuple[Any, ...], int, dict[str, int], Optimizer]
+Asked = tuple[tuple[Any, ...], int, dict[str, int], Optimizer, bool]
 
 
 def asked_for(options: Options, examples: int, sizes: dict[str, int], optimizer: Optimizer) -> Asked | None:
     """All that decides a course, but the step; None where that is written in an unusual way."""
     shuffle = None if is_ordered(options) else options.shuffle
     numbers = (options.epochs, options.batch_size, shuffle, options.seed, options.drop_last)
-    return (numbers, examples, sizes, optimizer) if tuple(map(type, numbers)) in PLAIN else None
+    plain = tuple(map(type, numbers)) in PLAIN
+    return (numbers, examples, sizes, optimizer, wants_reports(options)) if plain else None
+
+
+def wants_reports(options: Options) -> bool:
+    """Whether somebody looks at the gradient at the end of epochs."""
+    return options.stop is not None or not (isinstance(options.callbacks, tuple) and not options.callbacks)
 
 
 def is_ordered(options: Options) -> bool:
@@ -166,11 +174,13 @@ def orders_of(given: Any, plan: Plan) -> npt.NDArray[np.int64]:
 
 
 def course_of(
-    model: Model, ready: Ready, optimizer: Optimizer, start: Mapping[str, Array], plan: Plan
+    model: Model, ready: Ready, optimizer: Optimizer, start: Mapping[str, Array], plan: Plan, reports: bool
 ) -> Course:
-    """How a fit with this step runs."""
-    layout = FlatLayout.of({name: start[name].shape for name in model._used})
-    shape = model._benches.shape(_shape(model, ready, optimizer, layout))
+    """How a fit with this step runs; `reports`: somebody wants to know the gradient at the end of epochs."""
+    shapes = {name: start[name].shape for name in model._used}
+    rows = None if reports else _rows(model, ready, optimizer, shapes)
+    layout = FlatLayout.of(shapes if rows is None else _with_last(shapes, rows.names))
+    shape = model._benches.shape(_shape(model, ready, optimizer, layout, rows))
     loop = shape.update.native.native if isinstance(shape.update, Together) else _loop(model.dtype)
     numbers = tuple(number for _, number in optimizer.numbers)
     settings = Settings(ready.plan, tuple(optimizer.first_state().values()), numbers)
@@ -178,7 +188,26 @@ def course_of(
     return Course(ready.way, shape, loop, settings, tuple(_parts(model, layout)), around)
 
 
-def _shape(model: Model, ready: Ready, optimizer: Optimizer, layout: FlatLayout) -> Shape:
+def _with_last(shapes: Mapping[str, Sequence[int]], names: Collection[str]) -> dict[str, Sequence[int]]:
+    """The same with some names behind all others."""
+    return {name: shapes[name] for name in sorted(shapes, key=lambda name: name in names)}
+
+
+def _rows(
+    model: Model, ready: Ready, optimizer: Optimizer, shapes: Mapping[str, Sequence[int]]
+) -> Rows | None:
+    """The update of chosen rows, where batches choose few and the rule leaves the others alone."""
+    program = ready.native.program
+    if not program.scattered or model._steps.together(ready, optimizer) is not None:
+        return None
+    names = worth_choosing(program, GRADIENT, shapes, ready.plan.batch, ready.sizes)
+    native = _row_update(optimizer, model.dtype, model._arguments["rewrites"]) if names else None
+    return None if native is None else Rows(native, names)
+
+
+def _shape(
+    model: Model, ready: Ready, optimizer: Optimizer, layout: FlatLayout, rows: Rows | None
+) -> Shape:
     """What decides which memory the fit needs."""
     plan = ready.plan
     return Shape(
@@ -192,6 +221,7 @@ def _shape(model: Model, ready: Ready, optimizer: Optimizer, layout: FlatLayout)
         plan.examples if plan.gathers and not plan.ordered else 0,
         tuple(symbol.name for symbol, _ in optimizer.state),
         tuple(name for name, _ in optimizer.numbers),
+        rows,
     )
 
 
@@ -241,3 +271,14 @@ class _Rule:
 def _update(optimizer: Optimizer, dtype: str, few: bool, rewrites: str) -> NativeProgram:
     """The compiled update; rules that differ in their numbers only share it."""
     return _update_of(optimizer.rule, dtype, few, rewrites, _Rule(optimizer))
+
+
+@lru_cache(maxsize=64)
+def _row_update_of(rule: object, dtype: str, rewrites: str, shape: Callable[[], Optimizer]) -> NativeProgram | None:
+    program = build_row_update(shape(), dtype, rewrites)
+    return None if program is None else NativeProgram(program)
+
+
+def _row_update(optimizer: Optimizer, dtype: str, rewrites: str) -> NativeProgram | None:
+    """The compiled update of chosen rows, where the rule has one."""
+    return _row_update_of(optimizer.rule, dtype, rewrites, _Rule(optimizer))

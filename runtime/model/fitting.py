@@ -18,7 +18,7 @@ from sympile.runtime.bench import is_data
 from sympile.runtime.byname import ByName, name_of
 from sympile.runtime.initializers import first_parameters
 from sympile.runtime.job import Job
-from sympile.runtime.model.course import Course, asked_for, course_of, orders_of, plan_of
+from sympile.runtime.model.course import Course, asked_for, course_of, orders_of, plan_of, wants_reports
 from sympile.runtime.model.slots import as_declared
 from sympile.runtime.model.training import Ready
 from sympile.runtime.optimizers import adam
@@ -80,7 +80,8 @@ def fit(model: Model, data: Mapping[Any, Any], options: Options) -> Result:
     everything = {**arrays, **ready.prepared}
     _demand_motion(model, ready, everything, given, start)
     if course is None or course.way != ready.way:
-        course = model._courses.keep(asked, plan, course_of(model, ready, optimizer, start, plan))
+        course = course_of(model, ready, optimizer, start, plan, wants_reports(options))
+        model._courses.keep(asked, plan, course)
     model._circumstances = course.circumstances
     record = _recorded(model, options.record)
     bench = model._benches.take(course.shape, course.loop, GRADIENT, OBJECTIVE)

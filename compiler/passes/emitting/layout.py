@@ -23,6 +23,7 @@ class Layout:
     tensors: dict[Definition, int] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
     extra: dict[str, int] = field(default_factory=dict)
+    spared: dict[Definition, str] = field(default_factory=dict)  # outputs, and the word that says that they are 0
     chosen: frozenset[Definition] = frozenset()  # data of which a row lies where the order of a batch says
     watched: Definition | None = None  # an operand of which the status is to tell whether it is finite (watch.py)
 
@@ -79,6 +80,10 @@ class Frame:
 
     def extra(self, name: str) -> Value:
         return self._load(self.layout.extra[name], "ptr")
+
+    def word(self, name: str) -> Value:
+        """A number that is neither a size nor a pointer."""
+        return self._load(self.layout.extra[name], "i64")
 
     def extent(self, length: Node) -> Integer:
         """An extent as an integer: a number, or computed from sizes."""

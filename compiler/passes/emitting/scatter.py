@@ -4,20 +4,41 @@ from __future__ import annotations
 
 from sympile.compiler.code.lanes import Lanes
 from sympile.compiler.code.value import Integer, Value, i64
-from sympile.compiler.graph.definition import Definition
-from sympile.compiler.graph.node import extent
+from sympile.compiler.graph.definition import EXAMPLE, Definition
+from sympile.compiler.graph.node import ZERO, extent, target
 from sympile.compiler.passes.emitting.elements import Elements
 from sympile.compiler.passes.emitting.layout import Frame
 from sympile.compiler.passes.emitting.memory import address
 from sympile.compiler.passes.emitting.nest import Nest
 from sympile.compiler.passes.emitting.places import Place
-from sympile.compiler.passes.fusing.group import Group
+from sympile.compiler.passes.fusing.group import Group, scatter_axis
 from sympile.compiler.passes.schedule import Loops, scattered_body
 from sympile.compiler.records import dataclass
 
 
+def chosen_by_data(group: Group) -> tuple[Definition, tuple[Definition, ...]] | None:
+    """The result of scatters that begin with zeros, if rows of it are chosen by data; and these data."""
+    if group.finish is not None and group.body(group.finish) is not ZERO:
+        return None
+    found = [(tensor, scatter_axis(tensor)) for tensor in group.members]
+    places = [pair[1] for tensor, pair in found if pair is not None and pair[0] is tensor.axes[0]]
+    data = [target(place) for place in places if place.op == "read" and place.args[0] is EXAMPLE]
+    if len(data) < len(group.members) or not all(t.kind == "input" and t.integer and t.batched for t in data):
+        return None
+    return group.finish or group.members[0], tuple(dict.fromkeys(data))
+
+
 def write_zeros(frame: Frame, scalar: Lanes, tensor: Definition) -> None:
-    """All bytes of a number that is 0 are 0."""
+    """All bytes of a number that is 0 are 0; where somebody has seen to it that they are, nothing is written."""
+    spared = frame.layout.spared.get(tensor)
+    if spared is None:
+        _write_zeros(frame, scalar, tensor)
+        return
+    with frame.function.when(frame.function.compare("eq", frame.word(spared), 0)):
+        _write_zeros(frame, scalar, tensor)
+
+
+def _write_zeros(frame: Frame, scalar: Lanes, tensor: Definition) -> None:
     size: Integer = scalar.bytes
     for length in tensor.shape:
         size = frame.function.mul(size, frame.extent(length))
