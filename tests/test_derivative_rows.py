@@ -32,9 +32,9 @@ INSIDE = (-0.95, -0.5, -0.1, 0.3, 0.9)               # of (-1, 1)
 WHERE: dict[str, tuple[float, ...]] = {
     "log": POSITIVE, "log1p": (-0.9, -0.2, *POSITIVE), "log2": POSITIVE, "log10": POSITIVE, "sqrt": POSITIVE, "root_square": POSITIVE,
     "cbrt": POSITIVE, "asin": INSIDE, "acos": INSIDE, "atanh": INSIDE, "acosh": (1.1, 2.0, 30.0), "loggamma": POSITIVE, "digamma": POSITIVE, "xlogx": POSITIVE,
-    "power": POSITIVE, "xlogy": POSITIVE,
+    "power": POSITIVE, "xlogy": POSITIVE, "log_power": POSITIVE,
 }  # fmt: skip
-SECOND: dict[str, tuple[float, ...]] = {"power": REAL, "xlogy": POSITIVE, "leaky_relu": (0.01, 0.3), "heaviside": (0.0, 0.5)}
+SECOND: dict[str, tuple[float, ...]] = {"power": REAL, "log_power": REAL, "xlogy": POSITIVE, "leaky_relu": (0.01, 0.3), "heaviside": (0.0, 0.5)}
 
 ROWS = [
     pytest.param(op, k, point, id=f"{op}, operand {k}, at {', '.join(map(str, point))}")
@@ -94,6 +94,9 @@ NAN, INF = math.nan, math.inf
     pytest.param("heaviside", (0.0, 0.5), 1, 1.0, id="heaviside at 0 is h0"),
     pytest.param("heaviside", (1.0, 0.5), 1, 0.0, id="heaviside elsewhere does not know h0"),
     pytest.param("xlogy", (0.0, 0.0), 0, 0.0, id="0 log 0 by x"),
+    pytest.param("log_power", (0.0, 0.0), 0, 0.0, id="log of 0^0 by the base"),
+    pytest.param("log_power", (-2.0, 4.0), 0, -2.0, id="log of (-2)^4 by the base"),
+    pytest.param("log_power", (0.0, 2.0), 1, -INF, id="log of 0^b by the exponent: its limit"),
     pytest.param("xlogx", (0.0,), 0, -INF, id="x log x is steep at 0"),
     pytest.param("power", (0.0, 2.0), 0, 0.0, id="0^2 by the base"),
     pytest.param("power", (0.0, 2.0), 1, 0.0, id="0^b by the exponent"),

@@ -64,6 +64,7 @@ PARTIALS: dict[str, tuple[Node, ...]] = {
     "loggamma":    (_f("digamma", a),),
     "digamma":     (_f("trigamma", a),),
     "power":       (when(mul(b, _f("power", a, sub(b, ONE))), _f("differs", b, ZERO)), when(mul(y, _f("log", a)), _f("differs", a, ZERO))),   # a**0 is 1, at 0 too
+    "log_power":   (when(div(b, a), _f("differs", b, ZERO)),           _f("log", a)),
     "xlogy":       (when(_f("log", b), _f("differs", a, ZERO)),        div(a, b)),      # 0 log 0 is 0
     "xlogx":       (add(_f("log", a), ONE),),                                           # at 0: -inf, which is the true slope
 }

@@ -69,7 +69,8 @@ def _times(left: Sign, right: Sign) -> Sign:
 def _of_power(node: Node, base: Sign) -> Sign:
     exponent = Fraction(number(node))
     if exponent.denominator != 1:
-        return base & ~NEGATIVE if base & ~NEGATIVE else ANY  # where it is a number at all
+        positive = base & ~NEGATIVE if base & ~NEGATIVE else ANY  # where it is a number at all
+        return POSITIVE if exponent < 0 else positive
     even = exponent.numerator % 2 == 0
     return base & ~NEGATIVE | (POSITIVE if base & NEGATIVE else 0) if even else base
 

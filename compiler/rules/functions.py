@@ -13,8 +13,8 @@ import sympy as sp
 
 from sympile.compiler import language
 from sympile.compiler.graph.arithmetic import add, div, mul, neg, power, sub
-from sympile.compiler.graph.conditions import select, when
-from sympile.compiler.graph.node import ONE, ZERO, Node, const, hole
+from sympile.compiler.graph.conditions import both, select, when
+from sympile.compiler.graph.node import NAN, ONE, ZERO, Node, const, hole
 from sympile.compiler.graph.rebuild import function
 from sympile.compiler.records import dataclass
 
@@ -50,6 +50,14 @@ def _xlogy(x: Any, y: Any) -> Any:
 
 def _softplus(x: Any) -> Any:
     return mpmath.log1p(mpmath.exp(x)) if x < 50 else x + mpmath.log1p(mpmath.exp(-x))
+
+
+def _log_power(x: Any, y: Any) -> Any:
+    return np.where(x < 0, np.log(np.power(x, y)), _special("xlogy")(y, x))
+
+
+def _exact_log_power(x: Any, y: Any) -> Any:
+    return mpmath.log(mpmath.power(x, y)) if x < 0 or (x == 0 and y != 0) else _xlogy(y, x)
 
 
 def _log_cosh(x: Any) -> Any:
@@ -106,6 +114,7 @@ _ROWS = (
     Function("trigamma",    1, lambda x: _special("polygamma")(1, x),          lambda x: mpmath.psi(1, x),                 lambda x: sp.polygamma(1, x)),
     Function("power",       2, np.power,                                       mpmath.power,                               sp.Pow),
     Function("xlogy",       2, _special("xlogy"),                                  _xlogy,                                     lambda x, y: x * sp.log(y)),
+    Function("log_power",   2, _log_power,                                     _exact_log_power,                           lambda x, y: y * sp.log(x)),
     Function("xlogx",       1, lambda x: _special("xlogy")(x, x),                  lambda x: _xlogy(x, x),                     lambda x: x * sp.log(x)),
 )
 
@@ -151,6 +160,11 @@ def _f(op: str, *args: Node) -> Node:
     return function(op, *args)
 
 
+def _where_positive(value: Node, *arguments: Node) -> Node:
+    """A value made of logarithms of gamma functions, which tell no sign: nan unless their arguments are positive."""
+    return select(both(*[_f("less", ZERO, argument) for argument in arguments]), value, NAN)
+
+
 _ROOT_HALF = power(const(Fraction(1, 2)), Fraction(1, 2))
 _SELU_SCALE, _SELU_ALPHA = const(Fraction(1.0507009873554804934193349852946)), const(Fraction(1.6732632423543772848170429916717))
 
@@ -163,6 +177,11 @@ COMPOSED: Mapping[str, Node] = {
     "gelu":       mul(const(Fraction(1, 2)), a, add(ONE, _f("erf", mul(a, _ROOT_HALF)))),         # Hendrycks and Gimpel 2016
     "selu":       mul(_SELU_SCALE, select(_f("less", ZERO, a), a, mul(_SELU_ALPHA, _f("expm1", a)))),    # Klambauer et al. 2017
     "square":     power(a, 2),
+    "gamma":      _where_positive(_f("exp", _f("loggamma", a)), a),
+    "factorial":  _where_positive(_f("exp", _f("loggamma", add(ONE, a))), add(ONE, a)),
+    "beta":       _where_positive(_f("exp", sub(add(_f("loggamma", a), _f("loggamma", b)), _f("loggamma", add(a, b)))), a, b),
+    "binomial":   _where_positive(_f("exp", sub(_f("loggamma", add(ONE, a)), add(_f("loggamma", add(ONE, b)), _f("loggamma", add(ONE, sub(a, b)))))),
+                                  add(ONE, b), add(ONE, sub(a, b))),
     "sec":        power(_f("cos", a), -1),
     "csc":        power(_f("sin", a), -1),
     "cot":        power(_f("tan", a), -1),

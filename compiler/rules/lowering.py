@@ -32,6 +32,7 @@ EXPANSIONS: Mapping[str, Node] = {
     "heaviside":   select(_f("equals", a, ZERO), b, select(_f("differs", a, a), a, when(ONE, _POSITIVE))),    # nan stays nan
     "xlogy":       when(mul(a, _f("log", b)), _f("differs", a, ZERO)),
     "xlogx":       when(mul(a, _f("log", a)), _f("differs", a, ZERO)),
+    "log_power":   select(_f("less", a, ZERO), _f("log", _f("power", a, b)), when(mul(b, _f("log", a)), _f("differs", b, ZERO))),   # (-2)**2 is 4
     "root_square": _f("sqrt", a),
 }
 # Functions of one operand a that have parts in common: how each is written beside another of its family; b is a or -a,

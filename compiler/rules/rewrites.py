@@ -168,6 +168,7 @@ REWRITES: tuple[Rewrite, ...] = (
     Rewrite("log-product-sum-exp",  log(mul(a, raised(_SUM_EXP, n))),         add(log(a), mul(n, _LSE)),           STABLE, OVERFLOW, through=NAMED),
     Rewrite("log-product-masked",   log(mul(a, raised(_MASKED, n))),          add(log(a), mul(n, _MASKED_LSE)),    STABLE, OVERFLOW, through=NAMED),
     Rewrite("log-product-terms",    log(mul(a, raised(_TERMS, n))),           add(log(a), mul(n, log(_TERMS))),    STABLE, OVERFLOW, (known(not_both_one, a, n),), through=NAMED),
+    Rewrite("log-of-power",         log(function("power", a, b)),             function("log_power", a, b),         STABLE, OVERFLOW, through=NAMED),
     Rewrite("log-even-power",       log(raised(a, n)),                        mul(n, log(absolute(a))),            STABLE, OVERFLOW, (known(even, n), known(varies, a)), through=NAMED),
     Rewrite("log-power",            log(raised(a, n)),                        mul(n, log(a)),                      STABLE, OVERFLOW, (known(not_even, n), known(varies, a)), through=NAMED),
     Rewrite("log-add-exp",          log(add(exp(a), exp(b))),                 add(maximum(a, b), log1p(exp(neg(absolute(sub(a, b)))))), STABLE, OVERFLOW, (known(unshifted, add(exp(a), exp(b))),), last=True),

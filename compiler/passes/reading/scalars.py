@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any
 
+import sympy as sp
+
 from sympile.compiler.errors import UnboundIndex, UnknownFunction
 from sympile.compiler.graph.affine import affine
 from sympile.compiler.graph.arithmetic import add, div, mul, power, sub
@@ -18,6 +20,7 @@ from sympile.compiler.graph.rebuild import function, maximum, minimum, substitut
 from sympile.compiler.language.advice import advice
 from sympile.compiler.language.sizes import is_array
 from sympile.compiler.passes.reading.engine import Bindings, Reader, Row
+from sympile.compiler.passes.reading.logarithms import split
 from sympile.compiler.passes.reading.values import Value
 from sympile.compiler.rules.functions import COMPOSED, FUNCTIONS, POLYGAMMA, READ_AS, a, b
 
@@ -120,6 +123,24 @@ def raised(base: Node, exponent: Node) -> Node:
 def _logarithm(argument: Node, *base: Node) -> Node:
     own = function("log", argument)
     return own if not base else div(own, function("log", base[0]))
+
+
+def _log_parts(item: Any) -> tuple[Any, ...]:
+    made = split(item) if len(item.args) == 1 else None
+    return arguments(item) if made is None else (made,)
+
+
+def _log(reader: Reader, item: Any, values: list[Value], bindings: Bindings) -> Value:
+    if len(item.args) == 1 and split(item) is not None:
+        return values[0]
+    _demand_scalars(reader, item, values)
+    return reader.elementwise(item, values, _logarithm)
+
+
+def _membership(item: Any) -> tuple[Any, ...]:
+    """Contains(x, Integers) as floor(x) = x; of an interval, its inequalities."""
+    value, numbers = item.args
+    return (sp.Eq(sp.floor(value), value) if numbers is sp.S.Integers else numbers.as_relational(value),)
 
 
 def _heaviside(argument: Node, at_zero: Node = HALF) -> Node:
@@ -232,7 +253,8 @@ SCALARS: dict[str, Row] = {
     "Pow": Row(arguments, _power),
     "Max": Row(arguments, over_scalars(maximum)),
     "Min": Row(arguments, over_scalars(minimum)),
-    "log": Row(arguments, over_scalars(_logarithm)),
+    "log": Row(_log_parts, _log),
+    "Contains": Row(_membership, lambda reader, item, values, bindings: values[0]),
     "Heaviside": Row(arguments, over_scalars(_heaviside)),
     "polygamma": Row(arguments, _polygamma),
     "Piecewise": Row(_piece_parts, over_elements(piecewise)),
