@@ -166,3 +166,11 @@ def test_a_bad_row_is_caught() -> None:
     x = np.linspace(-0.3, 0.3, 64)
     with pytest.raises(AssertionError, match="promised"):
         judge(kernel(hasty, 1, 64, 8)(x), exact_values("exp", (x,)), 64, 1.5, (x,))
+
+
+# What a network saturates at, and its slope 1 - tanh² there, is not to miss 1 by its last place.
+@pytest.mark.parametrize("bits", [64, 32])
+@pytest.mark.parametrize("name", ["tanh", "fast.tanh", "erf"])
+def test_odd_functions_end_at_one(name: str, bits: int) -> None:
+    x = np.array([19.2, 20.0, 40.0, 1e4, 1e30, np.inf], DTYPE[bits])
+    np.testing.assert_array_equal(row_kernel(name, bits)(np.concatenate([x, -x])), [1.0] * 6 + [-1.0] * 6)

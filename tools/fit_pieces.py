@@ -50,9 +50,9 @@ TURNED = mp.mpf("0.1667")         # tangents of the angles that are left of thos
 # fmt: off
 FITS = (
     #      name  bits deg low              scale              top                function     odd
-    Pieces("tanh", 64, 14, mp.mpf(1),      mp.mpf("0.78125"), mp.mpf("19.0625"), mp.tanh,     True),
-    Pieces("tanh", 32, 6,  mp.mpf(1),      mp.mpf(1),         mp.mpf("9.125"),   mp.tanh,     True),
-    Pieces("erf",  64, 13, mp.mpf("0.5"),  mp.mpf("1.25"),    mp.mpf("5.9375"),  mp.erf,      True),
+    Pieces("tanh", 64, 14, mp.mpf(1),      mp.mpf("0.78125"), mp.mpf("19.1875"), mp.tanh,     True),
+    Pieces("tanh", 32, 6,  mp.mpf(1),      mp.mpf(1),         mp.mpf("9.5"),     mp.tanh,     True),
+    Pieces("erf",  64, 13, mp.mpf("0.5"),  mp.mpf("1.234375"), mp.mpf("6.0625"), mp.erf,      True),
     Pieces("erf",  32, 6,  mp.mpf("0.5"),  mp.mpf("1.75"),    mp.mpf("3.9375"),  mp.erf,      True),
     Pieces("erfc", 64, 13, mp.mpf(2),      mp.mpf("1.09375"), mp.mpf("27.375"),  scaled_erfc, False),
     Pieces("erfc", 32, 6,  mp.mpf(1),      mp.mpf("1.375"),   mp.mpf("10.5"),    scaled_erfc, False),
