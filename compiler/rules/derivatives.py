@@ -36,6 +36,7 @@ PARTIALS: dict[str, tuple[Node, ...]] = {
     "tanh":        (sub(ONE, square(y)),),
     "sigmoid":     (mul(y, sub(ONE, y)),),
     "softplus":    (_f("sigmoid", a),),
+    "logaddexp":   (_f("sigmoid", sub(a, b)),                          _f("sigmoid", sub(b, a))),
     "relu":        (when(ONE, _f("less", ZERO, a)),),
     "leaky_relu":  (select(_f("less", ZERO, a), ONE, b),               when(a, _f("less_equal", a, ZERO))),   # at 0: from the left
     "elu":         (select(_f("less", ZERO, a), ONE, _f("exp", a)),),                                         # at 0: both sides agree

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from importlib import import_module
+from math import factorial
 from typing import Any
 
 import mpmath
@@ -65,6 +66,10 @@ def _log_cosh(x: Any) -> Any:
     return np.where(size < 1, np.log1p(2 * np.sinh(np.minimum(size, 1) / 2) ** 2), size + np.log((1 + np.exp(-2 * size)) / 2))
 
 
+def _logaddexp(x: Any, y: Any) -> Any:
+    return max(x, y) + mpmath.log1p(mpmath.exp(-abs(x - y)))
+
+
 def _sigmoid(x: Any) -> Any:
     return 1 / (1 + mpmath.exp(-x))
 
@@ -84,6 +89,7 @@ _ROWS = (
     Function("tanh",        1, np.tanh,                                        mpmath.tanh,                                sp.tanh),
     Function("sigmoid",     1, _special("expit"),                              _sigmoid,                                   language.sigmoid),
     Function("softplus",    1, lambda x: np.logaddexp(0.0, x),                 _softplus,                                  language.softplus),
+    Function("logaddexp",   2, np.logaddexp,                                   _logaddexp,                                 lambda x, y: sp.log(sp.exp(x) + sp.exp(y))),
     Function("relu",        1, lambda x: np.maximum(x, 0.0),                   lambda x: max(x, mpmath.mpf(0)),            language.relu),
     Function("leaky_relu",  2, lambda x, s: np.where(x > 0, x, s * x),         lambda x, s: x if x > 0 else s * x,         language.leaky_relu),
     Function("elu",         1, lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))), lambda x: x if x > 0 else mpmath.expm1(x), language.elu),
@@ -148,7 +154,7 @@ READ_AS: Mapping[str, str] = {
     "leaky_relu": "leaky_relu", "elu": "elu", "softsign": "softsign", "log_cosh": "log_cosh", "hard_tanh": "hard_tanh", "Abs": "abs", "abs": "abs", "sign": "sign", "floor": "floor", "ceiling": "ceiling",
     "sin": "sin", "cos": "cos", "tan": "tan", "asin": "asin", "acos": "acos", "atan": "atan", "atan2": "atan2", "sinh": "sinh", "cosh": "cosh",
     "asinh": "asinh", "acosh": "acosh", "atanh": "atanh", "erf": "erf", "erfc": "erfc", "loggamma": "loggamma", "digamma": "digamma", "trigamma": "trigamma", "Heaviside": "heaviside",
-    "log2": "log2", "log10": "log10",
+    "log2": "log2", "log10": "log10", "logaddexp": "logaddexp",
 }
 
 POLYGAMMA: Mapping[int, str] = {0: "digamma", 1: "trigamma"}       # by order
@@ -167,6 +173,7 @@ def _where_positive(value: Node, *arguments: Node) -> Node:
 
 _ROOT_HALF = power(const(Fraction(1, 2)), Fraction(1, 2))
 _SELU_SCALE, _SELU_ALPHA = const(Fraction(1.0507009873554804934193349852946)), const(Fraction(1.6732632423543772848170429916717))
+_SINC_SERIES = add(*[mul(const(Fraction((-1) ** k, factorial(2 * k + 1))), power(a, 2 * k)) for k in range(10)])    # 2^-64 off below 1
 
 # What is written with other operations, by class name; holes a and b stand for the operands.
 COMPOSED: Mapping[str, Node] = {
@@ -194,7 +201,7 @@ COMPOSED: Mapping[str, Node] = {
     "asech":      _f("acosh", power(a, -1)),
     "acsch":      _f("asinh", power(a, -1)),
     "acoth":      _f("atanh", power(a, -1)),
-    "sinc":       select(_f("equals", a, ZERO), ONE, div(_f("sin", a), a)),
+    "sinc":       select(_f("less", power(a, 2), ONE), _SINC_SERIES, div(_f("sin", a), a)),              # whose slopes cancel near 0
     "Mod":        sub(a, mul(b, _f("floor", div(a, b)))),
     "frac":       sub(a, _f("floor", a)),
     "log2":       _f("log2", a),
@@ -204,6 +211,5 @@ COMPOSED: Mapping[str, Node] = {
     "neg":        neg(a),
     "greater":    when(ONE, _f("less", b, a)),
     "less":       when(ONE, _f("less", a, b)),
-    "logaddexp":  add(_f("max", a, b), _f("log1p", _f("exp", neg(_f("abs", sub(a, b)))))),
 }
 # fmt: on

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sympile.compiler.graph.arithmetic import add, div, mul, neg, power
+from sympile.compiler.graph.arithmetic import add, div, mul, neg, power, sub
 from sympile.compiler.graph.conditions import select, when
 from sympile.compiler.graph.node import HALF, MINUS_ONE, ONE, TWO, ZERO, Node, const, hole, make
 from sympile.compiler.graph.rebuild import function
@@ -30,6 +30,7 @@ EXPANSIONS: Mapping[str, Node] = {
     "log_cosh":    select(_f("less", _SIZE, ONE), _NEAR, _FAR),
     "hard_tanh":   make("min", make("max", a, MINUS_ONE), ONE),
     "heaviside":   select(_f("equals", a, ZERO), b, select(_f("differs", a, a), a, when(ONE, _POSITIVE))),    # nan stays nan
+    "logaddexp":   add(make("max", a, b), _f("log1p", _f("exp", neg(_f("abs", sub(a, b)))))),
     "xlogy":       when(mul(a, _f("log", b)), _f("differs", a, ZERO)),
     "xlogx":       when(mul(a, _f("log", a)), _f("differs", a, ZERO)),
     "log_power":   select(_f("less", a, ZERO), _f("log", _f("power", a, b)), when(mul(b, _f("log", a)), _f("differs", b, ZERO))),   # (-2)**2 is 4

@@ -112,6 +112,7 @@ def _named(op: str) -> Callable[..., Node]:
 
 
 exp, expm1, log, log1p, absolute = _named("exp"), _named("expm1"), _named("log"), _named("log1p"), _named("abs")
+logaddexp = _named("logaddexp")
 sigmoid, softplus, relu, tanh, sinh, cosh = (_named(f) for f in ("sigmoid", "softplus", "relu", "tanh", "sinh", "cosh"))
 xlogx, xlogy, root_square = _named("xlogx"), _named("xlogy"), _named("root_square")
 sin, cos = _named("sin"), _named("cos")
@@ -146,6 +147,7 @@ REWRITES: tuple[Rewrite, ...] = (
     Rewrite("power-of-exp",         raised(exp(a), n),                        exp(mul(n, a)),                      STABLE, OVERFLOW),
     Rewrite("one-minus-sigmoid",    sub(ONE, sigmoid(a)),                     sigmoid(neg(a)),                     ROUND,  CANCELS, through=UNNAMED, last=True),   # of a named h, h*(1 - h) stays: no second exp
     Rewrite("two-sigmoid-minus-one", sub(mul(TWO, sigmoid(a)), ONE),          tanh(mul(HALF, a)),                  ROUND,  CANCELS),
+    Rewrite("sigmoid-difference",   sub(sigmoid(a), sigmoid(neg(a))),         tanh(mul(HALF, a)),                  ROUND,  CANCELS),
     Rewrite("tanh-exp",             mul(sub(exp(a), ONE), sigmoid(neg(a))),   tanh(mul(HALF, a)),                  STABLE, OVERFLOW),
     Rewrite("tanh-expm1",           mul(expm1(a), sigmoid(neg(a))),           tanh(mul(HALF, a)),                  STABLE, OVERFLOW),
     Rewrite("tanh-sinh",            div(sinh(a), add(exp(a), exp(neg(a)))),   mul(HALF, tanh(a)),                  STABLE, OVERFLOW),
@@ -171,7 +173,7 @@ REWRITES: tuple[Rewrite, ...] = (
     Rewrite("log-of-power",         log(function("power", a, b)),             function("log_power", a, b),         STABLE, OVERFLOW, through=NAMED),
     Rewrite("log-even-power",       log(raised(a, n)),                        mul(n, log(absolute(a))),            STABLE, OVERFLOW, (known(even, n), known(varies, a)), through=NAMED),
     Rewrite("log-power",            log(raised(a, n)),                        mul(n, log(a)),                      STABLE, OVERFLOW, (known(not_even, n), known(varies, a)), through=NAMED),
-    Rewrite("log-add-exp",          log(add(exp(a), exp(b))),                 add(maximum(a, b), log1p(exp(neg(absolute(sub(a, b)))))), STABLE, OVERFLOW, (known(unshifted, add(exp(a), exp(b))),), last=True),
+    Rewrite("log-add-exp",          log(add(exp(a), exp(b))),                 logaddexp(a, b),                     STABLE, OVERFLOW, (known(unshifted, add(exp(a), exp(b))),), last=True),
     Rewrite("log-terms-exp",        log(_TERMS),                              add(_LARGEST, log(each("add", exp(sub(b, _LARGEST))))), STABLE, OVERFLOW, (known(unshifted, _TERMS),), last=True),
     Rewrite("log1p",                log(add(ONE, a)),                         log1p(a),                            ROUND,  CANCELS, (known(varies, a),), last=True),
     Rewrite("exp-log",              exp(log(a)),                              a,                                   STABLE, SHORTER, (known(positive, a),)),
