@@ -16,7 +16,7 @@ from sympile.compiler.graph.arithmetic import add, mul
 from sympile.compiler.graph.definition import Definition, define, definitions, elementwise, read
 from sympile.compiler.graph.node import const
 from sympile.compiler.passes.assemble import assemble
-from sympile.compiler.passes.emitting import region as emitted
+from sympile.compiler.passes.emitting import hand_out as emitted
 from sympile.compiler.passes.fuse import fuse
 from sympile.compiler.passes.schedule import schedule
 from sympile.compiler.passes.scheduling import abreast as scheduled

@@ -22,7 +22,7 @@ from sympile.compiler.graph.brackets import at_least_zero
 from sympile.compiler.graph.conditions import when
 from sympile.compiler.graph.definition import Definition, define, read
 from sympile.compiler.passes import assemble
-from sympile.compiler.passes.emitting import region
+from sympile.compiler.passes.emitting import hand_out
 from sympile.compiler.passes.fuse import fuse
 from sympile.compiler.passes.schedule import Loops, schedule
 from sympile.compiler.passes.scheduling import regions
@@ -173,9 +173,9 @@ def test_what_is_not_finite_stays_in_its_row(bad: float) -> None:
 @pytest.fixture
 def everything_is_split(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Chunks as small as their grain, for any work at all."""
-    for module in (regions, region, assemble):
+    for module in (regions, hand_out, assemble):
         monkeypatch.setattr(module, "WORTH", 1)
-    monkeypatch.setattr(region, "CHUNK", 1)
+    monkeypatch.setattr(hand_out, "CHUNK", 1)
     yield
     pool.stop()
 

@@ -18,7 +18,7 @@ import sympile as sm
 from sympile.compiler.code.jit import compile_text
 from sympile.compiler.errors import EnvironmentProblem
 from sympile.compiler.passes import assemble
-from sympile.compiler.passes.emitting import region as emitted
+from sympile.compiler.passes.emitting import hand_out as emitted
 from sympile.compiler.passes.scheduling import regions
 from sympile.compiler.program import POOL, POOL_SYMBOL
 from sympile.runtime import pool, pool_memory

@@ -183,15 +183,19 @@ class NarrowBlock:
 
     def _row(self, tensor: Definition, row: int, entry: int) -> Value:
         """Where an entry of a row of the block lies."""
-        function = self.frame.function
+        function, element = self.frame.function, self.scalar.element
         first, *_ = self.frame.strides(tensor)
+        if self.left is None and isinstance(first, int) and tensor not in self.frame.layout.chosen:
+            before = function.mul(self.elements.positions[self.row], first)
+            begin = function.gep(element, self.frame.pointer(tensor), before)
+            return function.beyond(element, begin, row * first + entry)
         at = function.add(self.elements.positions[self.row], row)
         if self.left is not None:
             at = function.min(at, function.sub(self.end, 1))
         if tensor in self.frame.layout.chosen:
             at = self._example(row, at)
         place = function.add(function.mul(at, first), entry)
-        return function.gep(self.scalar.element, self.frame.pointer(tensor), place)
+        return function.gep(element, self.frame.pointer(tensor), place)
 
     def _example(self, row: int, at: Integer) -> Value:
         """Which example a row of the block is, where an order says."""

@@ -11,17 +11,17 @@ from dataclasses import replace
 from itertools import groupby
 
 from sympile.compiler.code.lanes import Lanes
-from sympile.compiler.code.value import Integer, Value, i64
+from sympile.compiler.code.value import Integer, Value
 from sympile.compiler.code.writer import Function
 from sympile.compiler.graph.definition import EXAMPLE, Definition, extent_value
 from sympile.compiler.graph.node import Node, extent
 from sympile.compiler.passes.emitting.extents import Run
+from sympile.compiler.passes.emitting.hand_out import handed_out
 from sympile.compiler.passes.emitting.layout import Frame
 from sympile.compiler.passes.emitting.reduction import COMBINE
 from sympile.compiler.passes.fusing.group import Group
 from sympile.compiler.passes.scheduling.abreast import ROWS, Abreast, words_of_row
-from sympile.compiler.passes.scheduling.regions import CHUNK, WORTH, Split, sums_over, words_of
-from sympile.compiler.program import POOL, POOL_SYMBOL
+from sympile.compiler.passes.scheduling.regions import Split, sums_over, words_of
 from sympile.compiler.records import dataclass
 
 PART_PARAMETERS = [("ptr noalias", "table"), ("ptr", "partials"), ("i64", "first"), ("i64", "last"), ("i64", "number")]
@@ -98,22 +98,11 @@ class Region:
 
     def write(self, finish: Callable[[Frame, Definition], None]) -> None:
         """All of it; `finish` writes what is made of array sums afterwards."""
-        function = self.function
         partials = self._partials()
         length = self.frame.extent(extent(self.split.index))
-        cost = self._cost_of_step()
-        known = isinstance(length, int) and isinstance(cost, int)
-        if known:
-            count = self._hand_out(length, cost, partials)
-        else:
-            small = function.compare("slt", function.mul(length, cost), WORTH)
-            with function.either(small) as choice:
-                with choice.then():
-                    function.call("void", f"@{self.part}", self.frame.table, partials, i64(0), i64(length), i64(0))
-                    choice.give(i64(1))
-                with choice.otherwise():
-                    choice.give(i64(self._hand_out(length, cost, partials)))
-            count = choice.results[0]
+        count = handed_out(
+            self.function, self.split, self.part, self.frame.table, partials, length, self._cost_of_step()
+        )
         if self.split.summed:
             self._add_up(partials, count)
             self._deliver(partials, finish)
@@ -127,21 +116,6 @@ class Region:
                 cost = self.function.mul(cost, self.frame.extent(extent(index)))
             total = self.function.add(total, cost)
         return total
-
-    def _hand_out(self, length: Integer, cost: Integer, partials: Value) -> Integer:
-        """Chunks of equal size, but for the last; returns their number."""
-        function, grain = self.function, self.split.grain
-        enough = function.add(function.div(CHUNK, cost), 1)
-        size = function.max(enough, _over(function, length, self.split.most))
-        size = function.mul(_over(function, size, grain), grain)
-        pool = function.module.external(POOL_SYMBOL, "ptr")
-        if self.split.together:
-            workers = function.load("i64", function.gep("i8", pool, POOL["workers"]), 8)
-            size = function.pick(function.compare("eq", workers, 0), i64(length), i64(size))
-        region = function.load("ptr", pool, 8)
-        given = (Value(f"@{self.part}", "ptr"), self.frame.table, partials, i64(length), i64(size))
-        function.do(f"call void {region.text}({', '.join(f'{v.type} {v.text}' for v in given)})")
-        return _over(function, length, size)
 
     # ------------------------------------------------------------------------------------------ partial sums
 
@@ -174,11 +148,6 @@ class Region:
             with function.loop(0, _words(tensor)) as word:
                 value = self.scalar.load(function.gep(element, source, word.index))
                 self.scalar.store(value, function.gep(element, self.frame.pointer(tensor), word.index))
-
-
-def _over(function: Function, a: Integer, b: Integer) -> Integer:
-    """a / b, rounded up."""
-    return function.div(function.sub(function.add(a, b), 1), b)
 
 
 def enter_part(frame: Frame, group: Group, split: Split, element: str) -> dict[Node, Run]:
