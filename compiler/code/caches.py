@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from sympile.compiler.records import dataclass
 
 SYSTEM = Path("/sys/devices/system/cpu/cpu0/cache")  # Linux; where there is no such folder, the usual sizes stand
 LEVELS = {1: "first", 2: "second", 3: "third"}
+MOST = 64  # bytes of a word
 UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
@@ -29,17 +31,21 @@ def own_caches(usual: Caches, system: Path = SYSTEM) -> Caches:
 
 
 def _word(path: str) -> str:
-    with open(path, "rb", buffering=0) as file:
-        return file.read().decode().strip()
+    file = os.open(path, os.O_RDONLY)  # a tenth of the time that a file object takes
+    try:
+        return os.read(file, MOST).decode().strip()
+    finally:
+        os.close(file)
 
 
 @functools.cache
 def _levels(system: Path) -> dict[int, int]:
     """Bytes by level, of caches that hold data."""
     found: dict[int, int] = {}
-    for folder in sorted(system.glob("index*")):
+    folders = os.listdir(system) if system.is_dir() else []
+    for folder in sorted(name for name in folders if name.startswith("index")):
         try:
-            level, kind, size = (_word(f"{folder}/{name}") for name in ("level", "type", "size"))
+            level, kind, size = (_word(f"{system}/{folder}/{name}") for name in ("level", "type", "size"))
             if kind in ("Data", "Unified"):
                 found[int(level)] = int(size[:-1]) * UNITS[size[-1]]
         except (OSError, ValueError, KeyError, IndexError):

@@ -276,12 +276,12 @@ def reads(*roots: Node) -> list[Node]:
     return [node for node in postorder(roots) if node.op == "read"]
 
 
-def brief(node: Node, limit: int = 400) -> str:
-    """A one-line text for debugging and error messages; long ones are cut."""
+def brief(node: Node, limit: int = 400, known: dict[Node, str] | None = None) -> str:
+    """A one-line text for debugging and error messages; long ones are cut. `known` keeps the texts of parts."""
     if not node.args:
         return _brief_text(node, [])[:limit]
-    text: dict[Node, str] = {}
-    for item in postorder([node]):
+    text = {} if known is None else known
+    for item in postorder([node], text):
         text[item] = _brief_text(item, [text[a] for a in item.args])[:limit]
     return text[node]
 

@@ -269,8 +269,9 @@ def write_group(
 ) -> None:
     """The loops of one group."""
     if group.contents.operations <= DESCRIBED:
+        known: dict[Node, str] = {}
         for tensor in group.results:
-            frame.function.comment(_described(tensor))
+            frame.function.comment(_described(tensor, known))
     first = group.members[0]
     if first.kind == "call":
         write_call(frame, first, scalar)
@@ -319,11 +320,11 @@ def _write_copy(module: Module, name: str, tensor: Definition, slot: int, layout
     function.ret()
 
 
-def _described(tensor: Definition) -> str:
+def _described(tensor: Definition, known: dict[Node, str]) -> str:
     if tensor.kind == "call":
         return f"{tensor.name} = {tensor.routine}({', '.join(o.name for o in tensor.operands)})"
     reduced = f"{tensor.monoid} over {', '.join(map(brief, tensor.reduced))} of " if tensor.monoid else ""
-    return f"{tensor.name}[{', '.join(map(brief, tensor.axes))}] = {reduced}{brief(tensor.formula, 300)}"
+    return f"{tensor.name}[{', '.join(map(brief, tensor.axes))}] = {reduced}{brief(tensor.formula, 300, known)}"
 
 
 def _tensors(group: Group) -> list[Definition]:

@@ -158,7 +158,7 @@ class Simplifier:
 
     def _formula(self, root: Node, new: Mapping, done: dict[Node, Node]) -> Node:
         """Operands first; most nodes stay as they are."""
-        table, loose = self.table.table, self.loose
+        rows, loose = self.table.rows, self.loose
         for node in postorder([root], done):
             if node in done:  # as a part of what another one became
                 continue
@@ -166,7 +166,7 @@ class Simplifier:
             if node.op == "read" or not all([done[arg] is arg for arg in args]):
                 self._change(node, {}, new, done)
                 continue
-            if node.op in table:
+            if node.op in rows:
                 now = self._rewritten(node)
             if now is not node:
                 self._change(node, {node: now}, new, done)

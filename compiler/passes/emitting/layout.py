@@ -57,6 +57,7 @@ class Frame:
     unstored: frozenset[Definition] = frozenset()  # those of them that have no place in memory
     near: frozenset[Definition] = frozenset()  # what lies on the stack from one group to the next
     keeps: bool = False  # whether powers of the step may be kept in memory, which threads must not share
+    waits: bool = False  # whether it is a step, for whose numbers the next one waits
     refines: bool = False  # whether reciprocals in its loops are refined guesses, since divisions would take longer
     tables: dict[int, tuple[object, Value]] = field(default_factory=dict)  # by the id of their numbers, which are kept
     orders: Mapping[Node, tuple[tuple[Node, ...], ...]] = field(default_factory=dict)  # chains of terms of sums

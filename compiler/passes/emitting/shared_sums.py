@@ -112,7 +112,7 @@ class SharedSums:
     def _sums_end(
         self, sums: Sequence[Definition], copies: int, results: Sequence[Value], slots: Sequence[Value]
     ) -> None:
-        """Adds accumulators and their lanes up: of several sums at once, where they are on their way to memory."""
+        """Adds accumulators and their lanes up: of several sums at once, unless the next step waits for each."""
         lanes = self.nest.elements.wide
         by_monoid: dict[str, list[tuple[Definition, Value]]] = {}
         wholes: dict[Definition, Value] = {}
@@ -128,13 +128,12 @@ class SharedSums:
         for tensor, whole in wholes.items():
             if tensor in joined:
                 continue
-            if slots and lanes.lanes > 1:
-                by_monoid.setdefault(str(tensor.monoid), []).append((tensor, whole))
-            else:
-                self.nest.store(tensor, ACROSS[str(tensor.monoid)](lanes, whole), Place())
+            by_monoid.setdefault(str(tensor.monoid), []).append((tensor, whole))
+        frame = self.nest.elements.frame
+        many = lanes.lanes if lanes.lanes > 1 and (slots or not frame.waits) else 1
         for monoid, several in by_monoid.items():
-            for start in range(0, len(several), lanes.lanes):
-                self._several(monoid, several[start : start + lanes.lanes])
+            for start in range(0, len(several), many):
+                self._several(monoid, several[start : start + many])
 
     def _joined(self, wholes: Mapping[Definition, Value]) -> set[Definition]:
         """Sums that are wanted side by side: the same bits as one after the other. Returns which they were."""
@@ -152,6 +151,9 @@ class SharedSums:
     def _several(self, monoid: str, wholes: Sequence[tuple[Definition, Value]]) -> None:
         """The lanes of up to as many sums as there are lanes: the same bits as one after the other."""
         lanes, vectors = self.nest.elements.wide, [vector for _, vector in wholes]
+        if len(vectors) == 1:
+            self.nest.store(wholes[0][0], ACROSS[monoid](lanes, vectors[0]), Place())
+            return
         count = 1 << (len(vectors) - 1).bit_length()
         together = packed(lanes, vectors + vectors[-1:] * (count - len(vectors)), COMBINE[monoid])
         for lane, (tensor, _) in enumerate(wholes):

@@ -153,10 +153,8 @@ def _work(tensor: Definition) -> int:
 
 
 def users_of(outputs: Iterable[Definition]) -> Counter[Definition]:
-    users: Counter[Definition] = Counter(outputs)
-    for tensor in computed(users):
-        users.update(tensor.below)
-    return users
+    wanted = list(outputs)
+    return Counter([*wanted, *[read for tensor in computed(wanted) for read in tensor.below]])
 
 
 # ------------------------------------------------------------------------------------------------ groups

@@ -21,12 +21,15 @@ from sympile.compiler.graph.rebuild import rebuild, substitute
 from sympile.compiler.passes.fusing.group import costly, users_of
 from sympile.compiler.passes.fusing.lift import at_all_places
 
+STRIDES = frozenset({"divides"})
 POSITIONS = frozenset({"read", "eq", "ge", "divides", "quotient"})  # operations on index expressions
 
 
 def solve_strides(outputs: list[Definition]) -> dict[Definition, Definition]:
     """Sums over what strides allow, without a guard for it."""
     users = users_of(outputs)
+    if not any(tensor.formula.ops >= STRIDES for tensor in users if tensor.kind == "formula"):
+        return Mapping()
     single: set[Definition] = set()  # sums that have become one term, and have one reader
     done: dict[Node, Node] = {}
 

@@ -15,6 +15,8 @@ from sympile.compiler.graph.node import Node, target
 from sympile.compiler.graph.reduce import always_in_range, total
 from sympile.compiler.passes.fusing.group import scatter_axis, users_of
 
+DELTAS = frozenset({"eq"})
+
 
 def scattered(outputs: list[Definition]) -> dict[Definition, Definition]:
     """Old → new definitions, where c S[i, j] with S a scatter that nobody else reads scatters c times the terms of S.
@@ -22,6 +24,8 @@ def scattered(outputs: list[Definition]) -> dict[Definition, Definition]:
     Alone it becomes the definition; as a term of a sum it is read in place, for `group` to add it there.
     """
     users = users_of(outputs)
+    if not any(tensor.formula.ops >= DELTAS for tensor in users if tensor.kind == "formula"):
+        return {output: output for output in outputs}
     done: dict[Node, Node] = {}
 
     def written(tensor: Definition, new: Mapping[Definition, Definition]) -> Definition:

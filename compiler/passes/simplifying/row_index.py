@@ -9,7 +9,7 @@ from functools import cache
 
 from sympile.compiler.graph.arithmetic import mul, split
 from sympile.compiler.graph.definition import Definition
-from sympile.compiler.graph.node import Node, const, target, without_coefficient
+from sympile.compiler.graph.node import Node, Number, const, target, without_coefficient
 from sympile.compiler.passes.simplifying.filling import holes
 from sympile.compiler.passes.simplifying.matching import OPERATION, Matcher
 from sympile.compiler.records import dataclass
@@ -34,21 +34,31 @@ class Indexed:
 
 @dataclass(slots=True)
 class RowIndex:
-    """Finds the rows that may fit a node; what it finds for one node serves all that look alike from above."""
+    """Finds the rows that may fit a node; what it finds for one node serves all that look alike from above.
 
-    table: dict[str, list[Indexed]]
+    Rows are made ready when the first node of their operation is met: few programs have many operations.
+    """
+
+    rows: dict[str, list[Rewrite]]
+    names: Mapping[Definition, str]
+    opened: dict[Node, Node] = field(default_factory=dict)
+    ready: dict[str, list[Indexed]] = field(default_factory=dict)
     present: dict[Node, frozenset[str]] = field(default_factory=dict)
     alike: dict[tuple[str, frozenset[str]], tuple[Indexed, ...]] = field(default_factory=dict)
 
     def candidates(self, node: Node) -> Iterable[Indexed]:
         """The rows, in their order, that are not ruled out by the operations of operands and theirs."""
-        rows = self.table.get(node.op)
-        if rows is None or (node.op == "read" and target(node).kind == "input"):
+        if node.op not in self.rows or (node.op == "read" and target(node).kind == "input"):
             return ()
+        rows = self.ready.get(node.op) or self._made_ready(node.op)
         if not node.below and not self._fitting(rows, node.op, node.ops):  # nothing stands behind reads
             return ()
         fitting = self._fitting(rows, node.op, _present(node, self.present))
         return [row for row in fitting if not row.inner or self._inner_fits(row, node)] if fitting else ()
+
+    def _made_ready(self, op: str) -> list[Indexed]:
+        self.ready[op] = [_indexed(row, Matcher(row.through, self.names, self.opened)) for row in self.rows[op]]
+        return self.ready[op]
 
     def _fitting(self, rows: list[Indexed], op: str, there: frozenset[str]) -> tuple[Indexed, ...]:
         """The rows that need no more operations than these."""
@@ -63,12 +73,17 @@ class RowIndex:
 
 def by_operation(rows: Iterable[Rewrite], names: Mapping[Definition, str]) -> RowIndex:
     """The rows in their order, under the operation of the nodes that they match."""
-    opened: dict[Node, Node] = {}
-    table: dict[str, list[Indexed]] = {}
+    table: dict[str, list[Rewrite]] = {}
     for row in rows:
-        entry = _indexed(row, Matcher(row.through, names, opened))
-        table.setdefault(_ROOT.get(entry.pattern.op, entry.pattern.op), []).append(entry)
-    return RowIndex(table)
+        op = _unscaled(row.before)[1].op
+        table.setdefault(_ROOT.get(op, op), []).append(row)
+    return RowIndex(table, names)
+
+
+def _unscaled(before: Node) -> tuple[Number, Node]:
+    """What a row looks for: a sum without its factor, which comes first."""
+    scale, pattern = split(before) if before.op == "mul" else (1, before)
+    return (scale, pattern) if pattern.op == "add" else (1, before)
 
 
 def _indexed(row: Rewrite, matcher: Matcher) -> Indexed:
@@ -78,9 +93,7 @@ def _indexed(row: Rewrite, matcher: Matcher) -> Indexed:
 @cache
 def _sought(row: Rewrite) -> tuple[Node, Node, frozenset[str], tuple[tuple[str, frozenset[str]], ...]]:
     """What is the same in every run: the pattern, what it becomes, what it needs."""
-    scale, pattern = split(row.before)
-    if pattern.op != "add":
-        scale, pattern = 1, row.before
+    scale, pattern = _unscaled(row.before)
     after = row.after if scale == 1 else mul(const(Fraction(1) / scale), row.after)
     if pattern.op == "call":
         return pattern, after, frozenset(), ()

@@ -138,6 +138,7 @@ class StepsLoop:
             table,
             unstored=self._numbers(),
             inlines=self._few_routines(),
+            waits=True,
             refines=self._waits_for_divisions(),
             orders=orders(self.fused.groups, carried, several=self.made.alone is not None),
         )
