@@ -78,7 +78,7 @@ SHOWN = [
                  f"Matrix([\n[  {some}],\n[2*{some}],\n[3*{some}],\n[                                     0]])",
                  lambda p: np.exp(p["u"][0, 0] + 2*p["u"][1, 0] + 3*p["u"][2, 0]), id="a sum of some entries stays as it is written"),
     pytest.param(sm.sin(u[0, 0] + u[1, 0] + u[2, 0] + u[3, 0]), u,
-                 "cos(u[0, 0] + u[1, 0] + u[2, 0] + u[3, 0])*Matrix([1, 1, 1, 1])",
+                 "cos(u[0, 0] + u[1, 0] + u[2, 0] + u[3, 0])*ones(4, 1)",
                  lambda p: np.sin(p["u"].sum()), id="a sum of all"),
     pytest.param(sp.log(sm.dot(u, u)), u, "2*u/(u.T*u)", lambda p: np.log((p["u"]**2).sum()), id="a denominator"),
     pytest.param(z[0, 0]**4 + z[1, 0]**2, z, "Matrix([\n[4*z[0, 0]**3],\n[   2*z[1, 0]]])",

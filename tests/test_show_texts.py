@@ -129,3 +129,28 @@ def test_rows_chosen_by_data_stay_rows_of_a_matrix(symbol: str, want: str, in_la
 ])  # fmt: skip
 def test_slices_are_written_as_one_types_them(part: Any, want: str) -> None:
     assert text(part) == want
+
+
+def test_arrays_that_occur_often_in_long_lines_have_names() -> None:
+    """Two layers of gelu, whose slope holds its argument five times."""
+    W, V = MS("W", 5, 4), MS("V", 3, 5)
+    loss = sm.mse(V * sm.gelu(W * v + MS("b", 5, 1)), t)
+    assert str(sm.grad(loss, W)).splitlines() == [
+        "d/dW = ((sqrt(2)*(exp(-(v1∘v1)/2)∘dv3∘v1)/(sqrt(pi)) + dv3∘v2)/2)*x.T",
+        "  v1  = W*x + b",
+        "  v2  = 1 + erf(sqrt(2)*v1/2)",
+        "  v3  = (v1∘v2)/2",
+        "  dv3 = V.T*(2*V*v3/3 - 2*t/3)",
+    ]
+
+
+@pytest.mark.parametrize(("loss", "want"), [
+    pytest.param(sp.sin(v[0, 0] + v[1, 0] + v[2, 0] + v[3, 0]), "cos(x[0, 0] + x[1, 0] + x[2, 0] + x[3, 0])*ones(4, 1)", id="ones"),
+    pytest.param(sm.sum(sp.Matrix([[1, 1, 1, 1], [2, 3, 4, 5]])*v), "Matrix([\n[3],\n[4],\n[5],\n[6]])", id="not everywhere"),
+])  # fmt: skip
+def test_what_stands_at_every_place_needs_no_places(loss: Any, want: str) -> None:
+    assert str(sm.grad(loss, v)) == want
+
+
+def test_a_hessian_of_squares_by_entries_is_an_identity() -> None:
+    assert str(sm.hessian(sum(v[k, 0] ** 2 for k in range(4)), v)) == "2*I"

@@ -22,12 +22,11 @@ from sympile.compiler.graph.mapping import Mapping
 from sympile.compiler.graph.node import ONE, Node, Number, const, number, postorder, target
 from sympile.compiler.graph.rebuild import rebuild, substitute
 from sympile.compiler.graph.reduce import reduce
-from sympile.compiler.passes.simplifying import affine_maps, deviations, solving
-from sympile.compiler.passes.simplifying.affine_maps import AffineMaps
 from sympile.compiler.passes.simplifying.filling import Bindings, filled
 from sympile.compiler.passes.simplifying.matching import Found, products, sums
 from sympile.compiler.passes.simplifying.rewriting import Rewriting, recorded
 from sympile.compiler.passes.simplifying.row_index import Indexed, RowIndex, by_operation
+from sympile.compiler.passes.simplifying.whole import WAYS, Way, affine_maps
 from sympile.compiler.records import dataclass
 from sympile.compiler.rules.facts import Facts
 from sympile.compiler.rules.rewrites import LEVELS, Faith, Rewrite, rows_for
@@ -70,9 +69,8 @@ def simplify(
     became = Mapping({tensor: tensor for tensor in computed(outputs)})
     sums = any(tensor.monoid == "sum" for tensor in became)
     constants = sums and any(t.kind == "input" and t.routine == "constant" for t in definitions(outputs))
-    run = Simplifier(
-        by_operation(rows_for(rewrites, last), own), LEVELS[rewrites], own, AffineMaps(own) if constants else None
-    )
+    ways = (*WAYS, affine_maps(own)) if constants else WAYS
+    run = Simplifier(by_operation(rows_for(rewrites, last), own), LEVELS[rewrites], own, ways)
     before: list[list[Definition]] = []
     for _ in range(_ROUNDS):
         before.append([became[o] for o in outputs])
@@ -99,7 +97,7 @@ class Simplifier:
     table: RowIndex
     level: Faith
     names: Names
-    maps: AffineMaps | None = None  # None where the program has no constants
+    ways: Sequence[Way]
     facts: Facts = field(default_factory=Facts)
     settled: set[Definition] = field(default_factory=set)  # nothing more will be rewritten in these, nor below
     loose: set[Node] = field(default_factory=set)  # nodes that read what is not settled
@@ -123,21 +121,21 @@ class Simplifier:
             return self._call(tensor, [new[o] for o in tensor.operands])
         body = self._formula(tensor.formula, new, done)
         now = _redefined(tensor, body)
-        by_solve = solving.solved(now) if self.level >= Faith.STABLE else None
-        if by_solve is not None:
-            self._record(Rewriting(solving.NAME, solving.BEFORE, solving.AFTER, solving.WHY))
-            return by_solve
-        merged = self.maps.merged(now) if self.maps is not None and self.level >= Faith.STABLE else None
-        if merged is not None:
-            self._record(Rewriting(affine_maps.NAME, affine_maps.BEFORE, affine_maps.AFTER, affine_maps.WHY))
-            return merged
-        shorter = deviations.without_deviations(now, self.names) if self.level >= Faith.STABLE else None
-        if shorter is not None:
-            self._record(Rewriting(deviations.NAME, deviations.BEFORE, deviations.AFTER, deviations.WHY))
-            return shorter
+        other = self._other_form(now) if self.level >= Faith.STABLE else None
+        if other is not None:
+            return other
         if now is tensor or now.body is body:
             self._settle(now)
         return now
+
+    def _other_form(self, tensor: Definition) -> Definition | None:
+        """The same tensor by the first way that takes all of its formula to see."""
+        for way in self.ways:
+            found = way.rewrite(tensor, self.names)
+            if found is not None:
+                self._record(way.report)
+                return found
+        return None
 
     def _call(self, tensor: Definition, operands: list[Definition]) -> Definition:
         now = call(tensor.routine, operands, tensor.shape)

@@ -60,7 +60,7 @@ def formula(
         return Formula(large, {}, shape, label, note, definition, scope, kind, definition)
     found = _candidates(definition, names, adjoint_of or {}, automatic, letter, notation_of(definition, scope, kind))
     for with_adjoints in (False, True) if found.adjoints else (False,):
-        plan = with_shared_parts(found.plan(with_adjoints))
+        plan = found.in_order(with_shared_parts(found.plan(with_adjoints)))
         operations = written_size(plan)
         if operations > MOST_FOR_A_LINE and found.adjoints and not with_adjoints:
             continue

@@ -55,6 +55,14 @@ class Candidates:
                 return plan if self.fixed else renumbered(plan, self.forward.values(), taken, self.letter)
             forward = {t: word for t, word in forward.items() if word not in spare}
 
+    def in_order(self, plan: Plan) -> Plan:
+        """A plan that got further lines, numbered from v1 on again, unless several formulas share the numbers."""
+        if self.fixed:
+            return plan
+        given = self.given.values()
+        words = [name for name in plan.lines.values() if name not in given and name not in plan.adjoints]
+        return renumbered(plan, words, [*given, *input_names(self.output)], self.letter)
+
     def written_out(self) -> Definition:
         """The output with nothing named."""
         return inlined([self.output], keep=lambda t: explicit_matrix(t) is not None)[self.output]
@@ -146,14 +154,13 @@ def inner_rank(tensor: Definition) -> int:
 
 
 def _arguments(node: Node) -> list[Definition]:
-    return [target(a) for a in node.args if a.op == "read"] if node.op in FUNCTIONS else []
+    if node.op not in FUNCTIONS:
+        return []
+    return [target(rest) for _, rest in map(split, node.args) if rest.op == "read"]
 
 
 def _is_result(tensor: Definition) -> bool:
-    if tensor.monoid is not None:
-        return False
-    _, rest = split(tensor.formula)
-    return rest.op in FUNCTIONS
+    return tensor.monoid is None and any(node.op in FUNCTIONS for node in postorder([tensor.formula]))
 
 
 # ------------------------------------------------------------------------------------------------ the plan

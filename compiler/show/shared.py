@@ -1,16 +1,21 @@
-"""Large formulas: scalar parts that occur several times get names of their own."""
+"""Large formulas: parts that occur several times get names of their own, numbers as well as arrays."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import permutations
 
 from sympile.compiler.graph.definition import EXAMPLE, Definition, call, define, definitions, elementwise, read
 from sympile.compiler.graph.inline import rewritten
 from sympile.compiler.graph.node import Node, postorder, target
 from sympile.compiler.graph.rebuild import substitute
+from sympile.compiler.show.explicit import explicit_matrix
 from sympile.compiler.show.naming import Plan, automatic_words, in_lines, input_names
+from sympile.compiler.show.patterns import normalized
 
 LARGE = 90  # operations in a formula (shared parts count each time) from which on parts are named
+LARGE_ARRAYS = 30  # the same for parts that are arrays, which need more signs
+MOST_AXES = 2  # of such a part: more have no matrix
 PART = 5  # operations in a part that is worth a name
 _NO_PARTS = frozenset(
     {
@@ -33,17 +38,27 @@ _NO_PARTS = frozenset(
 
 
 def with_shared_parts(plan: Plan) -> Plan:
-    """The plan with a line for every scalar part that is long and occurs more than once; small formulas stay."""
+    """The plan with a line for every part that is long and occurs more than once; small formulas stay."""
     bodies = [t.formula for t in definitions([plan.top]) if t.kind == "formula"]
     weights = _weights(plan)
-    if weights[plan.top] < LARGE:
+    most = MOST_AXES if max(weights[t] for t in (plan.top, *plan.lines)) >= LARGE_ARRAYS else 0
+    if weights[plan.top] < LARGE and most == 0:
         return plan
+    least = 0 if weights[plan.top] >= LARGE else 1
     parts = [
-        n for n in _used_often(bodies) if _weight(n, weights) >= PART and n.free <= {EXAMPLE} and n.op not in _NO_PARTS
+        n
+        for n in _used_often(map(normalized, bodies))
+        if _weight(n, weights) >= PART and least <= len(n.free - {EXAMPLE}) <= most and n.op not in _NO_PARTS
     ]
-    return _extracted(
-        plan, [n for n in parts if not (n.op == "read" and (target(n) in plan.lines or target(n).kind == "input"))]
-    )
+    return _extracted(plan, _wherever([n for n in parts if not _is_short(n, plan)], bodies))
+
+
+def _is_short(part: Node, plan: Plan) -> bool:
+    """A name, or numbers in their places."""
+    if part.op != "read":
+        return any(n.op == "eq" and n.free - {EXAMPLE} for n in postorder([part]))
+    tensor = target(part)
+    return tensor in plan.lines or tensor.kind == "input" or explicit_matrix(tensor) is not None
 
 
 def written_size(plan: Plan) -> int:
@@ -89,6 +104,20 @@ def _used_often(bodies: Iterable[Node]) -> list[Node]:
     return [node for node, count in uses.items() if count > 1]
 
 
+def _wherever(parts: Sequence[Node], bodies: Sequence[Node]) -> list[Node]:
+    """The parts, and what is the same at other indices, operands before users."""
+    same = {_canonical(part)[0] for part in parts}
+    kinds = {(part.op, len(part.free)) for part in parts}
+    nodes = [n for n in postorder(bodies) if (n.op, len(n.free)) in kinds]
+    return [n for n in nodes if _canonical(n)[0] in same]
+
+
+def _canonical(part: Node) -> tuple[Definition, tuple[Node, ...]]:
+    """An array, and the indices at which it is this part; of the orders of its axes always the same."""
+    orders = [axes for axes in permutations(part.free) if EXAMPLE not in axes[1:]]
+    return min(((elementwise(axes, part), axes) for axes in orders), key=lambda found: found[0].key)
+
+
 def _extracted(plan: Plan, parts: Sequence[Node]) -> Plan:
     """Every part as a definition with the next free name."""
     new: dict[Definition, Definition] = {}
@@ -119,8 +148,7 @@ def _redefined(
     for part in parts:
         if part in below and part not in held and part is not tensor.formula:
             body = rewritten(_with_parts(part, held), new, lambda t: True)
-            axes = (EXAMPLE,) if EXAMPLE in body.free else ()
-            own = elementwise(axes, body)
+            own, axes = _canonical(body)
             names.setdefault(own, "")
             held[part] = read(own, *axes)
     body = rewritten(_with_parts(tensor.formula, held), new, lambda t: True)

@@ -13,8 +13,6 @@ from sympile.compiler.graph.rebuild import substitute
 from sympile.compiler.graph.reduce import total
 from sympile.compiler.records import dataclass
 
-NAME, BEFORE, AFTER, WHY = "affine map", "A*(C*x + d)", "(A*C)*x + A*d", "constants are multiplied once"
-
 
 @dataclass(slots=True)
 class AffineMaps:

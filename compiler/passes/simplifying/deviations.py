@@ -11,8 +11,6 @@ from sympile.compiler.graph.node import ZERO, Node, const, extent, target
 from sympile.compiler.graph.rebuild import substitute
 from sympile.compiler.graph.reduce import total
 
-NAME, BEFORE, AFTER, WHY = "deviations", "sum(x - mean(x))", "0", "deviations from a mean add up to nothing"
-
 
 def without_deviations(tensor: Definition, names: Container[Definition]) -> Definition | None:
     """The same sum without the terms that add up to nothing; None where there are none.

@@ -22,7 +22,7 @@ class Rewriting:
     """A rewrite that was made.
 
     Attributes:
-        name: the row of rules/rewrites.py, or of passes/simplifying/solving.py.
+        name: the row of rules/rewrites.py, or of passes/simplifying/whole.py.
         before: what stood there, as text.
         after: what stands there now.
         why: the reason.

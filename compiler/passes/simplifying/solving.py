@@ -10,8 +10,6 @@ from sympile.compiler.graph.definition import EXAMPLE, Definition, call, element
 from sympile.compiler.graph.node import Node, extent, target
 from sympile.compiler.rules.facts import symmetric
 
-NAME, BEFORE, AFTER, WHY = "solve", "inv(A)*b", "solve(A, b)", "more accurate than the inverse, and cheaper"
-
 
 def solved(tensor: Definition) -> Definition | None:
     """The same tensor by a solve, where it is an inverse times something; else None."""
