@@ -16,6 +16,7 @@ from sympile.compiler.passes.emitting.alike import Alike, repeated
 from sympile.compiler.passes.emitting.calls import IMPORTS, write_call
 from sympile.compiler.passes.emitting.elements import Elements
 from sympile.compiler.passes.emitting.extents import Run, run_of
+from sympile.compiler.passes.emitting.joined_axes import joined
 from sympile.compiler.passes.emitting.layout import ORDER, Frame, Layout
 from sympile.compiler.passes.emitting.mirror import Mirror
 from sympile.compiler.passes.emitting.nest import Nest
@@ -77,6 +78,7 @@ def emit(
     quick = max(operations, default=0) > LARGE
     small = sum(operations) <= SMALL and len(operations) <= FEW
     together = small and not large and not any(nest.block for nest in loops.values())  # panels: one stack at a time
+    together = together and not any(map(joined, fused.groups))
     if together:
         _write_together(main, fused, loops, layout, Lanes(main, element, 1, target), {tensor for tensor, _ in copies})
     else:
@@ -124,6 +126,9 @@ def _write_apart(
     """Larger ones: a function for each group, or several that are alike; the code generator takes them one by one."""
     watching = {number for number, group in enumerate(fused.groups) if watched_read(group, layout.watched) is not None}
     alike = {number: one for number, one in repeated(fused.groups).items() if number not in watching}
+    for number, group in enumerate(fused.groups):
+        one = None if number in alike or number in watching else joined(group)
+        alike |= {} if one is None else {number: one}
     shared: dict[object, str] = {}
     room = max([len(each.views) for each in alike.values()], default=0) + len(layout.sizes)
     tables = _Tables(main, layout, scalar.element, main.alloca("i64", room) if alike else main.arguments[0])
