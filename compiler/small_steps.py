@@ -1,4 +1,4 @@
-"""Steps of small models: the loop of steps over all examples or one by one, and networks written out.
+"""Steps of small models: the loop of steps over all examples, batches or one by one, and networks written out.
 
 It stands apart, since other fits do without the passes that make it.
 """
@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.passes.built import Built, description
 from sympile.compiler.passes.emit import ELEMENT
-from sympile.compiler.passes.training.resident import Alone, Resident, resident
-from sympile.compiler.passes.training.steps import steps_stages
+from sympile.compiler.passes.training.resident import Parts, Resident, resident
+from sympile.compiler.passes.training.steps import steps_in_batches, steps_stages
 from sympile.compiler.passes.training.update import Rule
 from sympile.compiler.passes.training.written import written_out
 from sympile.compiler.pipeline import GRADIENT, OBJECTIVE, Work, rows_of, this_machine
@@ -24,20 +24,21 @@ def build_steps(
     rule: Rule,
     dtype: str,
     rows: Mapping[str, int] | None = None,
-    ordered: bool | None = None,
+    parts: Parts | None = None,
 ) -> tuple[Resident, Built] | None:
     """The loop of steps and their update; None where they are not small.
 
-    `rows` as `resident` has them; `ordered`: of steps of one example each, whether an order says which one is next.
+    `rows` and `parts` as `resident` has them.
     """
     if work.request.rewrites == "exact":
         return None
-    alone = None if ordered is None else Alone(ordered)
-    made = resident(outputs[OBJECTIVE], {name: outputs[GRADIENT + name] for name in parameters}, rule, rows, alone)
+    made = resident(outputs[OBJECTIVE], {name: outputs[GRADIENT + name] for name in parameters}, rule, rows, parts)
+    target, request = this_machine(), work.request
     if made is None:
         return None
-    target, request = this_machine(), work.request
-    how = "" if alone is None else f", one by one, {'ordered' if alone.ordered else 'as they lie'}"
+    if parts is not None and not parts.single and not steps_in_batches(made, dtype, target, request.math):
+        return None
+    how = "" if parts is None else f", {'one by one' if parts.single else 'batches'}, {parts.ordered}"
     return made, Built(
         lambda: steps_stages(made, dtype, target, request.math, work.constraints),
         lambda: description(made.labelled, made.inputs, work.constraints, dtype, target, f"{rows_of(request)}{how}"),

@@ -110,7 +110,7 @@ def _steps(model: Model) -> str:
         if made.powers:
             parts.append("carried by multiplications:\n" + listing(made.values_of_powers, names))
         parts += [nests_text(built.fused, built.loops, names), built.stages.program.code.text]
-    none = f"(none: no fit of a small model so far has had {LONG} full batches, or {ALONE} of one example)"
+    none = f"(none: no fit of a small model so far has had {LONG} full batches, or {ALONE} of few examples)"
     return "\n\n".join(parts) or none
 
 

@@ -36,7 +36,8 @@ STEPS = 100  # and save so many steps their work
 FULL = 4  # examples in a batch from which on they fill enough lanes
 MANY = 1000  # steps from which on one loop for all of a small network is worth its compilation
 LONG = 100  # epochs from which on a loop of its own is worth its compilation
-ALONE = 10_000  # steps of one example each from which on it is
+ALONE = 10_000  # steps of one example, or a small batch, each from which on it is
+MOST_TOGETHER = 16  # examples in a batch: with more, what is left of the general loop is little
 WIDEST = 256  # columns: the factorisation costs the square of their number
 FEW = 4  # so many rows of an R factor are written out, without its zeros
 MOST = 2  # what is prepared may take so many times the memory of the data, or
@@ -117,24 +118,26 @@ class Steps:
     def together(self, ready: Ready, optimizer: Optimizer) -> Together | None:
         """The loop that does the many steps of a plan and their updates at once, where both are small."""
         plan, program = ready.plan, ready.native.program
-        single = plan.batch == 1 < plan.examples
-        if not single and (plan.gathers or plan.batch < plan.examples):
+        whole = plan.batch == plan.examples
+        if (whole and plan.gathers) or plan.batch > (plan.examples if whole else MOST_TOGETHER):
             return None
-        if plan.epochs * plan.steps_per_epoch < (ALONE if single else LONG):
+        if plan.epochs * plan.steps_per_epoch < (LONG if whole else ALONE):
             return None
         if program.calls or program.heavy_for(ready.all_sizes):
             return None
-        ordered = plan.gathers if single else None
-        key = (id(ready.training), optimizer.rule, tuple((ready.rows or {}).items()), ordered)
+        parts = None if whole else (plan.gathers, plan.batch == 1)
+        key = (id(ready.training), optimizer.rule, tuple((ready.rows or {}).items()), parts)
         if key not in self._together:
-            self._together[key] = self._joined(ready, optimizer, ordered)
+            self._together[key] = self._joined(ready, optimizer, parts)
         return self._together[key]
 
-    def _joined(self, ready: Ready, optimizer: Optimizer, ordered: bool | None) -> Together | None:
+    def _joined(self, ready: Ready, optimizer: Optimizer, parts: tuple[bool, bool] | None) -> Together | None:
         outputs = (ready.training and ready.training.outputs) or self._model._work.outputs
         names = list(self._model._used)
         steps = import_module(SMALL_STEPS)  # optional: for many steps
-        found = steps.build_steps(self._model._work, outputs, names, optimizer, self._model.dtype, ready.rows, ordered)
+        found = steps.build_steps(
+            self._model._work, outputs, names, optimizer, self._model.dtype, ready.rows, parts and steps.Parts(*parts)
+        )
         if found is None:
             return None
         self.loops.append(found)

@@ -26,19 +26,26 @@ def may_be_chosen(inputs: Iterable[Definition]) -> bool:
 
 
 def chosen_rows(
-    inputs: Iterable[Definition], outputs: Iterable[Definition], fused: Fused, loops: Mapping[Definition, Loops]
+    inputs: Iterable[Definition],
+    outputs: Iterable[Definition],
+    fused: Fused,
+    loops: Mapping[Definition, Loops],
+    deep: int = 1,
 ) -> frozenset[Definition]:
-    """The inputs of which nothing is read but rows of examples, in such loops."""
+    """The inputs of which nothing is read but rows of examples, in such loops.
+
+    `deep`: how many axes they have where the examples lie in the lanes, which gather each number of a row.
+    """
     alike = repeated(fused.groups)
     elsewhere, found = set(outputs), set[Definition]()
     for number, group in enumerate(fused.groups):
-        here = set() if number in alike else _read_by_rows(group, loops)
+        here = set() if number in alike else _read_by_rows(group, loops, deep)
         found |= here
         elsewhere.update(t for t in operands_of(group) if t not in here)
     return frozenset(t for t in inputs if t in found and t not in elsewhere)
 
 
-def _read_by_rows(group: Group, loops: Mapping[Definition, Loops]) -> set[Definition]:
+def _read_by_rows(group: Group, loops: Mapping[Definition, Loops], deep: int) -> set[Definition]:
     """The data of which a group reads the rows that it goes through, and nothing else."""
     own = loops.get(group.members[0])
     if own is None or EXAMPLE not in group.domain[:1] or any(scatter_axis(t) or runs(t) for t in group.results):
@@ -47,7 +54,7 @@ def _read_by_rows(group: Group, loops: Mapping[Definition, Loops]) -> set[Defini
         return set()
     reads = [node for node in reads_of(group) if _is_data(target(node))]
     other = {target(n) for n in reads if n.args[0] is not EXAMPLE or any(EXAMPLE in i.free for i in n.args[1:])}
-    deep = 2 if group.rows is not None else 1
+    deep = 2 if group.rows is not None else deep
     return {t for t in map(target, reads) if t not in other and len(t.axes) <= deep}
 
 

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 from sympile.compiler.code.lanes import Lanes
 from sympile.compiler.code.pieces import REGISTER, joined
 from sympile.compiler.code.transpose import columns_of
-from sympile.compiler.code.value import Value, typed
+from sympile.compiler.code.value import Value, i64, typed
 from sympile.compiler.graph.node import Node, number, target
 from sympile.compiler.graph.ranges import stays_inside
+from sympile.compiler.passes.emitting.integers import integer_apart
 from sympile.compiler.passes.emitting.places import Place
 
 if TYPE_CHECKING:
@@ -26,7 +27,9 @@ MOST = 8  # numbers in a row
 def width_of(elements: Elements, node: Node, place: Place) -> int:
     """How many numbers a row has, where a read is of a column that is taken so; else 0."""
     tensor = target(node)
-    if len(node.args) != 2 or node.args[0] is not elements.vector or node.args[1].op != "const" or place.masked:
+    if len(node.args) != 2 or node.args[0] is not elements.vector or node.args[1].op != "const":
+        return 0
+    if place.masked and tensor not in elements.frame.layout.chosen:
         return 0
     if not all(map(stays_inside, node.args, tensor.shape)):
         return 0
@@ -42,6 +45,32 @@ def column(elements: Elements, node: Node, start: Value, width: int, place: Plac
     if found is None or found[0] != start:
         found = elements.columns[key] = (start, _columns(elements.wide, start, width))
     return found[1][int(number(node.args[1]))]
+
+
+def chosen_column(elements: Elements, node: Node, width: int, place: Place) -> Value:
+    """A column of the rows that an order says, which are turned over; beyond the end stands the last one again."""
+    tensor, function, frame = target(node), elements.frame.function, elements.frame
+    first, ahead = integer_apart(elements, node.args[0], place)
+    start = i64(function.add(first, ahead))
+    key = ("chosen columns", tensor, place.vector, place.masked)
+    found = elements.columns.get(key)
+    if found is None or found[0] != start:
+        assert frame.order is not None
+        rows, last = [], function.sub(frame.extent(tensor.shape[0]), 1)
+        for lane in range(elements.wide.lanes):
+            at = function.add(start, lane)
+            example = function.load("i64", function.gep("i64", frame.order, function.min(at, last)), 8)
+            rows.append(function.gep(elements.wide.element, frame.pointer(tensor), function.mul(example, width)))
+        found = elements.columns[key] = (start, _turned(elements.wide, rows, width))
+    return found[1][int(number(node.args[1]))]
+
+
+def _turned(lanes: Lanes, rows: Sequence[Value], width: int) -> list[Value]:
+    count = REGISTER // lanes.bits
+    if lanes.lanes == count:
+        return columns_of(lanes, rows, width)
+    parts = [columns_of(lanes.narrowed(count), rows[k * count :][:count], width) for k in range(2)]
+    return [joined(lanes, pair) for pair in zip(*parts, strict=True)]
 
 
 def _columns(lanes: Lanes, start: Value, width: int) -> list[Value]:

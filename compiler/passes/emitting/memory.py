@@ -13,7 +13,7 @@ from sympile.compiler.graph.brackets import at_least_zero
 from sympile.compiler.graph.definition import EXAMPLE, Definition
 from sympile.compiler.graph.node import ONE, ZERO, Node, target
 from sympile.compiler.graph.ranges import stays_inside
-from sympile.compiler.passes.emitting.columns import column, width_of
+from sympile.compiler.passes.emitting.columns import chosen_column, column, width_of
 from sympile.compiler.passes.emitting.integers import integer_apart, integer_lanes
 from sympile.compiler.passes.emitting.places import Place
 
@@ -195,6 +195,8 @@ def load(elements: Elements, node: Node, place: Place) -> Value:
     if tensor in elements.frame.scalars:
         return elements.frame.scalars[tensor]
     width = 0 if tensor.integer else width_of(elements, node, place)
+    if width and tensor in elements.frame.layout.chosen:
+        return chosen_column(elements, node, width, place)
     if width:
         start, *_ = address(elements, tensor, (node.args[0], ZERO), place)
         return column(elements, node, start, width, place)

@@ -54,10 +54,11 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Alone:
-    """Steps of one example each: the next one in the order of the data, or in an order that is drawn or given."""
+class Parts:
+    """Steps of a part of the examples each: the next ones as they lie, or in an order that is drawn or given."""
 
     ordered: bool
+    single: bool  # each step sees one example; else a batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class Resident:
         once: inputs that are computed before the first step.
         powers: inputs that follow from their values in the step before.
         joint: the same step with all entries side by side, where it has that form.
-        alone: of steps of one example each, and `rows` the inputs that hold its data; else None.
+        parts: where steps do not see all examples, and `rows` the inputs that hold data.
     """
 
     objective: Definition
@@ -83,7 +84,7 @@ class Resident:
     once: dict[Definition, Definition]
     powers: dict[Definition, Power]
     joint: Joint | None
-    alone: Alone | None = None
+    parts: Parts | None = None
     rows: tuple[Definition, ...] = ()
 
     @property
@@ -125,7 +126,7 @@ def resident(
     gradients: Mapping[str, Definition],
     rule: Rule,
     rows: Mapping[str, int] | None = None,
-    alone: Alone | None = None,
+    parts: Parts | None = None,
 ) -> Resident | None:
     """The step of these outputs with its update, if that is small.
 
@@ -133,7 +134,7 @@ def resident(
         objective, gradients: what a step computes; the gradients by parameter.
         rule: the optimizer's.
         rows: where the examples are the rows of an R factor: the place of each input's first column; else None.
-        alone: where a step sees one example.
+        parts: where a step does not see all examples.
     """
     outputs = [objective, *gradients.values()]
     if not _few(t for t in definitions(outputs) if t.kind == "input" and t.routine == PARAMETER):
@@ -146,7 +147,7 @@ def resident(
     if not set(gradients) <= set(parameters) or not _few(parameters.values()):
         return None
     try:
-        entries = Entries(rows, alone=alone is not None)
+        entries = Entries(rows, alone=parts is not None and parts.single)
         (whole,) = [entries.tensor(flat[objective], ())]
         slopes = {
             Entry(GRADIENT, name, k): entries.tensor(flat[gradients[name]], at)
@@ -155,12 +156,12 @@ def resident(
         }
     except NotSmall:
         return None
-    made = _updated(whole, slopes, rule, {name: parameters[name] for name in gradients}, entries)
+    made = _updated(whole, slopes, rule, {name: parameters[name] for name in gradients}, entries, parts is None)
     if not _is_small(made):
         return None
     batched = [t for t in definitions(flat.values()) if t.kind == "input" and t.batched]
-    read_ones = {entries.row(t) for t in batched} & set(made.inputs)
-    return made if alone is None else replace(made, alone=alone, rows=tuple(t for t in made.inputs if t in read_ones))
+    read_ones = {entries.row(t) if entries.alone else t for t in batched} & set(made.inputs)
+    return made if parts is None else replace(made, parts=parts, rows=tuple(t for t in made.inputs if t in read_ones))
 
 
 def _few(parameters: Iterable[Definition]) -> bool:
@@ -189,8 +190,9 @@ def _updated(
     rule: Rule,
     parameters: Mapping[str, Definition],
     entries: Entries,
+    whole: bool,
 ) -> Resident:
-    """The rule's formulas, for each number of the parameters."""
+    """The rule's formulas, for each number of the parameters; `whole`: every step sees all examples."""
     update = read_update(rule)
     numbers = {name: input_tensor(f"{PREFIX}rule {name}", (), "parameter" if name in (STEP, EPOCH) else "constant")
                for name in (STEP, EPOCH, *[name for name, _ in rule.numbers])}
@@ -214,7 +216,7 @@ def _updated(
             known[tensor] = Entry(name, entry.parameter, entry.position)
             carried[tensor] = elementwise((), substitute(bodies[name], places))
     wide = side_by_side(bodies, update.reads, numbers, len(plain))
-    return _settled(objective, slopes, carried, known, numbers, wide, entries.alone)
+    return _settled(objective, slopes, carried, known, numbers, wide, whole)
 
 
 def _body(tensor: Definition) -> Node:
@@ -230,17 +232,17 @@ def _settled(
     known: dict[Definition, Entry],
     numbers: dict[str, Definition],
     wide: RuleJoint,
-    alone: bool,
+    whole: bool,
 ) -> Resident:
     """What no step changes is computed once."""
     outputs = [objective, *slopes.values(), *carried.values(), *wide.bodies.values()]
     flat = inlined(outputs)
-    counters = [numbers[STEP]] if alone else [numbers[STEP], numbers[EPOCH]]
+    counters = [numbers[STEP], numbers[EPOCH]] if whole else [numbers[STEP]]
     moving, powers = with_powers_carried([flat[t] for t in outputs], counters)
     now = {old: moving.get(flat[old], flat[old]) for old in outputs}
     parts = [part for power in powers.values() for part in (power.value, power.factor)]
     side = joint([now[slope] for slope in slopes.values()], wide, {k: now[t] for k, t in wide.bodies.items()})
-    new, once = settled([*now.values(), *parts, *(side.parts if side else ())])
+    new, once = settled([*now.values(), *parts, *(side.parts if side else ())], whole)
     now = {old: new.get(tensor, tensor) for old, tensor in now.items()}
     return Resident(
         now[objective],

@@ -20,9 +20,11 @@ from sympile.compiler.rules.jumps import below_jumps
 NAME = f"{PREFIX}once "  # and a number: the names of the new inputs
 
 
-def settled(outputs: Iterable[Definition]) -> tuple[dict[Definition, Definition], dict[Definition, Definition]]:
-    """Old → new tensors, and the new inputs with what each stands for."""
-    run = _Run()
+def settled(
+    outputs: Iterable[Definition], whole: bool = True
+) -> tuple[dict[Definition, Definition], dict[Definition, Definition]]:
+    """Old → new tensors, and the new inputs with what each stands for; `whole`: every step sees all examples."""
+    run = _Run(Fixed(whole))
     for tensor in computed(outputs):
         run.new[tensor] = define(tensor.axes, tensor.reduced, tensor.monoid, run.formula(tensor.formula))
     return run.new, run.once
@@ -30,7 +32,7 @@ def settled(outputs: Iterable[Definition]) -> tuple[dict[Definition, Definition]
 
 @dataclass(slots=True)
 class _Run:
-    fixed: Fixed = field(default_factory=lambda: Fixed(whole=True))
+    fixed: Fixed
     new: dict[Definition, Definition] = field(default_factory=dict)
     once: dict[Definition, Definition] = field(default_factory=dict)
     inputs: dict[Node, Node] = field(default_factory=dict)

@@ -1,8 +1,8 @@
 """The loop of steps of a small model: its numbers stay in registers from step to step.
 
-What passes/training/loop.py does for every model, for one, over all examples or one by one: no batch is collected,
-nothing is called, parameters and the optimizer's state are read from memory before the first step of a slice and
-written after the last one.
+What passes/training/loop.py does for every model, for one, over all examples, batches or one by one: no batch is
+collected, nothing is called, parameters and the optimizer's state are read from memory before the first step of a
+slice and written after the last one.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from sympile.compiler.graph.node import postorder, reads, target
 from sympile.compiler.passes.assemble import as_array, as_room, demands_of
 from sympile.compiler.passes.built import Stages
 from sympile.compiler.passes.emit import ELEMENT, size_names, sizes_of, write_group
+from sympile.compiler.passes.emitting.chosen import chosen_rows
 from sympile.compiler.passes.emitting.layout import Frame, Layout
 from sympile.compiler.passes.emitting.routines import FEW_ROUTINES, routines
 from sympile.compiler.passes.fuse import fuse
@@ -34,7 +35,7 @@ from sympile.compiler.passes.training.loop import shuffle
 from sympile.compiler.passes.training.order import orders, with_last
 from sympile.compiler.passes.training.powers import EVERY
 from sympile.compiler.passes.training.resident import Resident
-from sympile.compiler.passes.training.turns import AllExamples, OneByOne, Turns
+from sympile.compiler.passes.training.turns import AllExamples, InBatches, OneByOne, Turns
 from sympile.compiler.passes.training.update import EPOCH, PARAMETER, STEP
 from sympile.compiler.program import JOB, NOT_FINITE, STOPPED, Code, Program
 from sympile.compiler.records import dataclass
@@ -59,6 +60,23 @@ def steps_stages(
     loops = {tensor: nest for part in (fused, before, powers, factors) for tensor, nest in schedule(part, core).items()}
     program = StepsLoop(made, fused, loops, before, powers, factors, dtype, target, side).program()
     return Stages(replace(program, demands=demands_of(constraints)), fused, loops, {})
+
+
+def chooses(made: Resident) -> bool:
+    """Whether rows of data are read through an order."""
+    return made.parts is not None and made.parts.ordered and not made.parts.single
+
+
+def steps_in_batches(made: Resident, dtype: str, target: Target, math: str) -> bool:
+    """Whether a step of batches has all parameters side by side, and what it reads through an order can be read so.
+
+    Single numbers gain less than what blocks of rows (emitting/narrow_block.py) save the general loop.
+    """
+    fused = _joint(made, math, target.lanes(ELEMENT[dtype]))
+    if fused is None or not chooses(made):
+        return fused is not None
+    loops = schedule(fused, target.core(ELEMENT[dtype]))
+    return chosen_rows(made.rows, fused.outputs.values(), fused, loops, deep=2) == frozenset(made.rows)
 
 
 def _joint(made: Resident, math: str, lanes: int) -> Fused | None:
@@ -140,7 +158,7 @@ class StepsLoop:
             inlines=self._few_routines(),
             waits=True,
             refines=self._waits_for_divisions(),
-            orders=orders(self.fused.groups, carried, several=self.made.alone is not None),
+            orders=orders(self.fused.groups, carried, several=self.made.parts is not None and self.made.parts.single),
         )
         self._write(Lanes(function, ELEMENT[self.dtype], 1, self.target))
         stored = {t for t in self.fused.stored if t.axes}
@@ -159,7 +177,7 @@ class StepsLoop:
 
     def _drawn(self) -> str:
         """Code that shuffles."""
-        return shuffle(self.target) if self.made.alone is not None and self.made.alone.ordered else ""
+        return shuffle(self.target) if self.made.parts is not None and self.made.parts.ordered else ""
 
     def _outputs(self) -> dict[str, Definition]:
         """What is written to memory in every step."""
@@ -198,6 +216,7 @@ class StepsLoop:
     def _write(self, scalar: Lanes) -> None:
         function, frame = self.function, self.frame
         frame.enter(self.layout.tensors, sorted(self.layout.sizes))
+        self.layout.chosen = frozenset(self.made.rows if chooses(self.made) else ())
         for tensor in self.inputs:
             if not tensor.axes and not tensor.integer:
                 frame.scalars[tensor] = scalar.load(frame.pointer(tensor))
@@ -220,9 +239,10 @@ class StepsLoop:
         self._finish(turns, limit, loop.results[: len(first)], places[OBJECTIVE], scalar)
 
     def _turns(self) -> Turns:
-        if self.made.alone is None:
+        parts = self.made.parts
+        if parts is None:
             return AllExamples(self.function)
-        return OneByOne(self.function, self.made.rows, self.made.alone.ordered)
+        return (OneByOne if parts.single else InBatches)(self.function, self.made.rows, parts.ordered)
 
     def _keeping(self, places: Mapping[str, Value], scalar: Lanes) -> Keeping:
         """How the numbers are carried from step to step."""
