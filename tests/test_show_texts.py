@@ -43,6 +43,7 @@ def test_gradient_text(loss: Any, parameter: Any, want: str) -> None:
 
 
 @pytest.mark.parametrize(("expr", "parameter", "want"), [
+    pytest.param((sm.scalar(w.T*S*v)/2 - y)**2, v, "((x.T*S.T*w)/2 - y)*S.T*w", id="a difference that begins with a product of vectors"),
     pytest.param(sm.scalar(v.T*S*v)/2, v, "(S*x + S.T*x)/2", id="quadratic form"),
     pytest.param(sm.dot(A*v - u, A*v - u), v, "2*A.T*(A*x - y)", id="squared norm"),
     pytest.param(sp.Trace(MS("D", 3, 5)*X.T*B*X*C), X, "B*X*C*D + B.T*X*D.T*C.T", id="trace"),

@@ -90,7 +90,7 @@ class FormulaPrinter(StrPrinter):  # type: ignore[misc]
     def _front(self, scalar: Any) -> str:
         """A scalar in front of matrices: a product of matrices in it stands in parentheses."""
         written = self._mul_with_inner(scalar, last_open=False)
-        return written if scalar.is_Mul or written.startswith("(") else self.parenthesize(scalar, PRECEDENCE["Mul"])
+        return written if scalar.is_Mul or is_word_or_call(written) else self.parenthesize(scalar, PRECEDENCE["Mul"])
 
     def _print_Mul(self, expr: Any) -> str:
         return self._mul_with_inner(expr, last_open=True)
