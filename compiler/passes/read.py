@@ -15,6 +15,7 @@ from sympile.compiler.graph.definition import EXAMPLE, Definition, computed, ele
 from sympile.compiler.graph.implied import demanded
 from sympile.compiler.graph.node import ONE, READ_AT, Node, number, postorder, target
 from sympile.compiler.graph.ranges import largest, smallest, stays_inside
+from sympile.compiler.graph.rebuild import substitute
 from sympile.compiler.language.intake import is_relation
 from sympile.compiler.language.reductions import over_everything
 from sympile.compiler.passes.adopt import Derived, adopted, learn_sizes
@@ -190,11 +191,11 @@ def _check_integers(outputs: Iterable[Definition], scope: Scope) -> None:
 def range_constraints(outputs: Iterable[Definition], derived: Iterable[Definition] = ()) -> list[Constraint]:
     """What sizes must satisfy so that every read stays inside; an error where it may not.
 
-    Conditions on indices around a read are believed, others are not. In derived formulas a guard stands outside of a
-    sum, too, and holds for all that the sum reads.
+    Conditions on indices around a read are believed, others are not; a sum that is read under such a condition alone
+    reads under it itself. In derived formulas a guard holds for all that what it guards reads, whatever it says.
     """
     found: dict[Node, Constraint] = {}
-    guarded = [pair for tensor in computed(outputs) for pair in _reads(tensor.body)]
+    guarded = _all_reads(outputs)
     below = [tensor.formula for tensor in _reached_unguarded(derived) if tensor.kind == "formula"]
     for node, guards in [*guarded, *((node, UNGUARDED) for body in below for node in _unguarded_reads(body))]:
         for at, length in zip(node.args, target(node).shape, strict=True):
@@ -233,6 +234,31 @@ def _constraints(node: Node, at: Node, length: Node, guards: Guards) -> list[Con
         if demand.op != "const":
             result.append(Constraint(demand, message))
     return result
+
+
+def _all_reads(outputs: Iterable[Definition]) -> list[tuple[Node, Guards]]:
+    """Every read in all tensors, with the conditions on indices under which somebody needs it."""
+    wanted = list(outputs)
+    ways: dict[Definition, set[Guards]] = {tensor: {UNGUARDED} for tensor in wanted}
+    found: list[tuple[Node, Guards]] = []
+    for tensor in reversed(computed(wanted)):
+        own = _weakest(ways.get(tensor, {UNGUARDED}))
+        for operand in tensor.operands:
+            ways.setdefault(operand, set()).add(UNGUARDED)
+        for node, guards in _reads(tensor.body):
+            every = [guards | way for way in own]
+            found += [(node, way) for way in every]
+            ways.setdefault(target(node), set()).update(_in_its_indices(node, way) for way in every)
+    return found
+
+
+def _in_its_indices(node: Node, guards: Guards) -> Guards:
+    """What conditions around a read say of the indices of the tensor that is read."""
+    own = dict(zip(node.args, target(node).axes, strict=True))
+    known = {at: axis for at, axis in own.items() if at.op == "index"}
+    if len(own) < len(node.args):  # one index in two places: a diagonal
+        return UNGUARDED
+    return frozenset(substitute(g, known) for g in guards if g.free and g.free.issubset(known))
 
 
 def _reads(body: Node | None) -> list[tuple[Node, Guards]]:
