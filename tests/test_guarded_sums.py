@@ -73,3 +73,10 @@ def test_symbolic_sizes() -> None:
     for length in (1, 2, 3, 5):
         want = np.concatenate([VALUES[2:length], np.zeros((min(2, length), 2))]).sum(1)
         np.testing.assert_allclose(function(VALUES[:length]), want, rtol=1e-13)
+
+
+def test_positions_that_no_index_brings_inside_are_named_by_numbers() -> None:
+    with pytest.raises(ShapeError, match="positions from 5 to 9 lie outside of an axis of length 5"):
+        sm.lambdify(P, sm.comprehension(P[j + 5, 0], (j, 5)))
+    with pytest.raises(ShapeError, match="position 7 lies outside"):
+        sm.lambdify(P, sm.comprehension(P[7, k], (k, 2)))

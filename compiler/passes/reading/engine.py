@@ -12,6 +12,7 @@ from sympile.compiler.errors import ShapeError, UnknownFunction, UnsupportedNode
 from sympile.compiler.graph.affine import never_at_least_zero
 from sympile.compiler.graph.arithmetic import sub
 from sympile.compiler.graph.node import ONE, Node, postorder
+from sympile.compiler.graph.ranges import largest, smallest
 from sympile.compiler.language.protocol import Ours
 from sympile.compiler.passes.reading.scope import Scope, shape_text
 from sympile.compiler.passes.reading.values import Value, broadcast_shape, elementwise_of, lifted
@@ -162,14 +163,21 @@ class Reader:
     def check_range(self, item: Any, point: Node, length: Node) -> None:
         """Refuses a position that is outside of its axis whatever the indices are."""
         if never_at_least_zero(point) or never_at_least_zero(sub(sub(length, ONE), point)):
-            raise self.refuse(
-                item, f"position {size_text(point)} lies outside of an axis of length {size_text(length)}", ShapeError
-            )
+            words = f"{_positions(point)} outside of an axis of length {size_text(length)}"
+            raise self.refuse(item, words, ShapeError)
 
     def shapes_in(self, item: Any) -> list[tuple[str, str]]:
         """Names and shapes of the array symbols in an expression, for messages."""
         found = sorted(n for n in self.scope.symbols if any(str(getattr(s, "name", s)) == n for s in item.free_symbols))
         return [(n, shape_text(self.scope.symbols[n].declared)) for n in found]
+
+
+def _positions(point: Node) -> str:
+    """A position, or where an index that runs is first and last."""
+    low, high = smallest(point), largest(point)
+    if low is None or high is None or low is high:
+        return f"position {size_text(point)} lies"
+    return f"positions from {size_text(low)} to {size_text(high)} lie"
 
 
 _MOST_PRINTED, _DEEPEST_PRINTED = 3000, 60
