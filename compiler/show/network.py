@@ -120,4 +120,5 @@ def _summed(matrices: list[Any]) -> Any:
     """The sum of all entries: of a product of two, a trace."""
     if len(matrices) == 2:
         return sp.Trace(times([], [transposed(matrices[0]), matrices[1]]))
-    return language.sum(hadamard(matrices), axis=None)
+    whole = hadamard(matrices)
+    return language.sum(whole.arg if isinstance(whole, sp.Transpose) else whole, axis=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sympile.compiler.graph.arithmetic import add, mul, terms_of
 from sympile.compiler.graph.conditions import conditions_of, select, unguarded, when
 from sympile.compiler.graph.definition import instance
-from sympile.compiler.graph.node import Node, const, extent, make, target
+from sympile.compiler.graph.node import MINUS_ONE, Node, const, extent, make, target
 from sympile.compiler.graph.rebuild import substitute, transform
 
 SOFTMAX, LOG_SOFTMAX = "softmax", "log_softmax"  # operands: the argument, and the index along which
@@ -25,8 +25,19 @@ def with_choices(root: Node) -> Node:
 
 def _chosen(node: Node) -> Node:
     if node.op == "mul":
-        return _sign_inside(node)
+        return _signs_inside(node) if _is_negated_sum(node) else _sign_inside(node)
     return _choice(list(node.args)) if node.op == "add" else node
+
+
+def _is_negated_sum(product: Node) -> bool:
+    """-(a - b), with a choice in it."""
+    minus, *rest = product.args
+    return minus is MINUS_ONE and len(rest) == 1 and rest[0].op == "add" and any(t.op == "select" for t in rest[0].args)
+
+
+def _signs_inside(product: Node) -> Node:
+    """-(b + (-a if c else inf)) as -b + (a if c else -inf): not in normal form, which has the sign in front."""
+    return make("add", *[_sign_inside(mul(MINUS_ONE, term)) for term in product.args[1].args])
 
 
 def _sign_inside(product: Node) -> Node:

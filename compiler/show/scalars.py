@@ -130,6 +130,14 @@ def _equal_indices(node: Node, args: Sequence[Any]) -> Any:
     return sp.KroneckerDelta(*args)
 
 
+def _at_least_zero(node: Node, args: Sequence[Any]) -> Any:
+    """i - j >= 0 as j <= i: no minus on either side."""
+    terms = sp.Add.make_args(args[0])
+    minus = [-term for term in terms if term.could_extract_minus_sign()]
+    low, high = sp.Add(*minus), sp.Add(*[term for term in terms if not term.could_extract_minus_sign()])
+    return sp.Ge(high, low, evaluate=False) if low.is_number else sp.Le(low, high, evaluate=False)
+
+
 def _divides(node: Node, args: Sequence[Any]) -> Any:
     return sp.Eq(sp.Mod(args[0], node.data), 0)
 
@@ -146,7 +154,7 @@ _BUILD: Mapping[str, Callable[[Node, Sequence[Any]], Any]] = {
     "when": _when,
     "select": _select,
     "eq": _equal_indices,
-    "ge": lambda node, args: sp.Ge(args[0], 0),
+    "ge": _at_least_zero,
     "divides": _divides,
     "less": _less,
     "less_equal": lambda node, args: sp.Le(*args, evaluate=False),

@@ -67,6 +67,8 @@ class FormulaPrinter(StrPrinter):  # type: ignore[misc]
     def _print_MatMul(self, expr: Any) -> str:
         scalars, matrices = split_scalars(expr)
         number, scalar = _number_apart(scalars)
+        if number == -1 and scalar == 1 and len(matrices) == 1 and _begins_with_minus(matrices[0]):
+            return str(self._print(sp.MatAdd(*[times([sp.S.NegativeOne], [t]) for t in matrices[0].args])))
         sign = "-" if number.is_negative else ""
         above, below = fraction(abs(number))
         numerator, denominator = fraction(scalar)
@@ -123,7 +125,8 @@ class FormulaPrinter(StrPrinter):  # type: ignore[misc]
     def _print_Add(self, expr: Any, order: Any = None) -> str:
         """As SymPy; with matrices in it, a term with a plus first."""
         terms = self._as_ordered_terms(expr, order=order)
-        if any(has_ours(t) for t in terms) and terms[0].could_extract_minus_sign():
+        turned = len(terms) == 2 and [term.as_coeff_Mul()[0] for term in terms] == [-1, 1]
+        if (turned or any(has_ours(t) for t in terms)) and terms[0].could_extract_minus_sign():
             terms.sort(key=lambda t: bool(t.could_extract_minus_sign()))
             texts = [str(self._print(t)) for t in terms]
             return texts[0] + "".join(f" - {part[1:]}" if part.startswith("-") else f" + {part}" for part in texts[1:])
@@ -190,7 +193,9 @@ class FormulaPrinter(StrPrinter):  # type: ignore[misc]
         """The function's formula with the argument in place of its variable."""
         (variable,) = expr.function.variables
         argument = self._print(expr.expr)
-        plain = isinstance(expr.function.expr, sp.Function) and expr.function.expr.args[0] == variable
+        body = expr.function.expr
+        called = isinstance(body, sp.Function) or (body.is_Pow and body.exp == sp.S.Half)
+        plain = called and body.args[0] == variable
         word = sp.Symbol(argument if plain or isinstance(expr.expr, sp.MatrixSymbol) else f"({argument})")
         return str(self._print(expr.function.expr.xreplace({variable: word})))
 
@@ -239,6 +244,13 @@ def is_ones_term(term: Any) -> bool:
     """Whether it is a scalar times the matrix of ones, of which one writes the scalar only."""
     _, matrices = split_scalars(term)
     return len(matrices) == 1 and isinstance(matrices[0], sp.OneMatrix)
+
+
+def _begins_with_minus(matrix: Any) -> bool:
+    """Whether a sum has more terms with a minus than without, or as many: -(1 - x) is x - 1."""
+    if not isinstance(matrix, sp.MatAdd):
+        return False
+    return 2 * sum(bool(_number_apart(split_scalars(t)[0])[0].is_negative) for t in matrix.args) >= len(matrix.args)
 
 
 def _number_apart(scalars: Sequence[Any]) -> tuple[Any, Any]:
