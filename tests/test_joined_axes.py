@@ -18,6 +18,8 @@ from sympile.compiler.graph.node import ZERO
 from sympile.compiler.graph.rebuild import maximum
 from sympile.compiler.passes.emitting.joined_axes import joined
 from sympile.compiler.passes.fuse import fuse
+from sympile.compiler.passes.schedule import schedule
+from sympile.compiler.show.nests import nests_text
 from sympile.runtime import pool
 from sympile.runtime.native import NativeProgram
 
@@ -157,3 +159,13 @@ def test_same_bits_for_any_number_of_threads(everything_is_split: None, letters:
         pool.start(threads)
         results.append(run(native.program, w, native)[0].tobytes())
     assert results[0] == results[1]
+
+
+def test_what_is_shown_is_what_is_written() -> None:
+    """The nest has the axes that are one, and what it copies is called as it was."""
+    w = World({"a": 20, "b": 30, "c": 12, "d": 13, "i": 40, "j": 50}, symbolic=False)
+    fused = fuse([tensor_of("ijab,ijcd->abcd", w)])
+    shown = nests_text(fused, schedule(fused, narrow("avx512").core("double")), {})
+    nest = shown.splitlines()[-1]
+    assert "< 600" in nest and "< 156" in nest and "< 2000" in nest and "x0[" in nest and "x1[" in nest
+    assert "rows at a time" in nest

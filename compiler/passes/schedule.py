@@ -10,6 +10,7 @@ from sympile.compiler.graph.conditions import conditions_of, unguarded, when
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.node import Node, extent, postorder, target
 from sympile.compiler.graph.rebuild import substitute
+from sympile.compiler.passes.emitting.joined_axes import joined
 from sympile.compiler.passes.fusing.cells import CELLS
 from sympile.compiler.passes.fusing.group import Fused, Group, scatter_axis
 from sympile.compiler.passes.scheduling.bounds import bounding
@@ -71,9 +72,11 @@ class Loops:
 
 
 def schedule(fused: Fused, core: Core) -> dict[Definition, Loops]:
-    """The loops of every group (by its first member) on such a core."""
+    """The loops of every group (by its first member) on such a core, and of those that have joined axes."""
     tiles: dict[object, Tile] = {}
-    return {g.members[0]: loops_of(g, core, tiles) for g in fused.groups if g.members[0].kind == "formula"}
+    written = [one.group for group in fused.groups if (one := joined(group)) is not None]
+    groups = [group for group in (*fused.groups, *written) if group.members[0].kind == "formula"]
+    return {group.members[0]: loops_of(group, core, tiles) for group in groups}
 
 
 def loops_of(group: Group, core: Core, tiles: dict[object, Tile] | None = None) -> Loops:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from sympile.compiler.graph.definition import Definition
 from sympile.compiler.graph.inline import core
 from sympile.compiler.graph.node import Node
+from sympile.compiler.passes.emitting.joined_axes import joined
 from sympile.compiler.passes.fusing.group import Fused, Group
 from sympile.compiler.passes.schedule import Loops
 from sympile.compiler.passes.scheduling.regions import split_of
@@ -31,8 +32,20 @@ def nests_text(fused: Fused, loops: Mapping[Definition, Loops], names: Mapping[D
         values += [
             (str(number), words.value(t), _stored_as(t, known), shape_text(t), words.formula(t)) for t in group.results
         ]
-        nests.append((str(number), *_nest(group, loops.get(group.members[0]), words)))
+        nests.append((str(number), *_nest(*_as_written(group, loops, words, taken))))
     return f"{table(values)}\n\n{table(nests)}"
+
+
+def _as_written(
+    group: Group, loops: Mapping[Definition, Loops], words: PlainText, taken: Iterable[str]
+) -> tuple[Group, Loops | None, PlainText]:
+    """A group in the axes that its nest has: those that lie side by side are one."""
+    one = joined(group)
+    if one is None:
+        return group, loops.get(group.members[0]), words
+    names = {new: words.names.get(view.tensor, view.tensor.name) for new, view in one.views.items()}
+    own = one.group.domain
+    return one.group, loops.get(one.group.members[0]), PlainText({**words.names, **names}, letters_for(own, taken))
 
 
 def _stored_as(tensor: Definition, names: Mapping[Definition, str]) -> str:
@@ -86,7 +99,9 @@ def _vectors(loops: Loops, words: PlainText) -> str:
 
 def _copied(loops: Loops, words: PlainText) -> str:
     """Operands that are copied to lie as they are read."""
-    return ", ".join(f"{words.node(factor).text} ({loops.block} at a time)" for factor in loops.packed)
+    turns = [f"{words.node(factor).text} ({loops.block} at a time)" for factor in loops.packed]
+    rows = [f"{words.node(factor).text} ({loops.row_block} rows at a time)" for factor in loops.packed_rows]
+    return ", ".join([*turns, *rows])
 
 
 def _threads(group: Group, loops: Loops, words: PlainText) -> str:
