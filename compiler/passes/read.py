@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import sympy as sp
@@ -11,9 +11,9 @@ from sympy.matrices.expressions.slice import MatrixSlice
 from sympile.compiler.errors import DuplicateName, NonScalarLoss, ShapeError
 from sympile.compiler.graph.arithmetic import sub
 from sympile.compiler.graph.conditions import negation, when
-from sympile.compiler.graph.definition import EXAMPLE, Definition, computed, elementwise
+from sympile.compiler.graph.definition import EXAMPLE, EXAMPLES, Definition, computed, elementwise
 from sympile.compiler.graph.implied import demanded
-from sympile.compiler.graph.node import ONE, READ_AT, Node, number, postorder, target
+from sympile.compiler.graph.node import ONE, READ_AT, Node, extent, number, postorder, target
 from sympile.compiler.graph.ranges import largest, smallest, stays_inside
 from sympile.compiler.graph.rebuild import substitute
 from sympile.compiler.language.intake import is_relation
@@ -32,6 +32,7 @@ from sympile.compiler.records import dataclass
 CONDITIONS = frozenset({"eq", "ge", "divides", "less", "less_equal", "equals", "differs", "and", "or", "not"})
 Guards = frozenset[Node]
 UNGUARDED: Guards = frozenset()
+_OF_SIZES = frozenset({"const", "size", "add", "mul"})
 MOST_WAYS = 32  # to one read
 TABLE: Table = {**SCALARS, **MATRICES, **INDICES, **OURS}
 
@@ -202,7 +203,25 @@ def range_constraints(outputs: Iterable[Definition], derived: Iterable[Definitio
             if not stays_inside(at, length) and not any(n.op == "read" for n in postorder([at])):
                 for constraint in _constraints(node, at, length, guards):
                     found[constraint.expression] = constraint
+    for constraint in _of_small_sizes(outputs):
+        found.setdefault(constraint.expression, constraint)
     return list(found.values())
+
+
+def _of_small_sizes(outputs: Iterable[Definition]) -> Iterator[Constraint]:
+    """What sizes of 0 must not be: lengths below 0, or those of arrays of which a fixed element is read."""
+    for tensor in computed(outputs):
+        for length in tensor.shape:
+            if length.op not in ("const", "size"):
+                yield Constraint(length, f"an axis would have {size_text(length)} elements")
+        if tensor.body is None or READ_AT not in tensor.body.ops:
+            continue
+        runs = {extent(i) for i in (*tensor.axes, *tensor.reduced)}
+        for node in postorder([tensor.body]):
+            for at, length in zip(node.args, target(node).shape, strict=True) if node.op == "read" else ():
+                if length.op == "size" and length not in runs and length is not EXAMPLES and not at.ops - _OF_SIZES:
+                    message = f"an index of {target(node).name} runs outside of its axis"
+                    yield from (Constraint(e, message) for e in (at, sub(sub(length, ONE), at)) if e.op != "const")
 
 
 def _reached_unguarded(outputs: Iterable[Definition]) -> list[Definition]:

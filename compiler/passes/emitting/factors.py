@@ -79,7 +79,12 @@ class Call:
         """Calls a routine whose last argument is info, which says nothing that the pivots do not."""
         info = self.function.alloca("i32", align=4)
         kind = "d" if self.scalar.element == "double" else "s"
-        self.function.call("void", f"@{PREFIX}{kind}{name}", *arguments, info)
+        call = f"@{PREFIX}{kind}{name}"
+        if isinstance(self.order, int):
+            self.function.call("void", call, *arguments, info)
+            return
+        with self.function.when(self.function.compare("ne", self.order, 0)):  # LAPACK complains of matrices of order 0
+            self.function.call("void", call, *arguments, info)
 
     def integer(self, value: Integer) -> Value:
         """An integer behind a pointer, as Fortran takes it."""

@@ -65,8 +65,8 @@ class Tile:
 
 
 def length_of(index: Node) -> int:
-    """An index's extent as a number for decisions of cost."""
-    return extent_value(extent(index), STEPS)
+    """An index's extent as a number for decisions of cost; nothing costs as much as one."""
+    return max(1, extent_value(extent(index), STEPS))
 
 
 def known(index: Node) -> bool:
