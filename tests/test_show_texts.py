@@ -159,3 +159,13 @@ def test_a_hessian_of_squares_by_entries_is_an_identity() -> None:
 def test_a_difference_that_begins_with_a_product_of_vectors_is_one_factor() -> None:
     text = str(sm.grad((sm.scalar(w.T*S*v)/2 - y)**2, v))
     assert text in ("((w.T*S*x)/2 - y)*S.T*w", "((x.T*S.T*w)/2 - y)*S.T*w")
+
+
+def test_index_expressions_have_no_names_and_maxima_have() -> None:
+    """Max pooling: in a long line, positions stay as they are, and the maximum of a window stands there once."""
+    i, j, k, m = sm.indices("i j k m")
+    X = sm.Tensor("X", (4, 4))
+    pooled = sm.comprehension(sm.Maximum(X[2*i + k, 2*j + m], (k, 0, 1), (m, 0, 1)), (i, 2), (j, 2))  # fmt: skip
+    first, *lines = str(sm.grad((pooled**2).sum(), X)).splitlines()
+    assert lines == ["  v1[i, j] = Maximum(X[2*i + k, 2*j + l], (l, 0, 1), (k, 0, 1))"]
+    assert first.count("v1[i/2 - ") == 3 and "v2" not in first

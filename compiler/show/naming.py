@@ -143,7 +143,7 @@ def is_scaled_copy(tensor: Definition) -> bool:
 
 
 def arrays_of_functions(output: Definition) -> list[Definition]:
-    """Arguments and results of elementwise functions on arrays, in the order of dependence."""
+    """Arguments and results of elementwise functions on arrays, and extremes, in the order of dependence."""
     order = definitions([output])
     arguments = {t for d in order if d.kind == "formula" for n in postorder([d.formula]) for t in _arguments(n)}
     return [t for t in order if t.kind == "formula" and inner_rank(t) > 0 and (t in arguments or _is_result(t))]
@@ -160,7 +160,9 @@ def _arguments(node: Node) -> list[Definition]:
 
 
 def _is_result(tensor: Definition) -> bool:
-    return tensor.monoid is None and any(node.op in FUNCTIONS for node in postorder([tensor.formula]))
+    if tensor.monoid is not None:
+        return tensor.monoid in ("max", "min")
+    return any(node.op in FUNCTIONS for node in postorder([tensor.formula]))
 
 
 # ------------------------------------------------------------------------------------------------ the plan

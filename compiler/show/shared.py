@@ -15,6 +15,7 @@ from sympile.compiler.show.patterns import normalized
 
 LARGE = 90  # operations in a formula (shared parts count each time) from which on parts are named
 LARGE_ARRAYS = 30  # the same for parts that are arrays, which need more signs
+_OF_POSITIONS = frozenset({"read", "eq", "ge", "divides"})
 MOST_AXES = 2  # of such a part: more have no matrix
 PART = 5  # operations in a part that is worth a name
 _NO_PARTS = frozenset(
@@ -50,7 +51,14 @@ def with_shared_parts(plan: Plan) -> Plan:
         for n in _used_often(map(normalized, bodies))
         if _weight(n, weights) >= PART and least <= len(n.free - {EXAMPLE}) <= most and n.op not in _NO_PARTS
     ]
-    return _extracted(plan, _wherever([n for n in parts if not _is_short(n, plan)], bodies))
+    positions = _positions(bodies)
+    return _extracted(plan, _wherever([n for n in parts if n not in positions and not _is_short(n, plan)], bodies))
+
+
+def _positions(bodies: Sequence[Node]) -> set[Node]:
+    """Index expressions: where something is read, and conditions on that."""
+    users = [n for n in postorder(bodies) if n.op in _OF_POSITIONS]
+    return set(postorder([argument for user in users for argument in user.args]))
 
 
 def _is_short(part: Node, plan: Plan) -> bool:
