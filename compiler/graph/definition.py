@@ -181,13 +181,13 @@ def _canonical_order(indices: list[Node], body: Node) -> list[Node]:
     first = [i for i in indices if extent(i) is EXAMPLES][:1]
     others = [i for i in indices if i not in first]
     if len(others) > 1:
-        marks = {i: _key_with_mark(body, i) for i in others}
+        marks = {i: key_without_names(body, i) for i in others}
         others.sort(key=lambda i: (marks[i], index_name(i)))
     return first + others
 
 
-def _key_with_mark(body: Node, marked: Node) -> int:
-    """The body's structural hash, blind to the names of indices except that one of them is marked.
+def key_without_names(body: Node, marked: Node | None = None) -> int:
+    """The body's structural hash, blind to the names of indices, except that one of them may be marked.
 
     Which sign a difference has in front, a - b or -(b - a), follows from the names: a node's key is that of both, with
     a sign of its own beside it (0 where both are alike).

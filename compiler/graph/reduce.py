@@ -10,7 +10,15 @@ from sympile.compiler.graph.affine import affine
 from sympile.compiler.graph.arithmetic import add, factors_of, mul, split, sub
 from sympile.compiler.graph.brackets import divides, equal, inside, reads_data
 from sympile.compiler.graph.conditions import conditions_of, unguarded, when
-from sympile.compiler.graph.definition import EXAMPLES, define, define_free, extent_value, instance, read
+from sympile.compiler.graph.definition import (
+    EXAMPLES,
+    define,
+    define_free,
+    extent_value,
+    instance,
+    key_without_names,
+    read,
+)
 from sympile.compiler.graph.node import ONE, ZERO, Node, const, extent, index_name, postorder, target
 from sympile.compiler.graph.ranges import stays_inside
 from sympile.compiler.graph.rebuild import substitute
@@ -159,6 +167,9 @@ def _exact_division(a: Node, divisor: int) -> Node:
     return a if divisor == 1 else mul(const(Fraction(1, divisor)), a)
 
 
+Spans = Sequence[frozenset[Node]]  # the indices of each factor
+
+
 def _distribute(indices: list[Node], body: Node) -> Node | None:
     """A sum inside is split where a term carries a delta, or lacks a summed index and no factor spans everything."""
     factors = factors_of(unguarded(body))
@@ -222,17 +233,25 @@ def _contracted(indices: list[Node], factors: list[Node], conditions: list[Node]
 
 def _cheapest_group(indices: list[Node], factors: list[Node]) -> tuple[list[Node], list[Node]] | None:
     """The factors that share one summed index, where doing their sum first is cheapest in all and raises no rank."""
-    best: tuple[tuple[float, float, int, int], list[Node], list[Node]] | None = None
-    for step in _steps(frozenset(indices), [f.free for f in factors]):
-        group = [factors[k] for k in step.taken]
-        rest = _rest(frozenset(indices), [f.free for f in factors], step)
-        score = (step.volume + _cost(*rest), step.volume, len(step.left), sum(f.key for f in group))
-        if best is None or score < best[0]:
-            best = (score, [i for i in indices if i in step.summed], group)
-    return None if best is None else (best[1], best[2])
+    spans = [f.free for f in factors]
+    scores = {step: _score(frozenset(indices), spans, step) for step in _steps(frozenset(indices), spans)}
+    if not scores:
+        return None
+    best = [step for step, score in scores.items() if score == min(scores.values())]
+    step = best[0] if len(best) == 1 else min(best, key=lambda step: _tie(step, factors))
+    return [i for i in indices if i in step.summed], [factors[k] for k in step.taken]
 
 
-Spans = Sequence[frozenset[Node]]  # the indices of each factor
+def _score(indices: frozenset[Node], spans: Spans, step: _Step) -> tuple[float, float, int]:
+    return step.volume + _cost(*_rest(indices, spans, step)), step.volume, len(step.left)
+
+
+def _tie(step: _Step, factors: list[Node]) -> tuple[int, int]:
+    """What tells equally good steps apart: never a name, as that of a new index depends on what was compiled before."""
+    body = mul(*factors)
+    return sum(key_without_names(factors[k]) for k in step.taken), min(key_without_names(body, i) for i in step.summed)
+
+
 _SEARCHED = 5  # summed indices up to which every order is tried
 
 
@@ -250,7 +269,7 @@ def _steps(indices: frozenset[Node], spans: Spans) -> list[_Step]:
     """The first contractions that are possible, one for each summed index that not all factors have."""
     found = {}
     widest = max(max(len(s) for s in spans), len(frozenset().union(*spans) - indices))
-    for r in sorted(indices, key=lambda i: (i.key, index_name(i))):
+    for r in sorted(indices, key=index_name):
         taken = tuple(k for k, span in enumerate(spans) if r in span)
         if not taken or len(taken) == len(spans) or taken in found:
             continue
