@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from numbers import Real
 from typing import Protocol, runtime_checkable
 
 from sympile.compiler.errors import ArgumentError, did_you_mean, listed
@@ -116,7 +117,7 @@ def no_improvement(patience: int = 5, min_delta: float = 0.0, monitor: str = "va
     """
     if isinstance(patience, bool) or not isinstance(patience, int) or patience < 1:
         raise ArgumentError(f"patience must be an integer from 1, not {patience!r}")
-    if not (min_delta >= 0 and math.isfinite(min_delta)):
+    if not isinstance(min_delta, Real) or not (min_delta >= 0 and math.isfinite(min_delta)):
         raise ArgumentError(f"min_delta must be 0 or more, not {min_delta!r}")
     return NoImprovement(patience, float(min_delta), monitor)
 
@@ -135,6 +136,6 @@ def small_gradient(tolerance: float) -> SmallGradient:
         >>> small_gradient(1e-8)
         small_gradient(1e-08)
     """
-    if not (tolerance > 0 and math.isfinite(tolerance)):
+    if not isinstance(tolerance, Real) or not (tolerance > 0 and math.isfinite(tolerance)):
         raise ArgumentError(f"tolerance must be more than 0, not {tolerance!r}")
     return SmallGradient(float(tolerance))

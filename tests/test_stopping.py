@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
@@ -104,10 +105,12 @@ def test_no_rules(stop: object) -> None:
     pytest.param(no_improvement, {"patience": True},       id="boolean patience"),
     pytest.param(no_improvement, {"min_delta": -1e-3},     id="negative delta"),
     pytest.param(no_improvement, {"min_delta": math.nan},  id="nan"),
+    pytest.param(no_improvement, {"min_delta": "small"},   id="a word"),
+    pytest.param(small_gradient, {"tolerance": None},      id="no tolerance"),
     pytest.param(small_gradient, {"tolerance": 0.0},       id="tolerance 0"),
     pytest.param(small_gradient, {"tolerance": math.inf},  id="infinite tolerance"),
 ])
-def test_arguments_refused(make: object, arguments: dict[str, float]) -> None:
+def test_arguments_refused(make: object, arguments: dict[str, Any]) -> None:
     with pytest.raises(ArgumentError, match=next(iter(arguments))):
         make(**arguments)  # type: ignore[operator]
 

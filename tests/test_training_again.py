@@ -126,6 +126,11 @@ WRONG = [
     pytest.param({"record": [lx]},                                   ArgumentError, "x",           id="record of data"),
     pytest.param({"validation_data": {lx: XS}},                      MissingValue,  "y",           id="validation without targets"),
     pytest.param({"callbacks": [3]},                                 ArgumentError, "callback",    id="a callback that is none"),
+    pytest.param({"shuffle": [[0, 1], [2]]},                         ArgumentError, "shuffle",     id="orders of unequal lengths"),
+    pytest.param({"validation_split": "a"},                          ArgumentError, "validation",  id="a part in words"),
+    pytest.param({"validation_split": True},                         ArgumentError, "validation",  id="a part that is True"),
+    pytest.param({"validation_data": [XS, YS]},                      ArgumentError, "as list",     id="validation without names"),
+    pytest.param({"record": 3},                                      ArgumentError, "record",      id="record of a number"),
 ]
 # fmt: on
 
@@ -134,6 +139,11 @@ WRONG = [
 def test_wrong_arguments(options: dict[str, Any], error: type[Exception], word: str) -> None:
     with pytest.raises(error, match=word):
         line().fit(LINE, **{"epochs": 2, **options})
+
+
+def test_none_is_nothing() -> None:
+    result = line().fit(LINE, epochs=2, record=None, callbacks=None, stop=None, start=None, validation_data=None)
+    assert result.path is None and result.epochs == 2
 
 
 def test_a_stationary_start_is_an_error() -> None:

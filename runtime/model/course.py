@@ -158,7 +158,10 @@ def orders_of(given: Any, plan: Plan) -> npt.NDArray[np.int64]:
     Raises:
         ArgumentError: they are of another shape, or no indices of examples.
     """
-    orders = np.asarray(given)
+    try:
+        orders = np.asarray(given)
+    except ValueError:  # lists of unequal lengths
+        orders = np.asarray(None)
     if orders.dtype.kind not in "iu" or orders.shape != (plan.epochs, plan.examples):
         raise ArgumentError(
             "shuffle must be True, False, or an integer array of shape "

@@ -102,14 +102,15 @@ def _split(model: Model, bound: Bound, options: Options) -> tuple[dict[str, Arra
     if options.validation_data is not None:
         if options.validation_split is not None:
             raise ArgumentError("give validation_data or validation_split, not both")
+        if not isinstance(options.validation_data, Mapping):
+            kind = type(options.validation_data).__name__
+            raise ArgumentError(f"validation_data come as a dict from symbols or names to arrays, not as {kind}")
         given = {name_of(key) for key in options.validation_data}
         shared = {s.name for s in model._training.slots if s.role == "constant"} - given
         constants = as_declared(model._training, {name: arrays[name] for name in shared})
         return arrays, model._data_binder.bind({**constants, **dict(options.validation_data.items())}).by_name()
-    if not options.validation_split:
+    if options.validation_split is None or _part("validation_split", options.validation_split) == 0:
         return arrays, None
-    if not 0 < options.validation_split < 1:
-        raise ArgumentError(f"validation_split must be from 0 to less than 1, not {options.validation_split}")
     names = model._slots.batched
     count = len(arrays[names[0]]) if names else 0
     kept = count - max(1, round(count * options.validation_split))
@@ -117,6 +118,13 @@ def _split(model: Model, bound: Bound, options: Options) -> tuple[dict[str, Arra
         raise EmptyData(f"validation_split={options.validation_split} leaves no example of {count} to train on")
     first = {n: a[:kept] if n in names else a for n, a in arrays.items()}
     return first, {n: a[kept:] if n in names else a for n, a in arrays.items()}
+
+
+def _part(name: str, value: Any) -> float:
+    """A number from 0 to less than 1."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 <= value < 1:
+        raise ArgumentError(f"{name} must be from 0 to less than 1, not {value!r}")
+    return float(value)
 
 
 # ------------------------------------------------------------------------------------------------ the start
@@ -183,9 +191,14 @@ def _parameters(model: Model, course: Course, flat: Array) -> ByName[Array]:
 
 def _recorded(model: Model, given: Any) -> list[str]:
     """The names of the parameters whose path is kept."""
-    if isinstance(given, tuple) and not given:
+    if given is None or (isinstance(given, tuple) and not given):
         return []
-    several = [given] if isinstance(given, str) or hasattr(given, "free_symbols") else list(given)
+    if isinstance(given, str) or hasattr(given, "free_symbols"):
+        several = [given]
+    elif isinstance(given, Iterable):
+        several = list(given)
+    else:
+        raise ArgumentError(f"record must be a parameter or a list of them, not {given!r}")
     names = [name_of(one) for one in several]
     known = model._keys.names()
     for name in names:
@@ -195,7 +208,7 @@ def _recorded(model: Model, given: Any) -> list[str]:
 
 
 def _callbacks(given: Any) -> tuple[Callable[[EpochReport], object], ...]:
-    if isinstance(given, tuple) and not given:
+    if given is None or (isinstance(given, tuple) and not given):
         return ()
     callbacks = (given,) if callable(given) or not isinstance(given, Iterable) else tuple(given)
     for callback in callbacks:
