@@ -67,6 +67,26 @@ def test_what_is_shared_is_stored(name: str) -> None:
     assert bool(stored) is shared, model.stages["loops"]
 
 
+@pytest.mark.parametrize("width", [2, 3])
+def test_ropes_take_each_root_once(width: int) -> None:
+    """The squared lengths are stored, and each is read at its own place and at the next one, under a guard."""
+    for length in (2, 3, 8, 17, 60):
+        X = sp.IndexedBase("X", shape=(length, width))
+        squares = sp.Sum((X[i + 1, k] - X[i, k]) ** 2, (k, 0, width - 1))
+        model = sm.compile(sp.Sum((sp.sqrt(squares) - 1) ** 2, (i, 0, length - 2)) + sp.Sum(X[i, 1], (i, 0, length - 1)), X)
+        values = np.random.default_rng(length).normal(size=(length, width))
+        wanted = complex_step_of(_rope, values)
+        np.testing.assert_allclose(model.backward({X: values})[X], wanted, rtol=1e-12, atol=1e-13)
+        if length > 2:
+            (slope,) = [line for line in model.stages["loops"].splitlines() if "dobjective/dX[i, j]" in line]
+            assert "sqrt" not in slope and "/" not in slope.split("dX[i, j]")[1], slope
+
+
+def _rope(X: Numbers) -> Numbers:
+    lengths = np.sqrt(((X[1:] - X[:-1]) ** 2).sum(axis=1))
+    return ((lengths - 1) ** 2).sum() + X[:, 1].sum()
+
+
 SHAPES = [(2, 2), (3, 9), (9, 3), (8, 8), (17, 16), (20, 33), (40, 40)]
 
 

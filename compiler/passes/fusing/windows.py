@@ -17,9 +17,11 @@ def windows_held(outputs: list[Definition]) -> dict[Definition, Definition]:
     """Old → new definitions, where costly work that is read at several places side by side is a definition."""
     formulas = [tensor.formula for tensor in computed(outputs) if tensor.kind == "formula" and tensor.formula.free]
     places: dict[Definition, set[tuple[Node, ...]]] = {}
-    for window in (_window_in(node) for node in postorder(formulas)):
-        if window is not None:
-            places.setdefault(window.tensor, set()).add(_offsets(window))
+    windows = [window for window in map(_window_in, postorder(formulas)) if window is not None]
+    if not any(window.moved for window in windows):
+        return {output: output for output in outputs}
+    for window in windows:
+        places.setdefault(window.tensor, set()).add(_offsets(window))
     held = {tensor for tensor, found in places.items() if len(found) > 1}
     if not held:
         return {output: output for output in outputs}
@@ -58,6 +60,7 @@ class Window:
 
     tensor: Definition
     at: tuple[Node, ...]
+    moved: bool  # whether something is read beside the place itself
 
 
 def _stored(node: Node) -> Node:
@@ -90,7 +93,7 @@ def window_of(node: Node) -> Window | None:
             pending.extend(item.args)
         elif not _add_offsets(item, offsets):
             return None
-    if set(offsets) != node.free or not any(c for own in offsets.values() for c, _ in own):
+    if set(offsets) != node.free:
         return None
     return _placed(node, offsets)
 
@@ -120,7 +123,8 @@ def _placed(node: Node, offsets: dict[Node, list[tuple[int, Node]]]) -> Window |
         new = index(length)
         moved[old], back[new] = add(new, const(-first)), add(old, const(first))
     tensor, axes = define_free(list(back), (), None, substitute(node, moved))
-    return Window(tensor, tuple(back[axis] for axis in axes))
+    moves = any(c for own in offsets.values() for c, _ in own)
+    return Window(tensor, tuple(back[axis] for axis in axes), moves)
 
 
 def _shortest(lengths: list[Node]) -> Node | None:
