@@ -36,6 +36,7 @@ from sympile.compiler.passes.fusing.group import (
 )
 from sympile.compiler.passes.fusing.keep import kept
 from sympile.compiler.passes.fusing.lift import lift
+from sympile.compiler.passes.fusing.outside import with_factors_outside
 from sympile.compiler.passes.fusing.powers import quotients_shared
 from sympile.compiler.passes.fusing.ranges import joined_ranges
 from sympile.compiler.passes.fusing.remainders import solve_strides
@@ -79,6 +80,8 @@ def fuse(
 def _with_shared_products(exact: bool, group: Group) -> Group:
     formulas = [tensor for tensor in group.results if tensor.kind == "formula"]
     bodies = [_arranged(group, tensor, exact) for tensor in formulas]
+    if not exact and not group.domain:
+        bodies = with_factors_outside(bodies)
     bodies = shared_products(computed_together(bodies if exact else quotients_shared(bodies)), exact)
     return replace(group, bodies=dict(zip(formulas, bodies, strict=True)))
 
