@@ -70,44 +70,8 @@ def total(reduced: Sequence[Node], body: Node) -> Node:
         body = mul(extent(r), body)
     if not indices:
         return body
-    left = _without_deviations(indices, body)
-    if left is not body:
-        return total(indices, left)
     distributed = _distribute(indices, body)
     return distributed if distributed is not None else _factored(indices, body)
-
-
-def _without_deviations(indices: list[Node], body: Node) -> Node:
-    """The body less what is 0 when it is summed: deviations from a mean, as derivatives of normalisations have them."""
-    if _vanishes(indices, body):
-        return ZERO
-    coefficient, product = split(unguarded(body))
-    factors = factors_of(product)
-    for factor in factors:
-        kept = [term for term in factor.args if not _vanishes(indices, term)] if factor.op == "add" else []
-        others = [f for f in factors if f is not factor]
-        if kept and len(kept) < len(factor.args) and all(f.free.isdisjoint(indices) for f in others):
-            return when(mul(const(coefficient), *others, add(*kept)), *conditions_of(body))
-    return body
-
-
-def _vanishes(indices: list[Node], body: Node) -> bool:
-    """sum_k (sum_j x[j]/n - x[k]) is 0."""
-    wanted = set(indices)
-    spanning = [f for f in factors_of(split(unguarded(body))[1]) if not f.free.isdisjoint(wanted)]
-    if len(spanning) != 1 or spanning[0].op != "add":
-        return False
-    if any(not condition.free.isdisjoint(wanted) for condition in conditions_of(body)):
-        return False
-    terms = spanning[0].args
-    if not any(_is_sum(term) and not wanted <= term.free for term in terms):
-        return False
-    return add(*[total(indices, term) for term in terms]) is ZERO
-
-
-def _is_sum(term: Node) -> bool:
-    """Whether a sum is a factor of it."""
-    return any(f.op == "read" and target(f).monoid == "sum" for f in factors_of(split(term)[1]))
 
 
 def _eliminate_deltas(indices: list[Node], body: Node) -> Node:
