@@ -18,6 +18,7 @@ from sympile.compiler.graph.rebuild import function, substitute
 from sympile.compiler.graph.reduce import total
 from sympile.compiler.language.advice import advice
 from sympile.compiler.passes.reading.around import goes_around, read_around
+from sympile.compiler.passes.reading.blocks import block_matrix, blockwise
 from sympile.compiler.passes.reading.engine import Bindings, Reader, Row
 from sympile.compiler.passes.reading.indices import position
 from sympile.compiler.passes.reading.scalars import arguments, nothing, over_elements
@@ -48,7 +49,14 @@ def _symbol(reader: Reader, item: Any, values: list[Value], bindings: Bindings) 
 # ------------------------------------------------------------------------------------------------ products
 
 
+def _product_parts(item: Any) -> tuple[Any, ...]:
+    made = blockwise(item)
+    return arguments(item) if made is None else (made,)
+
+
 def _product(reader: Reader, item: Any, values: list[Value], bindings: Bindings) -> Value:
+    if len(values) == 1:  # of blocks, which have been multiplied
+        return values[0]
     scalars = [v.body for v in values if not v.axes]
     matrices = [v for v in values if v.axes]
     body, axes, inner = chain(reader, item, matrices)
@@ -257,7 +265,7 @@ def _kronecker(reader: Reader, item: Any, values: list[Value], bindings: Binding
 MATRICES: dict[str, Row] = {
     "MatrixSymbol": Row(nothing, _symbol),
     "MatAdd": Row(arguments, over_elements(add)),
-    "MatMul": Row(arguments, _product),
+    "MatMul": Row(_product_parts, _product),
     "MatPow": Row(_one, _matrix_power),
     "Transpose": Row(_one, _transpose),
     "Adjoint": Row(_one, _transpose),
@@ -276,6 +284,7 @@ MATRICES: dict[str, Row] = {
     "DiagonalOf": Row(_one, _diagonal_of),
     "MatrixSlice": Row(lambda item: (item.parent,), _slice),
     "MatrixElement": Row(_one, _element),
+    "BlockMatrix": Row(lambda item: tuple(item.blocks.flat()), block_matrix),
     "KroneckerProduct": Row(arguments, _kronecker),
     "ImmutableDenseMatrix": Row(_entries, _explicit),
     "MutableDenseMatrix": Row(_entries, _explicit),
