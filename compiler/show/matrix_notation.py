@@ -77,7 +77,12 @@ class MatrixNotation:
 
     def _named(self, tensor: Definition) -> Piece | None:
         symbol = self.symbols.of(tensor)
-        return None if symbol is None else Piece(symbol, self._visible(tensor.axes))
+        if symbol is None:
+            return None
+        axes = self._visible(tensor.axes)
+        if axes and not getattr(symbol, "is_Matrix", False):
+            raise NoMatrixForm
+        return Piece(symbol, axes)
 
     def _defined(self, tensor: Definition) -> Piece:
         axes = self._visible(tensor.axes)

@@ -42,7 +42,7 @@ def _signs_inside(product: Node) -> Node:
 
 def _sign_inside(product: Node) -> Node:
     """-2*(a if c else b) as -2*a if c else -2*b."""
-    number, *rest = product.args
+    number, *rest = product.args or (product,)
     found = next((f for f in rest if f.op == "select"), None)
     if found is None or number.op != "const" or not number.data < 0:  # type: ignore[operator]
         return product

@@ -22,7 +22,7 @@ def chosen_by_data(group: Group) -> tuple[Definition, tuple[Definition, ...]] | 
         return None
     found = [(tensor, scatter_axis(tensor)) for tensor in group.members]
     places = [pair[1] for tensor, pair in found if pair is not None and pair[0] is tensor.axes[0]]
-    data = [target(place) for place in places if place.op == "read" and place.args[0] is EXAMPLE]
+    data = [target(place) for place in places if place.op == "read" and place.args[:1] == (EXAMPLE,)]
     if len(data) < len(group.members) or not all(t.kind == "input" and t.integer and t.batched for t in data):
         return None
     return group.finish or group.members[0], tuple(dict.fromkeys(data))
