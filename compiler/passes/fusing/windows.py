@@ -12,16 +12,19 @@ from sympile.compiler.graph.rebuild import rebuild, substitute
 from sympile.compiler.passes.fusing.group import costly
 from sympile.compiler.records import dataclass
 
+Steps = dict[Node, list[tuple[int, Node]]]  # of each index what is added to it, and how long the axis is
+
 
 def windows_held(outputs: list[Definition]) -> dict[Definition, Definition]:
     """Old → new definitions, where costly work that is read at several places side by side is a definition."""
     formulas = [tensor.formula for tensor in computed(outputs) if tensor.kind == "formula" and tensor.formula.free]
+    work = {node: steps for node in postorder(formulas) if (steps := _steps_in(node)) is not None}
+    if not any(number for steps in work.values() for own in steps.values() for number, _ in own):
+        return {output: output for output in outputs}  # nothing is read beside its place
     places: dict[Definition, set[tuple[Node, ...]]] = {}
-    windows = [window for window in map(_window_in, postorder(formulas)) if window is not None]
-    if not any(window.moved for window in windows):
-        return {output: output for output in outputs}
-    for window in windows:
-        places.setdefault(window.tensor, set()).add(_offsets(window))
+    for window in (_placed(node, steps) for node, steps in work.items()):
+        if window is not None:
+            places.setdefault(window.tensor, set()).add(_offsets(window))
     held = {tensor for tensor, found in places.items() if len(found) > 1}
     if not held:
         return {output: output for output in outputs}
@@ -60,17 +63,17 @@ class Window:
 
     tensor: Definition
     at: tuple[Node, ...]
-    moved: bool  # whether something is read beside the place itself
 
 
 def _stored(node: Node) -> Node:
-    window = window_of(node)
+    window = _window_in(node)
     assert window is not None, node
     return read(window.tensor, *window.at)
 
 
 def _window_in(node: Node) -> Window | None:
-    return window_of(node) if node.free and costly(node) else None
+    steps = _steps_in(node)
+    return None if steps is None else _placed(node, steps)
 
 
 def _offsets(window: Window) -> tuple[Node, ...]:
@@ -78,9 +81,11 @@ def _offsets(window: Window) -> tuple[Node, ...]:
     return tuple(sub(at, next(iter(at.free))) for at in window.at)
 
 
-def window_of(node: Node) -> Window | None:
-    """The window a node stands in; None where its reads are not at i + 1 and the like, or an index stands elsewhere."""
-    offsets: dict[Node, list[tuple[int, Node]]] = {}  # of each index what is added to it, and how long the axis is
+def _steps_in(node: Node) -> Steps | None:
+    """Where costly work reads; None of other nodes, and where it is not at i + 1 and the like, or an index is used."""
+    if not node.free or not costly(node):
+        return None
+    offsets: Steps = {}
     pending, seen = [node], set[Node]()
     while pending:
         item = pending.pop()
@@ -93,12 +98,10 @@ def window_of(node: Node) -> Window | None:
             pending.extend(item.args)
         elif not _add_offsets(item, offsets):
             return None
-    if set(offsets) != node.free:
-        return None
-    return _placed(node, offsets)
+    return offsets if set(offsets) == node.free else None
 
 
-def _add_offsets(item: Node, offsets: dict[Node, list[tuple[int, Node]]]) -> bool:
+def _add_offsets(item: Node, offsets: Steps) -> bool:
     """Takes a read down; False where it is not at i + 1 and the like."""
     for at, length in zip(item.args, target(item).shape, strict=True):
         form = affine(at)
@@ -112,7 +115,7 @@ def _add_offsets(item: Node, offsets: dict[Node, list[tuple[int, Node]]]) -> boo
     return True
 
 
-def _placed(node: Node, offsets: dict[Node, list[tuple[int, Node]]]) -> Window | None:
+def _placed(node: Node, offsets: Steps) -> Window | None:
     moved: dict[Node, Node] = {}  # to where every place is inside
     back: dict[Node, Node] = {}
     for old, own in offsets.items():
@@ -123,8 +126,7 @@ def _placed(node: Node, offsets: dict[Node, list[tuple[int, Node]]]) -> Window |
         new = index(length)
         moved[old], back[new] = add(new, const(-first)), add(old, const(first))
     tensor, axes = define_free(list(back), (), None, substitute(node, moved))
-    moves = any(c for own in offsets.values() for c, _ in own)
-    return Window(tensor, tuple(back[axis] for axis in axes), moves)
+    return Window(tensor, tuple(back[axis] for axis in axes))
 
 
 def _shortest(lengths: list[Node]) -> Node | None:
