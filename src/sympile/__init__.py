@@ -16,23 +16,26 @@ def _find_folders(package: _Path, search_path: list[str]) -> None:
 
 _find_folders(_Path(__file__).resolve().parent, __path__)
 
-from sympile.compiler import language as _language  # noqa: E402  (the folders must be found first)
-from sympile.compiler.errors import SympileError  # noqa: E402
-from sympile.compiler.language import *  # noqa: E402, F403
-from sympile.compiler.show.shown import Formula  # noqa: E402
-from sympile.compiler.version import VERSION as _VERSION  # noqa: E402
-from sympile.runtime.model import (  # noqa: E402
-    Model,
-    grad,
-    hessian,
-    hvp,
-    jacobian,
-    jvp,
-    lambdify,
-    value_and_grad,
-    vjp,
-)
-from sympile.runtime.model import compile_model as compile  # noqa: E402
+from sympile.compiler.collection import collection_paused as _collection_paused  # noqa: E402  (the folders come first)
+
+with _collection_paused():  # each search for garbage would walk all of SymPy, too: a tenth of the time
+    from sympile.compiler import language as _language
+    from sympile.compiler.errors import SympileError
+    from sympile.compiler.language import *  # noqa: F403
+    from sympile.compiler.show.shown import Formula
+    from sympile.compiler.version import VERSION as _VERSION
+    from sympile.runtime.model import (
+        Model,
+        grad,
+        hessian,
+        hvp,
+        jacobian,
+        jvp,
+        lambdify,
+        value_and_grad,
+        vjp,
+    )
+    from sympile.runtime.model import compile_model as compile
 
 if _TYPE_CHECKING:
     from sympile.compiler.show.trace import Trace, trace

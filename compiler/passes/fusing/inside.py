@@ -16,13 +16,13 @@ def unguarded_places(order: Iterable[Definition]) -> Places:
     """The places that the program reads for all values of their indices, under no condition: calls check those."""
     found: set[tuple[Definition, Node]] = set()
     seen: set[Node] = set()
-    pending = [tensor.formula for tensor in order if tensor.kind == "formula"]
+    pending = [tensor.formula for tensor in order if tensor.kind == "formula" and READ_AT in tensor.formula.ops]
     while pending:
         node = pending.pop()
         if node in seen or node.op in ("when", "select"):
             continue
         seen.add(node)
-        pending.extend(node.args)
+        pending += [arg for arg in node.args if READ_AT in arg.ops]
         if node.op == "read":
             found.update(
                 (_place(at), length)
