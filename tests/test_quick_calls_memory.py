@@ -13,6 +13,7 @@ from at_once import at_once
 from quick_calls import A3, RNG, Array, M, V, X, Y, a, b, layer, layer_values, same, v3, warm
 
 import sympile as sm
+from sympile.compiler.errors import ArgumentError
 from sympile.compiler.program import OBJECT_LAYOUT
 from sympile.runtime import objects, shortcut
 
@@ -34,7 +35,8 @@ def test_nothing_leaks() -> None:
         model.value_and_grad(values)
 
     def refused() -> None:
-        f(X, Y, out=[out[0], out[0]])
+        with pytest.raises(ArgumentError):
+            f(X, Y, out=[out[0], out[0]])
         g(X[::-1], 2.0)
 
     def repeat(times: int) -> None:
