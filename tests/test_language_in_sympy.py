@@ -180,3 +180,16 @@ def test_messages_about_deep_formulas_are_short() -> None:
     with pytest.raises(ShapeError) as caught:
         sm.maximum(gru(50), sm.exp(R))
     assert len(str(caught.value)) < 500
+
+
+def test_walks_of_sympy_meet_what_is_shared_once() -> None:
+    """A state that is read four times a step: SymPy's Sum goes through all that it is made of, on every way."""
+    state = sm.Tensor("u", (6,))
+    for step in range(7):
+        mean = sp.Sum(state[j], (j, 0, 5)) / 6
+        state = sm.named(f"u{step}", sm.comprehension(state[i] + s * (mean - state[i]) * (1 - state[i]), (i, 6)))
+    whole = sp.Sum(state[i] ** 2, (i, 0, 5))
+    walked = list(sp.preorder_traversal(whole))
+    assert len(walked) < 300, "4**7 ways lead to the first state"
+    assert s in whole.atoms(sp.Symbol)
+    assert whole.free_symbols == {s, sm.Tensor("u", (6,))}

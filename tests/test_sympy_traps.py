@@ -245,7 +245,6 @@ REFUSED = [
     pytest.param(lambda: sm.grad(sp.Trace(A**k), A),                           UnsupportedNode, "power k",              id="6: symbolic power"),
     pytest.param(lambda: sm.grad(sp.Trace(A**sp.Rational(1, 2)), A),           UnsupportedNode, "power 1/2",            id="6: matrix square root"),
     pytest.param(lambda: sm.sum(sp.Piecewise((A, x > 0), (B, True))),          UnsupportedNode, "where(condition",      id="7: choice of matrices"),
-    pytest.param(lambda: sm.grad(sp.Trace(sp.BlockMatrix([[A3, B3], [B3, A3]])), A3), UnsupportedNode, "BlockMatrix",  id="9: BlockMatrix"),
     pytest.param(lambda: sm.grad(sm.sum(X * narrow), narrow),                  ShapeError, "(n, m) times (k, 1)",       id="15: product that SymPy lets through"),
     pytest.param(lambda: sm.grad(sp.Trace(A + sp.MatrixSymbol("C", m, m)), A), (ShapeError, sp.ShapeError, ValueError), "", id="15: sum that SymPy lets through"),
     pytest.param(lambda: sm.grad(sp.exp(A), A),                                UnsupportedNode, "sympile.exp",          id="17: exp of a matrix"),

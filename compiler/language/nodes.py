@@ -27,6 +27,7 @@ from sympile.compiler.language.walking import (
     flattened,
     nested,
     parts_of,
+    plain_parts,
     restored,
     substitute_around,
 )
@@ -161,6 +162,11 @@ class Interned(Ours):
         wanted = tuple(kind if isinstance(kind, type) else type(kind) for kind in types)
         parts = (part for part in parts_of(self) if not isinstance(part, Head))
         return {part for part in parts if (isinstance(part, wanted) if types else not part.args)}
+
+    @property
+    def _argset(self) -> list[Any]:
+        """What SymPy's walks in no order go through: what is shared below comes once, not once on every way to it."""
+        return [part for part in plain_parts(self) if not isinstance(part, Head)]
 
     def _has(self, walk: Any, *patterns: Any) -> bool:
         return bool(super()._has(parts_of if walk is iterargs else walk, *patterns))  # type: ignore[misc]

@@ -65,6 +65,20 @@ def parts_of(root: Any) -> Iterator[Any]:
         stack.extend(reversed(new))
 
 
+def plain_parts(root: Any) -> list[Any]:
+    """Each largest part without nodes of ours, once."""
+    plain: dict[Any, bool] = {}
+    stack = [root]
+    while stack:
+        part = stack[-1]
+        missing = [arg for arg in part.args if arg not in plain]
+        if missing:
+            stack.extend(missing)
+        else:
+            plain[stack.pop()] = not isinstance(part, Ours) and all(plain[arg] for arg in part.args)
+    return list(dict.fromkeys(arg for part, own in plain.items() if not own for arg in part.args if plain[arg]))
+
+
 def nested(root: Any, settled: Callable[[Any], bool] = lambda part: False) -> Iterator[Any]:
     """The nodes of ours inside `root`, operands before users, the root last; settled parts are not walked into."""
     seen: set[Any] = set()
