@@ -157,7 +157,7 @@ def test_formulas_have_ranges_instead_of_conditions() -> None:
         == "dloss/dw[i] = Sum(exp(w[i] - LogSumExp(w[k], (k, j, n - 1)))*y[j], (j, 0, i)) - y[i]"
     )
     level = built(squares(sp.Sum(w[j], below(i))), [w]).gradient[w]
-    assert str(level) == "dloss/dw[i] = 2*Sum(-y[j] + Sum(w[k], (k, 0, j)), (j, i, n - 1))"
+    assert str(level) == "dloss/dw[i] = 2*Sum(Sum(w[k], (k, 0, j)) - y[j], (j, i, n - 1))"
 
 
 # Sums within sums under conditions on positions: the same numbers, another core.
