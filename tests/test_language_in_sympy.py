@@ -193,3 +193,4 @@ def test_walks_of_sympy_meet_what_is_shared_once() -> None:
     assert len(walked) < 300, "4**7 ways lead to the first state"
     assert s in whole.atoms(sp.Symbol)
     assert whole.free_symbols == {s, sm.Tensor("u", (6,))}
+    assert {str(part) for part in whole.atoms(sm.Tensor)} == {"u"}

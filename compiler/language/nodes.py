@@ -25,9 +25,9 @@ from sympile.compiler.language.walking import (
     Memo,
     Replacement,
     flattened,
+    low_parts,
     nested,
     parts_of,
-    plain_parts,
     restored,
     substitute_around,
 )
@@ -166,7 +166,7 @@ class Interned(Ours):
     @property
     def _argset(self) -> list[Any]:
         """What SymPy's walks in no order go through: what is shared below comes once, not once on every way to it."""
-        return [part for part in plain_parts(self) if not isinstance(part, Head)]
+        return [part for part in low_parts(self) if not isinstance(part, Head)]
 
     def _has(self, walk: Any, *patterns: Any) -> bool:
         return bool(super()._has(parts_of if walk is iterargs else walk, *patterns))  # type: ignore[misc]

@@ -65,18 +65,19 @@ def parts_of(root: Any) -> Iterator[Any]:
         stack.extend(reversed(new))
 
 
-def plain_parts(root: Any) -> list[Any]:
-    """Each largest part without nodes of ours, once."""
-    plain: dict[Any, bool] = {}
+def low_parts(root: Any) -> list[Any]:
+    """Below a node of ours each largest part in which no node of ours stands inside another, once."""
+    depth: dict[Any, int] = {}
     stack = [root]
     while stack:
         part = stack[-1]
-        missing = [arg for arg in part.args if arg not in plain]
+        missing = [arg for arg in part.args if arg not in depth]
         if missing:
             stack.extend(missing)
         else:
-            plain[stack.pop()] = not isinstance(part, Ours) and all(plain[arg] for arg in part.args)
-    return list(dict.fromkeys(arg for part, own in plain.items() if not own for arg in part.args if plain[arg]))
+            depth[stack.pop()] = max((depth[arg] for arg in part.args), default=0) + isinstance(part, Ours)
+    high = [part for part, count in depth.items() if count > 1 or part is root]
+    return list(dict.fromkeys(arg for part in high for arg in part.args if depth[arg] <= 1))
 
 
 def nested(root: Any, settled: Callable[[Any], bool] = lambda part: False) -> Iterator[Any]:
