@@ -100,7 +100,7 @@ def sgd(
         values["momentum"], state[m], update[m] = momentum, 0, gradient + mu * m
         move = gradient + mu * m if nesterov else m
     update[parameter] = parameter - lr * move
-    return checked_rule("sgd", state, update, values, clip_by_global_norm, WORDS)
+    return _usual("sgd", state, update, values, clip_by_global_norm)
 
 
 @remembered
@@ -183,7 +183,7 @@ def _adam(name: str, decay: sp.Expr, nesterov: bool, clip: float | None, values:
         v: b2 * v + (1 - b2) * gradient**2,
         parameter: parameter - lr * (scaled + decay),
     }
-    return checked_rule(name, {m: 0, v: 0}, update, values, clip, WORDS)
+    return _usual(name, {m: 0, v: 0}, update, values, clip)
 
 
 @remembered
@@ -231,7 +231,7 @@ def rmsprop(
         state[m], update[m], values["momentum"] = sp.S.Zero, mu * m + move, momentum
         move = mu * m + move if nesterov else m
     update[parameter] = parameter - move
-    return checked_rule("rmsprop", state, update, values, clip_by_global_norm, WORDS)
+    return _usual("rmsprop", state, update, values, clip_by_global_norm)
 
 
 @remembered
@@ -261,7 +261,7 @@ def adagrad(
     scaled = sp.Piecewise((gradient / sp.sqrt(s + e), s > 0), (0, True))    # no nan where all is 0, eps too
     values = {"learning_rate": learning_rate, "initial_accumulator_value": initial_accumulator_value, "eps": eps}
     update = {s: s + gradient**2, parameter: parameter - lr * scaled}
-    return checked_rule("adagrad", {s: first}, update, values, clip_by_global_norm, WORDS)
+    return _usual("adagrad", {s: first}, update, values, clip_by_global_norm)
 
 
 def _is_off(momentum: Any) -> bool:
@@ -272,3 +272,17 @@ def _demand_momentum(momentum: Any, nesterov: bool) -> None:
     """Raises where a step would look ahead with nothing to carry it there, which would be plain descent."""
     if nesterov and _is_off(momentum):
         raise ArgumentError(f"nesterov=True looks ahead by the momentum, which is {momentum}; write momentum=0.9")
+
+
+PARTS = frozenset({"momentum", "b1", "b2", "decay"})  # of what was, that stay
+
+
+def _usual(
+    name: str, state: Mapping[Any, Any], update: Mapping[Any, Any], values: Mapping[str, Any], clip: float | None
+) -> Optimizer:
+    """One of the usual rules, whose numbers are in their ranges; a negative rate climbs."""
+    for word, value in values.items():
+        part = word in PARTS
+        if word != "learning_rate" and isinstance(value, (int, float)) and (value < 0 or (part and value >= 1)):
+            raise ArgumentError(f"{name}: {word} is {'0 to less than 1' if part else '0 or more'}, not {value}")
+    return checked_rule(name, state, update, values, clip, WORDS)

@@ -300,3 +300,19 @@ def test_str_shows_the_rule() -> None:
 def test_copies(rule: Optimizer) -> None:
     assert pickle.loads(pickle.dumps(rule)) == rule == copy.deepcopy(rule)
     assert hash(copy.copy(rule)) == hash(rule)
+
+
+@pytest.mark.parametrize(("make", "message"), [
+    pytest.param(lambda: sgd(0.1, 1.0),              "sgd: momentum is 0 to less than 1, not 1.0",            id="momentum"),
+    pytest.param(lambda: adam(b2=1),                 "adam: b2 is 0 to less than 1, not 1",                   id="b2"),
+    pytest.param(lambda: adamw(weight_decay=-1e-4),  "adamw: weight_decay is 0 or more, not -0.0001", id="weight decay"),
+    pytest.param(lambda: rmsprop(0.1, decay=1.5),    "rmsprop: decay is 0 to less than 1, not 1.5",           id="decay"),
+])  # fmt: skip
+def test_numbers_of_the_usual_rules_have_their_ranges(make: Callable[[], Optimizer], message: str) -> None:
+    with pytest.raises(ArgumentError) as caught:
+        make()
+    assert str(caught.value) == message
+
+
+def test_rates_that_change_are_taken_as_they_are() -> None:
+    assert "learning_rate=0.1/(step + 1)" in str(sgd(0.1 / (step + 1)))
