@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import mmap
-import multiprocessing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -16,6 +13,7 @@ import numpy.typing as npt
 import pytest
 from definition_cases import CASES, PAIRS, large_sum
 from definition_world import World
+from edge import in_a_child, run_at_the_edge
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from reference import evaluate
@@ -179,46 +177,21 @@ def test_other_machines_accept_the_code(name: str, dtype: str, row: str) -> None
 # ------------------------------------------------------------------------------------------------ the ends of memory
 
 
-def at_the_edge(array: Array, keep: list[Any]) -> Array:
-    """A copy that ends where memory ends: what reads or writes one byte further is killed."""
-    pages = -(-max(array.nbytes, 1) // mmap.PAGESIZE) + 1
-    room = mmap.mmap(-1, pages * mmap.PAGESIZE)
-    keep.append(room)
-    raw = np.frombuffer(room, np.uint8)
-    last = raw.ctypes.data + (pages - 1) * mmap.PAGESIZE
-    assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(last), ctypes.c_size_t(mmap.PAGESIZE), 0) == 0
-    end = (pages - 1) * mmap.PAGESIZE
-    copy: Array = raw[end - array.nbytes : end].view(array.dtype).reshape(array.shape)
-    copy[...] = array
-    return copy
-
-
 def _run_all_at_the_edge(progress: Any) -> None:
     for position, (name, build) in enumerate(CASES.items()):
         progress.value = position
         dtype = DTYPES[position % 2]
         native = for_all_sizes(name, dtype)
         for n, m in ((1, 1), (3, 9), (9, 3), (17, 5)):
-            w, keep = World(sizes_of(n, m), symbolic=True), list[Any]()
+            w = World(sizes_of(n, m), symbolic=True)
             build(w)
-            arrays = {
-                a.name: np.asarray(w.values[a.name], np.int64 if a.integer else dtype) for a in native.program.inputs
-            }
-            inputs = {k: at_the_edge(v, keep) for k, v in arrays.items()}
-            out = {
-                a.name: at_the_edge(np.zeros(native.shape(a, w.lengths), dtype), keep) for a in native.program.outputs
-            }
-            native.run(inputs, w.lengths, out)
+            run_at_the_edge(native, w, dtype)
 
 
 def test_nothing_is_read_or_written_behind_an_array() -> None:
     """In a child process, since what fails here is killed."""
-    context = multiprocessing.get_context("fork")
-    progress = context.Value("i", -1)
-    child = context.Process(target=_run_all_at_the_edge, args=(progress,))
-    child.start()
-    child.join(60)
-    assert child.exitcode == 0, f"exit code {child.exitcode} at {list(CASES)[progress.value]!r}"
+    exit_code, position = in_a_child(_run_all_at_the_edge)
+    assert exit_code == 0, f"exit code {exit_code} at {list(CASES)[position]!r}"
 
 
 # ------------------------------------------------------------------------------------------------ size, and again

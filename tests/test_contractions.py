@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +10,8 @@ import pytest
 import sympy as sp
 from contraction_cases import CASES, assert_right, guarded, product, sizes
 from definition_world import World
-from test_code_generation import DTYPES, at_the_edge, compiled, run
+from edge import in_a_child, run_at_the_edge
+from test_code_generation import DTYPES, compiled, run
 
 import sympile as sm
 from sympile.compiler.code.caches import Caches
@@ -132,21 +132,15 @@ def _run_all_at_the_edge(progress: Any) -> None:
     for position, name in enumerate(CASES):
         progress.value = position
         dtype = DTYPES[position % 2]
-        w, keep = World(CASES[name].lengths, symbolic=False), list[Any]()
+        w = World(CASES[name].lengths, symbolic=False)
         native = NativeProgram(compiled(w, [CASES[name].build(w)], dtype))
-        inputs = {a.name: at_the_edge(np.asarray(w.values[a.name], dtype), keep) for a in native.program.inputs}
-        out = {a.name: at_the_edge(np.zeros(native.shape(a, w.lengths), dtype), keep) for a in native.program.outputs}
-        native.run(inputs, w.lengths, out)
+        run_at_the_edge(native, w, dtype)
 
 
 def test_nothing_is_read_or_written_behind_an_operand() -> None:
     """In a child process, since what fails here is killed."""
-    context = multiprocessing.get_context("fork")
-    progress = context.Value("i", -1)
-    child = context.Process(target=_run_all_at_the_edge, args=(progress,))
-    child.start()
-    child.join(60)
-    assert child.exitcode == 0, list(CASES)[progress.value]
+    exit_code, position = in_a_child(_run_all_at_the_edge)
+    assert exit_code == 0, list(CASES)[position]
 
 
 def test_what_a_guard_excludes_may_be_nan() -> None:

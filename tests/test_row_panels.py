@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -11,8 +10,9 @@ import numpy as np
 import pytest
 from contraction_cases import Case, Values, assert_right, by_numpy, finish, product, sizes
 from definition_world import World
+from edge import in_a_child, run_at_the_edge
 from symmetric_sums import gram, gram_by_numpy, outer_gram, ridge, ridge_by_numpy
-from test_code_generation import DTYPES, at_the_edge, compiled, run
+from test_code_generation import DTYPES, compiled, run
 from test_contractions import HERE
 
 from sympile.compiler.code.caches import Caches
@@ -212,19 +212,12 @@ def _run_all_at_the_edge(progress: Any) -> None:
     for position, (name, case) in enumerate(CASES.items()):
         progress.value = position
         dtype = DTYPES[position % 2]
-        w, keep = World(CASES[name].lengths, symbolic=False), list[Any]()
+        w = World(CASES[name].lengths, symbolic=False)
         native = NativeProgram(compiled(w, [case.build(w)], dtype, narrow("avx512")))
-        kinds = {a.name: np.int64 if a.integer else dtype for a in native.program.inputs}
-        inputs = {name: at_the_edge(np.asarray(w.values[name], kind), keep) for name, kind in kinds.items()}
-        out = {a.name: at_the_edge(np.zeros(native.shape(a, w.lengths), dtype), keep) for a in native.program.outputs}
-        native.run(inputs, w.lengths, out)
+        run_at_the_edge(native, w, dtype)
 
 
 def test_nothing_is_read_or_written_behind_an_operand() -> None:
     """In a child process, since what fails here is killed."""
-    context = multiprocessing.get_context("fork")
-    progress = context.Value("i", -1)
-    child = context.Process(target=_run_all_at_the_edge, args=(progress,))
-    child.start()
-    child.join(60)
-    assert child.exitcode == 0, list(CASES)[progress.value]
+    exit_code, position = in_a_child(_run_all_at_the_edge)
+    assert exit_code == 0, list(CASES)[position]

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_code_generation import DTYPES, at_the_edge
+from edge import at_the_edge
+from test_code_generation import DTYPES
 
 from sympile.compiler.code.jit import compile_text, emit_assembly
 from sympile.compiler.code.lanes import Lanes

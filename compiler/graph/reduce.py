@@ -131,9 +131,6 @@ def _exact_division(a: Node, divisor: int) -> Node:
     return a if divisor == 1 else mul(const(Fraction(1, divisor)), a)
 
 
-Spans = Sequence[frozenset[Node]]  # the indices of each factor
-
-
 def _distribute(indices: list[Node], body: Node) -> Node | None:
     """A sum inside is split where a term carries a delta, or lacks a summed index and no factor spans everything."""
     factors = factors_of(unguarded(body))
@@ -216,6 +213,7 @@ def _tie(step: _Step, factors: list[Node]) -> tuple[int, int]:
     return sum(key_without_names(factors[k]) for k in step.taken), min(key_without_names(body, i) for i in step.summed)
 
 
+Spans = Sequence[frozenset[Node]]  # the indices of each factor
 _SEARCHED = 5  # summed indices up to which every order is tried
 
 

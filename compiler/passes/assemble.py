@@ -84,8 +84,6 @@ def assemble(
     layout = make_layout(given, fused, list(finals.values()), watched, chosen)
     slots, copies = _placed(finals, given, layout)
     emitted = emit(fused, loops, layout, copies, dtype, target, large=large)
-    own = {*[layout.tensors[t] for t in given], *slots.values()}
-    others = {t for t, slot in layout.tensors.items() if slot in own}
     return Program(
         code=_code(emitted),
         heavy=_heavy(fused, loops),
@@ -94,7 +92,7 @@ def assemble(
         length=layout.length,
         inputs=tuple(as_array(t.name, layout.tensors[t], t) for t in given),
         outputs=tuple(as_array(name, slots[name], tensor) for name, tensor in finals.items()),
-        rooms=tuple(as_room(stay, layout) for stay in stays(fused.groups, others)),
+        rooms=_rooms(given, slots, fused, layout),
         sizes=dict(layout.sizes),
         status=layout.extra["status"],
         scratch=layout.extra["scratch"],
@@ -139,6 +137,15 @@ def _scattered(
             slot = layout.extra[layout.spared[found[0]]]
             made.append(Scattered(names[found[0]], slot, tuple(t.name for t in found[1])))
     return tuple(made)
+
+
+def _rooms(
+    given: Iterable[Definition], slots: Mapping[str, int], fused: Fused, layout: Layout
+) -> tuple[Room, ...]:
+    """The memory of what is neither given nor a result."""
+    own = {*[layout.tensors[t] for t in given], *slots.values()}
+    others = {t for t, slot in layout.tensors.items() if slot in own}
+    return tuple(as_room(stay, layout) for stay in stays(fused.groups, others))
 
 
 def demands_of(constraints: Sequence[Constraint]) -> tuple[Demand, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import permutations
 
 from sympile.compiler.graph.definition import EXAMPLE, Definition, call, define, definitions, elementwise, read
@@ -42,14 +42,13 @@ def with_shared_parts(plan: Plan) -> Plan:
     """The plan with a line for every part that is long and occurs more than once; small formulas stay."""
     bodies = [t.formula for t in definitions([plan.top]) if t.kind == "formula"]
     weights = _weights(plan)
-    most = MOST_AXES if max(weights[t] for t in (plan.top, *plan.lines)) >= LARGE_ARRAYS else 0
-    if weights[plan.top] < LARGE and most == 0:
+    if _longest(plan, weights) < LARGE_ARRAYS:
         return plan
     least = 0 if weights[plan.top] >= LARGE else 1
     parts = [
         n
         for n in _used_often(map(normalized, bodies))
-        if _weight(n, weights) >= PART and least <= len(n.free - {EXAMPLE}) <= most and n.op not in _NO_PARTS
+        if _weight(n, weights) >= PART and least <= len(n.free - {EXAMPLE}) <= MOST_AXES and n.op not in _NO_PARTS
     ]
     positions = _positions(bodies)
     return _extracted(plan, _wherever([n for n in parts if n not in positions and not _is_short(n, plan)], bodies))
@@ -71,7 +70,10 @@ def _is_short(part: Node, plan: Plan) -> bool:
 
 def written_size(plan: Plan) -> int:
     """How many operations the longest line has when it is written out."""
-    weights = _weights(plan)
+    return _longest(plan, _weights(plan))
+
+
+def _longest(plan: Plan, weights: Mapping[Definition | Node, int]) -> int:
     return max(weights[tensor] for tensor in (plan.top, *plan.lines))
 
 
